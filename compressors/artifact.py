@@ -1,0 +1,92 @@
+"""One safe file per fitted compressor: safetensors with JSON metadata, identified by a fingerprint of its content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from compressors.errors import InputError, InvalidConfig
+
+FORMAT = "1"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Artifact:
+    """What a codec learnt: named arrays and JSON settings. Two artifacts are equal if their fingerprints are.
+
+    `settings` are part of the identity; `card` (data, licences, command) is not.
+    """
+
+    codec: str
+    settings: Mapping[str, Any]
+    arrays: Mapping[str, npt.NDArray[Any]]
+    card: Mapping[str, Any]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """64 hex digits over codec, settings and arrays (name, dtype, shape, little-endian bytes)."""
+        digest = hashlib.sha256(json.dumps([self.codec, self.settings], sort_keys=True).encode())
+        for name in sorted(self.arrays):
+            array = self.arrays[name]
+            little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+            digest.update(f"\0{name}\0{little.dtype.str}\0{little.shape}\0".encode())
+            digest.update(little.tobytes())
+        return digest.hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Artifact) and self.fingerprint == other.fingerprint
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
+    def __repr__(self) -> str:
+        return f"Artifact({self.codec}, {self.fingerprint[:12]})"
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write one file, atomically."""
+        from safetensors.numpy import save
+
+        metadata = {"format": FORMAT, "codec": self.codec, "settings": json.dumps(dict(self.settings), sort_keys=True)}
+        metadata["card"] = json.dumps(dict(self.card), sort_keys=True)
+        write_atomically(Path(path), save({k: np.ascontiguousarray(v) for k, v in self.arrays.items()}, metadata))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Artifact:
+        """Read a file that `save` wrote. Raises `InputError` if it cannot be read, `InvalidConfig` if it is no artifact."""
+        from safetensors import SafetensorError, safe_open
+
+        if not Path(path).is_file():
+            raise InputError(f"no artifact at {path}; make one with `proxyc fit`")
+        try:
+            with safe_open(path, "np") as file:
+                metadata = file.metadata() or {}
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            if metadata["format"] != FORMAT:
+                raise InvalidConfig(f"{path}: artifact format {metadata['format']}, this version reads {FORMAT}; upgrade proxyc")
+            settings, card = json.loads(metadata["settings"]), json.loads(metadata["card"])
+        except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+            raise InvalidConfig(f"{path} is not a proxyc artifact ({error}); make one with `proxyc fit`") from error
+        return cls(codec=metadata["codec"], settings=settings, arrays=arrays, card=card)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write under a temporary name, sync, rename: a reader sees the old file or the whole new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,186 @@
+"""THE CONTRACT: `Compressor`, `Vocab`, `Ragged`.
+
+A compressor is a frozen keyword-only dataclass: its fields are its configuration, its repr, its equality and its JSON.
+
+Laws (decidable; `compressors.testing.check(codec)` runs them all):
+
+1. ``decode(encode(data)) == data`` and ``decompress(compress(data)) == data`` for every byte string, the empty one and
+   invalid UTF-8 included.
+2. ``encode`` is a function of (configuration, data): no clock, thread count, locale, batch or machine. Where the
+   version of a library shapes the stream (zlib, zstd, brotli), that version is part of `fingerprint`.
+3. Symbols are one-dimensional, of dtype ``vocab.dtype`` and below ``vocab.size``.
+4. ``spans(data)`` gives the bytes each symbol stands for and sums to ``len(data)``; None for codecs without alignment.
+5. ``encode_batch(documents)`` equals encoding one by one, whatever the number of threads.
+6. Decoding anything the codec did not write raises `CorruptStream`; it never crashes, hangs, or exceeds ``max_output``.
+7. Codecs pickle by configuration, and `fingerprint` is the same in every process and on every machine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from compressors.errors import CorruptStream, InvalidConfig, OutputLimitExceeded
+
+Symbols = npt.NDArray[Any]  # (n,) unsigned, vocab.dtype
+Spans = npt.NDArray[np.int64]  # (n,) bytes per symbol
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Vocab:
+    """The symbols a codec may emit: 0 <= s < size.
+
+    `pieces` holds the bytes each symbol stands for, where a symbol always stands for the same bytes.
+    `splits` (size-256, 2) makes a vocabulary refinable: ids 0-255 are the bytes, and symbol 256+i is the concatenation
+    of the two earlier symbols ``splits[i]``.
+    """
+
+    size: int
+    pieces: tuple[bytes, ...] | None = None
+    splits: npt.NDArray[np.uint32] | None = None
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The smallest unsigned type that holds every symbol."""
+        return np.dtype(np.min_scalar_type(self.size - 1))
+
+    @cached_property
+    def lengths(self) -> Spans | None:
+        """(size,) bytes per symbol, or None without `pieces`."""
+        if self.pieces is None:
+            return None
+        return np.fromiter(map(len, self.pieces), np.int64, len(self.pieces))
+
+
+@dataclass(frozen=True, eq=False)
+class Ragged:
+    """Many symbol sequences in one buffer: row i is ``values[offsets[i]:offsets[i + 1]]``."""
+
+    values: Symbols
+    offsets: npt.NDArray[np.int64]  # (rows + 1,)
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[Symbols], dtype: npt.DTypeLike) -> Ragged:
+        offsets = np.zeros(len(rows) + 1, np.int64)
+        np.cumsum([len(row) for row in rows], out=offsets[1:])
+        values = np.concatenate([np.empty(0, dtype), *rows]).astype(dtype, copy=False)
+        return cls(values, offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, i: int) -> Symbols:
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"row {i} of {len(self)}")
+        i %= len(self)
+        return self.values[self.offsets[i] : self.offsets[i + 1]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compressor(ABC):
+    """Bytes <-> symbols <-> compressed bytes. Subclasses are frozen keyword-only dataclasses."""
+
+    name: ClassVar[str]
+    config_version: ClassVar[int] = 1  # raise when the same configuration starts to mean other symbols
+    suffix: ClassVar[str] = ".pxc"  # of the files `proxyc compress` writes
+
+    # -- to be written by a codec ------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def vocab(self) -> Vocab:
+        """The alphabet of `encode`."""
+
+    @abstractmethod
+    def encode(self, data: bytes) -> Symbols:
+        """Symbols (n,) of dtype `vocab.dtype`; a pure function of the configuration and `data`."""
+
+    @abstractmethod
+    def decode(self, symbols: Symbols, *, max_output: int | None = None) -> bytes:
+        """The bytes that `encode` was given.
+
+        Raises `CorruptStream` on symbols it did not write, `OutputLimitExceeded` beyond `max_output` bytes.
+        """
+
+    @abstractmethod
+    def compress(self, data: bytes) -> bytes:
+        """A compressed form of `data`, for storage."""
+
+    @abstractmethod
+    def decompress(self, data: bytes, *, max_output: int | None = None) -> bytes:
+        """Inverse of `compress`; raises like `decode`."""
+
+    # -- given -------------------------------------------------------------------------------------------------------
+
+    def spans(self, data: bytes) -> Spans | None:
+        """(n,) bytes each symbol of ``encode(data)`` stands for, or None if symbols do not align with bytes."""
+        lengths = self.vocab.lengths
+        return None if lengths is None else lengths[self.encode(data)]
+
+    def encode_batch(self, documents: Iterable[bytes], *, threads: int = 1) -> Ragged:
+        """Encode many documents; equal to one by one. Threads pay where `encode` releases the GIL."""
+        if threads <= 1:
+            rows = [self.encode(document) for document in documents]
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                rows = list(pool.map(self.encode, documents))
+        return Ragged.from_rows(rows, self.vocab.dtype)
+
+    def config(self) -> dict[str, Any]:
+        """The configuration as JSON-ready values; an artifact stands as its fingerprint."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {key: getattr(value, "fingerprint", value) for key, value in values.items()}
+
+    def library_versions(self) -> dict[str, str]:
+        """Versions of the libraries that shape the symbols; empty where the codec alone decides."""
+        return {}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """64 hex digits: equal fingerprints give equal symbols for equal bytes."""
+        identity = [self.name, self.config_version, self.config(), self.library_versions()]
+        return hashlib.sha256(json.dumps(identity, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle the configuration only: tables built from it are made again where they are needed."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+
+def checked_symbols(codec: Compressor, symbols: Symbols) -> Symbols:
+    """`symbols` as ``vocab.dtype``, or `CorruptStream` if they are no symbols of this codec."""
+    symbols = np.asarray(symbols)
+    vocab = codec.vocab
+    if symbols.ndim != 1 or (symbols.size and not np.issubdtype(symbols.dtype, np.integer)):
+        raise CorruptStream(f"{codec.name}: expected a one-dimensional integer array, got {symbols.ndim}-d {symbols.dtype}")
+    if symbols.size and (int(symbols.min()) < 0 or int(symbols.max()) >= vocab.size):
+        bad = int(symbols.min()) if int(symbols.min()) < 0 else int(symbols.max())
+        raise CorruptStream(f"{codec.name}: symbol {bad} is outside 0..{vocab.size - 1}; was this made by another codec?")
+    return symbols.astype(vocab.dtype, copy=False)
+
+
+def check_output(codec: str, n_bytes: int, max_output: int | None) -> None:
+    """Raise `OutputLimitExceeded` if `n_bytes` is more than `max_output` allows."""
+    if max_output is not None and n_bytes > max_output:
+        raise OutputLimitExceeded(f"{codec}: output exceeds the limit of {max_output} bytes; raise max_output if the data is trusted")
+
+
+def check_range(codec: str, field_name: str, value: int, low: int, high: int) -> None:
+    """Raise `InvalidConfig` unless ``low <= value <= high``."""
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise InvalidConfig(f"{codec}: {field_name} is {value!r}; expected a whole number from {low} to {high}")
+
+
+__all__ = ["Compressor", "Ragged", "Spans", "Symbols", "Vocab", "check_output", "check_range", "checked_symbols"]

@@ -1,0 +1,185 @@
+"""`bpe`: byte-level byte-pair encoding, lossless on all bytes, ids equal to Hugging Face `tokenizers` on UTF-8 text."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from compressors.artifact import Artifact
+from compressors.base import Compressor, Ragged, Symbols, Vocab, check_output, checked_symbols
+from compressors.bpe import tokenizer_json
+from compressors.errors import CorruptStream, InputError, InvalidConfig
+
+# Python decodes a byte that is no part of UTF-8 text to one of these; in well-formed text they do not occur.
+_INVALID_BYTE = re.compile("([\udc80-\udcff])")
+_BATCH = 256  # documents handed to `tokenizers` at once: its result objects take 100 bytes a token
+
+
+@dataclass(frozen=True, kw_only=True)
+class BPE(Compressor):
+    """Byte-pair encoding after `artifact`; make one with `fit`, or take a Hugging Face file with `from_tokenizer_json`.
+
+    Each maximal run of UTF-8 text is encoded as `tokenizers` does; a byte outside such runs is its own symbol.
+    """
+
+    name: ClassVar[str] = "bpe"
+    artifact: Artifact | None = None
+
+    def __post_init__(self) -> None:
+        if self.artifact is None:
+            raise InvalidConfig(
+                "bpe needs an artifact: `proxyc fit bpe CORPUS -o FILE`, then compressors.load(FILE) or --codec bpe=FILE"
+            )
+
+    # -- making and keeping ------------------------------------------------------------------------------------------
+
+    @classmethod
+    def fit(cls, documents: Iterable[bytes], *, vocab_size: int = 32_768, progress: bool = False) -> BPE:
+        """Train on `documents` (read once). Raises `InvalidConfig` like `compressors.bpe.train.fit`."""
+        from compressors.bpe import train
+
+        documents = list(documents)
+        spec = train.fit(documents, vocab_size=vocab_size, progress=progress)
+        card = {"documents": len(documents), "bytes": sum(map(len, documents)), "vocab_size": vocab_size}
+        codec = cls(artifact=_artifact(spec, card))
+        # Symbol counts drive `compress`. A sample is enough: 2^24 is the resolution of the frequencies.
+        sample = codec.encode_batch(documents[:: max(1, len(documents) // 4096)])
+        counts = np.bincount(sample.values, minlength=codec.vocab.size).astype(np.int64)
+        return cls(artifact=_artifact(spec, card, counts))
+
+    @classmethod
+    def from_tokenizer_json(cls, path: str | os.PathLike[str]) -> BPE:
+        """The codec of a Hugging Face `tokenizer.json`; `InvalidConfig` with the reason if it could lose bytes."""
+        return cls(artifact=cls.read_artifact(path))
+
+    @classmethod
+    def read_artifact(cls, path: str | os.PathLike[str]) -> Artifact:
+        """An artifact file of ours, or a `tokenizer.json`."""
+        if not Path(path).is_file():
+            raise InputError(f"no file {path}; expected a proxyc artifact or a tokenizer.json")
+        with open(path, "rb") as file:
+            if file.read(1) != b"{":
+                return Artifact.load(path)
+        try:
+            spec = json.loads(Path(path).read_bytes())
+        except ValueError as error:
+            raise InvalidConfig(f"{path}: neither a proxyc artifact nor a tokenizer.json ({error})") from error
+        tokenizer_json.pieces(spec)
+        return _artifact(spec, {"source": Path(path).name})
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the artifact; `compressors.load` reads it."""
+        assert self.artifact is not None
+        self.artifact.save(path)
+
+    # -- tables built from the artifact ------------------------------------------------------------------------------
+
+    @cached_property
+    def _spec(self) -> dict[str, Any]:
+        assert self.artifact is not None
+        spec: dict[str, Any] = json.loads(self.artifact.arrays["tokenizer"].tobytes())
+        return spec | {"truncation": None, "padding": None, "post_processor": None}
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        from tokenizers import Tokenizer
+
+        return Tokenizer.from_str(json.dumps(self._spec))
+
+    @cached_property
+    def vocab(self) -> Vocab:
+        pieces = tokenizer_json.pieces(self._spec)
+        return Vocab(size=len(pieces), pieces=pieces, splits=_splits(self._spec, pieces))
+
+    @cached_property
+    def _byte_symbols(self) -> list[int]:
+        symbol_of = {piece: symbol for symbol, piece in reversed(list(enumerate(self.vocab.pieces or ())))}
+        return [symbol_of[bytes([byte])] for byte in range(256)]
+
+    @cached_property
+    def _starts(self) -> Any:
+        from compressors import rans
+
+        assert self.artifact is not None
+        counts = self.artifact.arrays.get("counts", np.zeros(self.vocab.size, np.int64))
+        return rans.starts(rans.frequencies(counts))
+
+    # -- the codec ---------------------------------------------------------------------------------------------------
+
+    def encode(self, data: bytes) -> Symbols:
+        return self.encode_batch([data])[0]
+
+    def encode_batch(self, documents: Iterable[bytes], *, threads: int = 1) -> Ragged:
+        """Encode many documents. `tokenizers` has threads of its own (TOKENIZERS_PARALLELISM); `threads` is not used."""
+        rows: list[Symbols] = []
+        remaining = iter(documents)
+        while batch := list(itertools.islice(remaining, _BATCH)):
+            rows += self._encode_batch(batch)
+        return Ragged.from_rows(rows, self.vocab.dtype)
+
+    def _encode_batch(self, documents: list[bytes]) -> list[Symbols]:
+        runs = [_INVALID_BYTE.split(bytes(document).decode("utf-8", "surrogateescape")) for document in documents]
+        texts = [text for row in runs for text in row[::2]]  # text, byte, text, byte, ..., text
+        encoded = iter(self._tokenizer.encode_batch_fast(texts, add_special_tokens=False))
+        rows = []
+        for row in runs:
+            symbols: list[int] = []
+            for i, part in enumerate(row):
+                symbols += next(encoded).ids if i % 2 == 0 else [self._byte_symbols[ord(part) - 0xDC00]]
+            rows.append(np.array(symbols, self.vocab.dtype))
+        return rows
+
+    def decode(self, symbols: Symbols, *, max_output: int | None = None) -> bytes:
+        symbols = checked_symbols(self, symbols)
+        vocab = self.vocab
+        assert vocab.pieces is not None
+        assert vocab.lengths is not None
+        check_output(self.name, int(vocab.lengths[symbols].sum()), max_output)
+        return b"".join(map(vocab.pieces.__getitem__, symbols.tolist()))
+
+    def compress(self, data: bytes) -> bytes:
+        """Number of symbols (8 bytes), then the symbols under their static frequencies in the fitting corpus."""
+        from compressors import rans
+
+        symbols = self.encode(data)
+        return len(symbols).to_bytes(8, "little") + rans.encode(symbols.astype(np.int64), self._starts)
+
+    def decompress(self, data: bytes, *, max_output: int | None = None) -> bytes:
+        from compressors import rans
+
+        n_symbols = int.from_bytes(data[:8], "little")
+        if len(data) < 8:
+            raise CorruptStream(f"bpe: {len(data)} bytes of data; expected at least 16")
+        if max_output is not None:  # every symbol stands for a byte or more
+            check_output(self.name, n_symbols, max_output)
+        return self.decode(rans.decode(data[8:], n_symbols, self._starts), max_output=max_output)
+
+
+def _artifact(spec: dict[str, Any], card: dict[str, Any], counts: Any = None) -> Artifact:
+    text = json.dumps(spec, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    arrays = {"tokenizer": np.frombuffer(text, np.uint8)} | ({} if counts is None else {"counts": counts})
+    return Artifact(codec=BPE.name, settings={}, arrays=arrays, card=card)
+
+
+def _splits(spec: dict[str, Any], pieces: tuple[bytes, ...]) -> Any:
+    """(size-256, 2) earlier symbols of each merge, or None if ids are not in rank order after the bytes."""
+    if pieces[:256] != tuple(bytes([byte]) for byte in range(256)) or spec.get("added_tokens"):
+        return None
+    vocab = spec["model"]["vocab"]
+    splits: dict[int, tuple[int, int]] = {}
+    for merge in spec["model"]["merges"]:
+        left, right = merge.split(" ") if isinstance(merge, str) else merge
+        splits.setdefault(vocab[left + right], (vocab[left], vocab[right]))
+    ordered = [splits.get(symbol, (symbol, symbol)) for symbol in range(256, len(pieces))]
+    if any(max(pair) >= 256 + i for i, pair in enumerate(ordered)):
+        return None
+    return np.array(ordered, np.uint32).reshape(-1, 2)

@@ -1,0 +1,62 @@
+"""Reading a Hugging Face `tokenizer.json`: is it a lossless byte-level BPE, and which bytes does each id stand for?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from compressors.errors import InvalidConfig
+
+
+def byte_alphabet() -> dict[str, int]:
+    """GPT-2's printable stand-ins: one character per byte, character -> byte."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}
+
+
+def pieces(spec: dict[str, Any]) -> tuple[bytes, ...]:
+    """The bytes of every id. Raises `InvalidConfig` if encoding with `spec` could lose bytes, or ids have gaps."""
+    _refuse_unless_lossless(spec)
+    alphabet = byte_alphabet()
+    found: dict[int, bytes] = {}
+    added = {token["id"]: token["content"] for token in spec.get("added_tokens") or []}
+    for text, symbol in spec["model"]["vocab"].items():
+        if symbol in added:
+            continue
+        try:
+            found[symbol] = bytes(alphabet[character] for character in text)
+        except KeyError as error:
+            raise InvalidConfig(f"tokenizer.json: token {text!r} is not in the byte-level alphabet") from error
+    found |= {symbol: text.encode() for symbol, text in added.items()}
+    if sorted(found) != list(range(len(found))):
+        raise InvalidConfig(f"tokenizer.json: {len(found)} ids up to {max(found)}; expected ids without gaps")
+    missing = {bytes([byte]) for byte in range(256)} - set(found.values())
+    if missing:
+        raise InvalidConfig(f"tokenizer.json: {len(missing)} of the 256 bytes have no id, so it cannot be lossless")
+    return tuple(found[symbol] for symbol in range(len(found)))
+
+
+def _refuse_unless_lossless(spec: dict[str, Any]) -> None:
+    model = spec.get("model") or {}
+    if model.get("type", "BPE") != "BPE" or "merges" not in model or "vocab" not in model:
+        raise InvalidConfig(f"tokenizer.json: model {model.get('type')!r}; expected a byte-level BPE")
+    if spec.get("normalizer"):
+        raise InvalidConfig(f"tokenizer.json: normalizer {spec['normalizer'].get('type')!r} changes the text; a lossless codec has none")
+    if model.get("dropout"):
+        raise InvalidConfig(f"tokenizer.json: dropout {model['dropout']} makes the ids random; set it to null")
+    if model.get("continuing_subword_prefix") or model.get("end_of_word_suffix"):
+        raise InvalidConfig("tokenizer.json: subword prefixes and suffixes are not byte-level BPE")
+    stages = spec.get("pre_tokenizer") or {}
+    stages = stages.get("pretokenizers", [stages])
+    if not any(stage.get("type") == "ByteLevel" for stage in stages):
+        raise InvalidConfig("tokenizer.json: the pre-tokenizer has no ByteLevel stage; expected a byte-level BPE")
+    for stage in stages:
+        if stage.get("type") not in ("ByteLevel", "Split", "Digits", "Punctuation"):
+            raise InvalidConfig(f"tokenizer.json: pre-tokenizer {stage.get('type')!r} may drop or change text")
+        if stage.get("add_prefix_space"):
+            raise InvalidConfig("tokenizer.json: add_prefix_space adds a byte that was not there; set it to false")
+        if stage.get("behavior", "Isolated") == "Removed":
+            raise InvalidConfig("tokenizer.json: a pre-tokenizer removes text; expected behaviour 'Isolated'")
+    for token in spec.get("added_tokens") or []:
+        if token.get("lstrip") or token.get("rstrip"):
+            raise InvalidConfig(f"tokenizer.json: added token {token['content']!r} strips white space; set lstrip and rstrip to false")

@@ -1,0 +1,50 @@
+"""Fitting a byte-level BPE with Hugging Face `tokenizers`, ids put into rank order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from compressors.bpe.tokenizer_json import byte_alphabet
+from compressors.errors import InvalidConfig
+
+# The Llama-3 / cl100k split: contractions, words with one leading character, numbers of at most three digits,
+# punctuation with its line ends, white space.
+PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+def fit(documents: Iterable[bytes], *, vocab_size: int, pattern: str = PATTERN, progress: bool = False) -> dict[str, Any]:
+    """A `tokenizer.json` (as a dict) with at most `vocab_size` ids: 0-255 the bytes in order, then merges by rank.
+
+    Bytes that are not UTF-8 are skipped while fitting; they are encoded byte by byte.
+    Raises `InvalidConfig` for `vocab_size` below 257 and for a corpus without text.
+    """
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
+
+    if not 257 <= vocab_size <= 1 << 24:
+        raise InvalidConfig(f"bpe: vocab_size is {vocab_size}; expected 257 (the 256 bytes and one merge) to {1 << 24}")
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(pattern), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    trainer = trainers.BpeTrainer(vocab_size=vocab_size, initial_alphabet=list(byte_alphabet()), show_progress=progress)
+    tokenizer.train_from_iterator((document.decode("utf-8", "ignore") for document in documents), trainer)
+    spec: dict[str, Any] = json.loads(tokenizer.to_str())
+    if not spec["model"]["merges"]:
+        raise InvalidConfig("bpe: no pair of bytes occurs in the corpus to be merged; give more text")
+    return in_rank_order(spec)
+
+
+def in_rank_order(spec: dict[str, Any]) -> dict[str, Any]:
+    """`spec` with new ids: the bytes are 0-255, then one id for each new piece in the order of the merges."""
+    vocab = byte_alphabet()
+    for left, right in spec["model"]["merges"]:
+        vocab.setdefault(left + right, len(vocab))
+    spec["model"]["vocab"] = dict(sorted(vocab.items(), key=lambda item: item[1]))
+    return spec

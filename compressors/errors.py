@@ -1,0 +1,44 @@
+"""Errors a user can act on: each names the value, what was expected, and the remedy.
+
+Every class also derives from the built-in kind, so that ``except ValueError`` works as people expect. Anything else
+that escapes is a bug and keeps its traceback.
+"""
+
+
+class ProxycError(Exception):
+    """Base of all errors that are the input's fault, not ours; the command line shows it as one line, exit code 1."""
+
+
+class UnknownCompressor(ProxycError, LookupError):
+    """No compressor of that name is registered."""
+
+    def __str__(self) -> str:  # KeyError-like classes would print the repr
+        return str(self.args[0]) if self.args else ""
+
+
+class PluginError(ProxycError, ImportError):
+    """A registered compressor cannot be imported, or two distributions claim one name."""
+
+
+class MissingExtra(ProxycError, ImportError):
+    """An optional dependency is not installed; the message holds the pip command."""
+
+
+class InvalidConfig(ProxycError, ValueError):
+    """A setting is out of range, unknown, or not usable for a lossless codec."""
+
+
+class CorruptStream(ProxycError, ValueError):
+    """Symbols or compressed bytes that the codec did not write."""
+
+
+class OutputLimitExceeded(CorruptStream):
+    """Decoding would give more bytes than the stated limit: a decompression bomb, or too small a limit."""
+
+
+class FingerprintMismatch(ProxycError, ValueError):
+    """Data was made with another artifact or configuration than the one at hand."""
+
+
+class InputError(ProxycError, OSError):
+    """A file or folder that is missing, empty, unreadable, or already there."""

@@ -1,0 +1,114 @@
+"""Names to compressors: a sorted table of strings, and guests from the entry-point group `proxyc.compressors`.
+
+Listing imports nothing. A guest that cannot be imported is shown as broken and harms nobody else.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import re
+from dataclasses import dataclass, fields
+from importlib.metadata import entry_points
+from typing import Any
+
+from compressors.artifact import Artifact
+from compressors.base import Compressor
+from compressors.errors import InvalidConfig, MissingExtra, PluginError, UnknownCompressor
+
+GROUP = "proxyc.compressors"
+
+BUILTIN = {
+    "bpe": "compressors.bpe.codec:BPE",
+    "brotli": "compressors.brotli:Brotli",
+    "bytes": "compressors.identity:Identity",
+    "gzip": "compressors.gzip:Gzip",
+    "zstd": "compressors.zstd:Zstd",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered name: where its class is (`module:attribute`) and which distributions claim it."""
+
+    name: str
+    target: str
+    distributions: tuple[str, ...]
+
+
+def entries() -> dict[str, Entry]:
+    """All registered compressors, sorted by name. Imports none of them."""
+    claims = {name: [("proxyc", target)] for name, target in BUILTIN.items()}
+    for point in entry_points(group=GROUP):
+        claim = (point.dist.name if point.dist else "an unnamed distribution", point.value)
+        known = claims.setdefault(point.name, [])
+        if claim not in known:  # one distribution may be seen twice on the path
+            known.append(claim)
+    return {name: Entry(name, known[0][1], tuple(owner for owner, _ in known)) for name, known in sorted(claims.items())}
+
+
+def names() -> list[str]:
+    """The names of all registered compressors."""
+    return list(entries())
+
+
+def get_class(name: str) -> type[Compressor]:
+    """The class behind `name`.
+
+    Raises `UnknownCompressor`, `MissingExtra` if the class needs a package that is not installed, or `PluginError` if a
+    guest does not import, is no compressor, or shares its name with another.
+    """
+    table = entries()
+    if name not in table:
+        near = difflib.get_close_matches(name, table, 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UnknownCompressor(f"unknown compressor {name!r}; {hint}known: {', '.join(table)}")
+    entry = table[name]
+    if len(entry.distributions) > 1:
+        raise PluginError(f"compressor {name!r} is claimed by {' and '.join(entry.distributions)}; uninstall one of them")
+    module, _, attribute = entry.target.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if entry.distributions == ("proxyc",):
+            raise MissingExtra(f"compressor {name!r} needs {error.name}: pip install {error.name}") from error
+        raise PluginError(f"compressor {name!r} of {entry.distributions[0]} is broken: {error}") from error
+    except Exception as error:  # a guest may fail in any way while it is imported
+        raise PluginError(f"compressor {name!r} of {entry.distributions[0]} is broken: {error!r}") from error
+    if not (isinstance(found, type) and issubclass(found, Compressor)):
+        raise PluginError(f"compressor {name!r} of {entry.distributions[0]} is broken: {entry.target} is no Compressor")
+    return found
+
+
+def get(name: str, **config: Any) -> Compressor:
+    """A configured compressor; ``artifact`` may be given as a path. Raises like `get_class`, and `InvalidConfig`."""
+    cls = get_class(name)
+    known = [f.name for f in fields(cls)]
+    if unknown := set(config) - set(known):
+        raise InvalidConfig(f"{name}: no setting {', '.join(sorted(unknown))}; it has: {', '.join(known) or 'none'}")
+    if isinstance(config.get("artifact"), (str, os.PathLike)):
+        config["artifact"] = getattr(cls, "read_artifact", Artifact.load)(config["artifact"])
+    artifact = config.get("artifact")
+    if isinstance(artifact, Artifact) and artifact.codec != name:
+        raise InvalidConfig(f"the artifact was made for {artifact.codec!r}, not for {name!r}; use it with {artifact.codec!r}")
+    return cls(**config)
+
+
+def load(path: str | os.PathLike[str]) -> Compressor:
+    """The compressor that was saved at `path`."""
+    artifact = Artifact.load(path)
+    return get(artifact.codec, artifact=artifact)
+
+
+def parse(spec: str) -> Compressor:
+    """A compressor from its command-line form ``NAME[=FILE][:setting=value,...]``, e.g. ``bpe=code.pxa``, ``zstd:level=19``."""
+    match = re.fullmatch(r"(?P<name>[^=:]+)(=(?P<file>.+?))?(:(?P<settings>\w+=[^,=]*(,\w+=[^,=]*)*))?", spec)
+    if match is None:
+        raise InvalidConfig(f"{spec!r} is no compressor; write NAME, NAME=FILE or NAME:setting=value")
+    config: dict[str, Any] = {"artifact": match["file"]} if match["file"] else {}
+    for setting in (match["settings"] or "").split(","):
+        key, _, value = setting.partition("=")
+        if key:
+            config[key] = int(value) if re.fullmatch(r"-?\d+", value) else value
+    return get(match["name"], **config)

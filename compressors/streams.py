@@ -1,0 +1,120 @@
+"""Codecs whose symbols are the bytes of a standard stream: what gzip, zstd and brotli share.
+
+Each gives two stream classes of its library: one for symbols (`encode`: no magic number, time, name, size or
+checksum, which would be noise to a model), one for files (`compress`: the standard format, checksummed where the
+format can be).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from compressors.base import Compressor, Symbols, Vocab, check_output, checked_symbols
+from compressors.errors import CorruptStream
+
+# One piece of input is decoded at a time, so that a bomb is noticed before it fills the memory. zstd expands at most
+# 128 KiB per 4 bytes, so 4 KiB of input give at most 128 MiB.
+INPUT_PIECE = 4096
+
+
+class Encoder(Protocol):
+    """Incremental compression: feed pieces, then flush once."""
+
+    def compress(self, data: bytes, /) -> bytes: ...
+    def flush(self) -> bytes: ...
+
+
+class Decoder(Protocol):
+    """Incremental decompression of one frame: `eof` once it is complete, `unused_data` what follows it."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, /) -> bytes: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamCodec(Compressor):
+    """A codec over a standard compressed stream."""
+
+    @abstractmethod
+    def symbol_encoder(self) -> Encoder: ...
+    @abstractmethod
+    def symbol_decoder(self) -> Decoder: ...
+    @abstractmethod
+    def file_encoder(self) -> Encoder: ...
+    @abstractmethod
+    def file_decoder(self) -> Decoder: ...
+
+    @property
+    def vocab(self) -> Vocab:
+        return Vocab(size=256)
+
+    def encode(self, data: bytes) -> Symbols:
+        encoder = self.symbol_encoder()
+        return np.frombuffer(encoder.compress(data) + encoder.flush(), np.uint8)
+
+    def decode(self, symbols: Symbols, *, max_output: int | None = None) -> bytes:
+        data = checked_symbols(self, symbols).tobytes()
+        return b"".join(decoded(self.name, self.symbol_decoder, [data], frames=1, max_output=max_output))
+
+    def compress(self, data: bytes) -> bytes:
+        return b"".join(self.compress_stream([data]))
+
+    def decompress(self, data: bytes, *, max_output: int | None = None) -> bytes:
+        return b"".join(self.decompress_stream([data], max_output=max_output))
+
+    def compress_stream(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """Compress a stream piece by piece into one standard file, in bounded memory."""
+        encoder = self.file_encoder()
+        for piece in pieces:
+            yield encoder.compress(piece)
+        yield encoder.flush()
+
+    def decompress_stream(self, pieces: Iterable[bytes], *, max_output: int | None = None) -> Iterator[bytes]:
+        """Decompress a standard file, concatenated frames or members included, in bounded memory.
+
+        Raises `CorruptStream` on an empty, damaged or truncated file.
+        """
+        return decoded(self.name, self.file_decoder, pieces, max_output=max_output)
+
+
+def decoded(
+    codec: str,
+    new_decoder: Callable[[], Decoder],
+    pieces: Iterable[bytes],
+    *,
+    frames: int | None = None,
+    max_output: int | None = None,
+) -> Iterator[bytes]:
+    """Decode up to `frames` frames (None: any number) from `pieces`; what follows the last is an error."""
+    decoder, started, n_bytes, n_frames = new_decoder(), False, 0, 0
+    for piece in (part for whole in pieces for part in _cut(whole)):
+        rest = piece
+        while rest:
+            if n_frames == frames:
+                raise CorruptStream(f"{codec}: {len(rest)} or more bytes follow the end of the stream")
+            try:
+                out = decoder.decompress(rest)
+            except Exception as error:  # zlib.error, ZstdError and brotli.error have no common base
+                raise CorruptStream(f"{codec}: {error or 'not a stream of this codec'}") from error
+            n_bytes += len(out)
+            check_output(codec, n_bytes, max_output)
+            yield out
+            started, rest = True, b""
+            if decoder.eof:
+                rest = decoder.unused_data
+                decoder, started, n_frames = new_decoder(), False, n_frames + 1
+    if started or n_frames == 0:
+        raise CorruptStream(f"{codec}: the data ends in the middle of a stream, after {n_bytes} bytes of output")
+
+
+def _cut(data: bytes) -> Iterator[bytes]:
+    view = memoryview(data)
+    return (bytes(view[start : start + INPUT_PIECE]) for start in range(0, len(data), INPUT_PIECE))

@@ -1,0 +1,129 @@
+"""The conformance kit: `check(codec)` runs every law of `compressors.base` and says which one fails, and on what.
+
+    def test_my_codec():
+        compressors.testing.check(MyCodec(level=3))
+"""
+
+from __future__ import annotations
+
+import pickle
+import random
+
+import numpy as np
+
+from compressors.base import Compressor
+from compressors.errors import CorruptStream
+
+
+class LawBroken(AssertionError):
+    """A codec does not keep the contract; the message names the law and the smallest evidence."""
+
+
+def samples() -> list[bytes]:
+    """Byte strings that have broken codecs: empty, all bytes, invalid UTF-8, NUL tails, odd lengths, long runs, noise."""
+    noise = random.Random(0)
+    text = "def f(x):\n    return x + 1  # naïve — 日本語 🙂 ſ \u00a0\r\n\tI'LL can't\n"
+    return [
+        b"", b"\0", b"a", b"\xff", b"\r\n", bytes(range(256)), b"ends in NUL\0\0", b"odd",
+        text.encode(), text.encode() * 50, text.encode()[:40] + b"\x80\xfe" + text.encode(), text.encode("utf-16"),
+        b"\xed\xa0\x80 surrogate \xf4\x90\x80\x80 too high \xc0\x80 overlong", "\ufeff<|endoftext|> <raw>".encode(),
+        b"a" * 5000, b" " * 1111, b"^" * 999, b"0123456789" * 77, noise.randbytes(4097),
+    ]  # fmt: skip
+
+
+def check(codec: Compressor, documents: list[bytes] | None = None) -> None:
+    """Raise `LawBroken` unless `codec` keeps every law on `documents` (default: `samples()`)."""
+    documents = samples() if documents is None else documents
+    for data in documents:
+        _round_trip(codec, data)
+        _spans(codec, data)
+        _damage(codec, data)
+    _batches(codec, documents)
+    _identity(codec, documents)
+    _vocabulary(codec)
+
+
+def _law(holds: bool, codec: Compressor, law: str, data: object = None) -> None:
+    if not holds:
+        shown = "" if data is None else f" on {data!r:.100}"
+        raise LawBroken(f"{codec.name}: {law}{shown}")
+
+
+def _round_trip(codec: Compressor, data: bytes) -> None:
+    symbols = codec.encode(data)
+    _law(symbols.ndim == 1 and symbols.dtype == codec.vocab.dtype, codec, "symbols are 1-d of dtype vocab.dtype", data)
+    _law(not symbols.size or int(symbols.max()) < codec.vocab.size, codec, "symbols are below vocab.size", data)
+    _law(np.array_equal(symbols, codec.encode(data)), codec, "encode is a function of its input", data)
+    _law(codec.decode(symbols) == data, codec, "decode(encode(data)) == data", data)
+    _law(codec.decode(symbols, max_output=len(data)) == data, codec, "max_output=len(data) is enough", data)
+    _law(codec.decompress(codec.compress(data)) == data, codec, "decompress(compress(data)) == data", data)
+    if data:
+        for undo, coded in ((codec.decode, symbols), (codec.decompress, codec.compress(data))):
+            try:
+                undo(coded, max_output=len(data) - 1)  # type: ignore[operator]
+            except CorruptStream:
+                continue
+            _law(False, codec, f"{undo.__name__} respects max_output", data)
+
+
+def _spans(codec: Compressor, data: bytes) -> None:
+    spans, symbols = codec.spans(data), codec.encode(data)
+    if spans is None:
+        return
+    _law(len(spans) == len(symbols) and int(spans.sum()) == len(data), codec, "spans sum to len(data)", data)
+    if codec.vocab.pieces is not None:
+        pieces = [codec.vocab.pieces[symbol] for symbol in symbols.tolist()]
+        _law(b"".join(pieces) == data, codec, "the pieces of the symbols are the data", data)
+
+
+def _damage(codec: Compressor, data: bytes) -> None:
+    """Damaged input decodes to something or raises `CorruptStream`, within the limit; it never does anything else."""
+    coded, limit = codec.compress(data), len(data) + 1000
+    damaged = [coded[: len(coded) // 2], coded[:-1], coded + b"\0", b"", b"\xff" * 40]
+    damaged += [coded[:i] + bytes([coded[i] ^ 1 << i % 8]) + coded[i + 1 :] for i in range(0, len(coded), 1 + len(coded) // 40)]
+    symbols = codec.encode(data)
+    for bad in damaged:
+        try:
+            out = codec.decompress(bad, max_output=limit)
+            _law(len(out) <= limit, codec, "decompress respects max_output", bad)
+        except CorruptStream:
+            pass
+    for bad_symbols in (symbols[: len(symbols) // 2], symbols[::-1], np.roll(symbols, 1)):
+        try:
+            codec.decode(bad_symbols, max_output=limit)
+        except CorruptStream:
+            pass
+    try:
+        codec.decode(np.array([codec.vocab.size], np.int64))
+    except CorruptStream:
+        return
+    _law(False, codec, "a symbol outside the vocabulary raises CorruptStream")
+
+
+def _batches(codec: Compressor, documents: list[bytes]) -> None:
+    one_by_one = [codec.encode(data) for data in documents]
+    for threads in (1, 3):
+        batch = codec.encode_batch(documents, threads=threads)
+        _law(batch.values.dtype == codec.vocab.dtype, codec, "batches have dtype vocab.dtype")
+        same = len(batch) == len(documents) and all(map(np.array_equal, batch, one_by_one))  # type: ignore[arg-type]
+        _law(same, codec, f"encode_batch equals one by one ({threads} threads)")
+    _law(len(codec.encode_batch([])) == 0, codec, "an empty batch is empty")
+
+
+def _identity(codec: Compressor, documents: list[bytes]) -> None:
+    twin = pickle.loads(pickle.dumps(codec))
+    _law(twin == codec and twin.fingerprint == codec.fingerprint, codec, "pickling keeps configuration and fingerprint")
+    data = max(documents, key=len)
+    _law(np.array_equal(twin.encode(data), codec.encode(data)), codec, "a pickled codec encodes alike")
+    _law(len(codec.fingerprint) == 64, codec, "the fingerprint is 64 hex digits")
+    _law(hash(codec) == hash(twin), codec, "equal codecs have equal hashes")
+
+
+def _vocabulary(codec: Compressor) -> None:
+    vocab = codec.vocab
+    if vocab.pieces is not None:
+        _law(len(vocab.pieces) == vocab.size, codec, "vocab.pieces has vocab.size entries")
+    if vocab.splits is not None and vocab.pieces is not None:
+        for symbol, (left, right) in enumerate(vocab.splits.tolist(), start=256):
+            whole = vocab.pieces[left] + vocab.pieces[right]
+            _law(max(left, right) < symbol and vocab.pieces[symbol] == whole, codec, "splits give the piece", symbol)
