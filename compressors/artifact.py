@@ -71,7 +71,9 @@ class Artifact:
                 metadata = file.metadata() or {}
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
             if metadata["format"] != FORMAT:
-                raise InvalidConfig(f"{path}: artifact format {metadata['format']}, this version reads {FORMAT}; upgrade proxyc")
+                raise InvalidConfig(
+                    f"{path}: artifact format {metadata['format']}, this version reads {FORMAT}; upgrade proxyc"
+                )
             settings, card = json.loads(metadata["settings"]), json.loads(metadata["card"])
         except (SafetensorError, KeyError, json.JSONDecodeError) as error:
             raise InvalidConfig(f"{path} is not a proxyc artifact ({error}); make one with `proxyc fit`") from error

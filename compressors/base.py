@@ -164,17 +164,23 @@ def checked_symbols(codec: Compressor, symbols: Symbols) -> Symbols:
     symbols = np.asarray(symbols)
     vocab = codec.vocab
     if symbols.ndim != 1 or (symbols.size and not np.issubdtype(symbols.dtype, np.integer)):
-        raise CorruptStream(f"{codec.name}: expected a one-dimensional integer array, got {symbols.ndim}-d {symbols.dtype}")
+        raise CorruptStream(
+            f"{codec.name}: expected a one-dimensional integer array, got {symbols.ndim}-d {symbols.dtype}"
+        )
     if symbols.size and (int(symbols.min()) < 0 or int(symbols.max()) >= vocab.size):
         bad = int(symbols.min()) if int(symbols.min()) < 0 else int(symbols.max())
-        raise CorruptStream(f"{codec.name}: symbol {bad} is outside 0..{vocab.size - 1}; was this made by another codec?")
+        raise CorruptStream(
+            f"{codec.name}: symbol {bad} is outside 0..{vocab.size - 1}; was this made by another codec?"
+        )
     return symbols.astype(vocab.dtype, copy=False)
 
 
 def check_output(codec: str, n_bytes: int, max_output: int | None) -> None:
     """Raise `OutputLimitExceeded` if `n_bytes` is more than `max_output` allows."""
     if max_output is not None and n_bytes > max_output:
-        raise OutputLimitExceeded(f"{codec}: output exceeds the limit of {max_output} bytes; raise max_output if the data is trusted")
+        raise OutputLimitExceeded(
+            f"{codec}: output exceeds the limit of {max_output} bytes; raise max_output if the data is trusted"
+        )
 
 
 def check_range(codec: str, field_name: str, value: int, low: int, high: int) -> None:

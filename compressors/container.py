@@ -47,7 +47,9 @@ class Header:
         """Raise `FingerprintMismatch` unless `codec` decodes what this header's codec wrote."""
         here = Header.of(codec)
         if self != here:
-            raise FingerprintMismatch(f"the file was written with {self._says()}, not with {here._says()}; give that codec")
+            raise FingerprintMismatch(
+                f"the file was written with {self._says()}, not with {here._says()}; give that codec"
+            )
 
     def _says(self) -> str:
         settings = ", ".join(f"{key}={str(value)[:12]}" for key, value in self.config.items())
@@ -104,7 +106,9 @@ def read_blocks(codec: Compressor, read: Read, *, max_output: int | None = None)
         yield raw
     total, expected = _END.unpack(_exactly(read, _END.size))
     if total != n_bytes or expected != digest.digest():
-        raise CorruptStream(f"the file is damaged: {n_bytes} bytes were read, but length or checksum of the whole differ")
+        raise CorruptStream(
+            f"the file is damaged: {n_bytes} bytes were read, but length or checksum of the whole differ"
+        )
     if read(1):
         raise CorruptStream("bytes follow the end of the .pxc file")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -98,13 +99,17 @@ class AtomicFile:
         if target.exists() and source is not None and target.samefile(source):
             raise InputError(f"{target} is the input; name another output")
         if target.is_dir() or (target.exists() and not force):
-            raise InputError(f"{target} exists already; use --force to replace it" if not target.is_dir() else f"{target} is a folder")
+            raise InputError(
+                f"{target} exists already; use --force to replace it"
+                if not target.is_dir()
+                else f"{target} is a folder"
+            )
         self._target = target
         self._temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
 
     def __enter__(self) -> BinaryIO:
         try:
-            self._file = open(self._temporary, "wb")  # noqa: SIM115 (closed in __exit__)
+            self._file = open(self._temporary, "wb")
         except OSError as error:
             raise InputError(f"cannot write {self._target}: {error.strerror}") from error
         return self._file
@@ -122,6 +127,8 @@ class AtomicFile:
 
 
 def _opened(source: Path) -> BinaryIO:
+    if str(source) == "-":
+        return sys.stdin.buffer
     try:
         return open(source, "rb")
     except OSError as error:

@@ -45,7 +45,9 @@ def entries() -> dict[str, Entry]:
         known = claims.setdefault(point.name, [])
         if claim not in known:  # one distribution may be seen twice on the path
             known.append(claim)
-    return {name: Entry(name, known[0][1], tuple(owner for owner, _ in known)) for name, known in sorted(claims.items())}
+    return {
+        name: Entry(name, known[0][1], tuple(owner for owner, _ in known)) for name, known in sorted(claims.items())
+    }
 
 
 def names() -> list[str]:
@@ -66,7 +68,9 @@ def get_class(name: str) -> type[Compressor]:
         raise UnknownCompressor(f"unknown compressor {name!r}; {hint}known: {', '.join(table)}")
     entry = table[name]
     if len(entry.distributions) > 1:
-        raise PluginError(f"compressor {name!r} is claimed by {' and '.join(entry.distributions)}; uninstall one of them")
+        raise PluginError(
+            f"compressor {name!r} is claimed by {' and '.join(entry.distributions)}; uninstall one of them"
+        )
     module, _, attribute = entry.target.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute)
@@ -91,7 +95,9 @@ def get(name: str, **config: Any) -> Compressor:
         config["artifact"] = getattr(cls, "read_artifact", Artifact.load)(config["artifact"])
     artifact = config.get("artifact")
     if isinstance(artifact, Artifact) and artifact.codec != name:
-        raise InvalidConfig(f"the artifact was made for {artifact.codec!r}, not for {name!r}; use it with {artifact.codec!r}")
+        raise InvalidConfig(
+            f"the artifact was made for {artifact.codec!r}, not for {name!r}; use it with {artifact.codec!r}"
+        )
     return cls(**config)
 
 

@@ -1,7 +1,7 @@
 """The conformance kit: `check(codec)` runs every law of `compressors.base` and says which one fails, and on what.
 
-    def test_my_codec():
-        compressors.testing.check(MyCodec(level=3))
+def test_my_codec():
+    compressors.testing.check(MyCodec(level=3))
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ def _damage(codec: Compressor, data: bytes) -> None:
     """Damaged input decodes to something or raises `CorruptStream`, within the limit; it never does anything else."""
     coded, limit = codec.compress(data), len(data) + 1000
     damaged = [coded[: len(coded) // 2], coded[:-1], coded + b"\0", b"", b"\xff" * 40]
-    damaged += [coded[:i] + bytes([coded[i] ^ 1 << i % 8]) + coded[i + 1 :] for i in range(0, len(coded), 1 + len(coded) // 40)]
+    damaged += [
+        coded[:i] + bytes([coded[i] ^ 1 << i % 8]) + coded[i + 1 :] for i in range(0, len(coded), 1 + len(coded) // 40)
+    ]
     symbols = codec.encode(data)
     for bad in damaged:
         try:

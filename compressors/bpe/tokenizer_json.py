@@ -41,7 +41,9 @@ def _refuse_unless_lossless(spec: dict[str, Any]) -> None:
     if model.get("type", "BPE") != "BPE" or "merges" not in model or "vocab" not in model:
         raise InvalidConfig(f"tokenizer.json: model {model.get('type')!r}; expected a byte-level BPE")
     if spec.get("normalizer"):
-        raise InvalidConfig(f"tokenizer.json: normalizer {spec['normalizer'].get('type')!r} changes the text; a lossless codec has none")
+        raise InvalidConfig(
+            f"tokenizer.json: normalizer {spec['normalizer'].get('type')!r} changes the text; a lossless codec has none"
+        )
     if model.get("dropout"):
         raise InvalidConfig(f"tokenizer.json: dropout {model['dropout']} makes the ids random; set it to null")
     if model.get("continuing_subword_prefix") or model.get("end_of_word_suffix"):
@@ -59,4 +61,6 @@ def _refuse_unless_lossless(spec: dict[str, Any]) -> None:
             raise InvalidConfig("tokenizer.json: a pre-tokenizer removes text; expected behaviour 'Isolated'")
     for token in spec.get("added_tokens") or []:
         if token.get("lstrip") or token.get("rstrip"):
-            raise InvalidConfig(f"tokenizer.json: added token {token['content']!r} strips white space; set lstrip and rstrip to false")
+            raise InvalidConfig(
+                f"tokenizer.json: added token {token['content']!r} strips white space; set lstrip and rstrip to false"
+            )

@@ -11,12 +11,12 @@ from compressors.errors import InvalidConfig
 
 # The Llama-3 / cl100k split: contractions, words with one leading character, numbers of at most three digits,
 # punctuation with its line ends, white space.
-PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+PATTERN = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 
 
-def fit(documents: Iterable[bytes], *, vocab_size: int, pattern: str = PATTERN, progress: bool = False) -> dict[str, Any]:
+def fit(
+    documents: Iterable[bytes], *, vocab_size: int, pattern: str = PATTERN, progress: bool = False
+) -> dict[str, Any]:
     """A `tokenizer.json` (as a dict) with at most `vocab_size` ids: 0-255 the bytes in order, then merges by rank.
 
     Bytes that are not UTF-8 are skipped while fitting; they are encoded byte by byte.

@@ -1,0 +1,87 @@
+"""`proxyc`: a lazy group. A command's module is imported when the command runs, so that help needs neither torch nor numba."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+# name -> (module:attribute, first line of its help). Strings, so that `bench` stays above this package.
+COMMANDS = {
+    "codecs": ("compressors.cli:codecs", "List the registered compressors, plugins included."),
+    "compress": ("compressors.cli:compress", "Compress files or a stream."),
+    "decompress": ("compressors.cli:decompress", "Decompress files or a stream."),
+    "demo": ("bench.demo:demo", "The whole product in five minutes: fit, encode, train three ways, report."),
+    "encode": ("proxylm.commands:encode", "Encode a corpus into a view store."),
+    "eval": ("proxylm.commands:evaluate", "Bits per byte of a trained model on held-out documents."),
+    "fit": ("compressors.cli:fit", "Fit a compressor on a corpus."),
+    "generate": ("proxylm.commands:generate", "Continue a prompt, bytes in and bytes out."),
+    "train": ("proxylm.commands:train", "Train a model on a view store."),
+}
+
+
+class LazyGroup(click.Group):
+    """Commands from the table above."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        try:
+            command = getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            if error.name not in ("torch", "matplotlib"):
+                raise
+            _fail(
+                f"proxyc {cmd_name} needs {error.name}: pip install 'proxyc[{'train' if error.name == 'torch' else 'bench'}]'"
+            )
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The help lines of the table: the commands themselves are not imported."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, 1)
+            raise click.UsageError(f"no command {args[0]!r}{f'; did you mean {near[0]!r}?' if near else ''}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="proxyc")
+def proxyc() -> None:
+    """A compression toolkit for language modelling.
+
+    Exit codes: 0 fine, 1 an error in one line, 2 wrong usage.
+    """
+
+
+def main() -> None:
+    """Entry point: errors that are the input's fault are one line, bugs keep their traceback."""
+    try:
+        proxyc()
+    except Exception as error:
+        from compressors.errors import ProxycError  # here, because it brings numpy: help takes 0.1 s instead of 0.3
+
+        if not isinstance(error, ProxycError):
+            raise
+        _fail(str(error))
+
+
+def _fail(message: str) -> None:
+    click.echo(f"proxyc: {message}", err=True)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

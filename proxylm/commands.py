@@ -1,0 +1,206 @@
+"""`proxyc encode | train | eval | generate`: parse and print; torch is imported by the commands that need it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from compressors.documents import Reader
+
+from compressors import registry
+from compressors.errors import InvalidConfig
+
+PATH = click.Path(path_type=Path)  # type: ignore[type-var]
+
+
+@click.command()
+@click.argument("corpus", nargs=-1, type=PATH)
+@click.option("-o", "--output", "store", required=True, type=PATH, help="Folder of the view store.")
+@click.option(
+    "--view",
+    "views",
+    multiple=True,
+    metavar="[NAME@]CODEC",
+    help="A view: bpe=FILE, zstd, zstd:level=19, small@bpe=FILE ...",
+)
+@click.option(
+    "--field", "text_field", default="text", show_default=True, help="Field of .jsonl records that holds the text."
+)
+@click.option("--glob", "pattern", default="*", show_default=True, help="Which files of a folder to read.")
+@click.option("--strict", is_flag=True, help="A bad record is an error instead of being counted.")
+@click.option("-T", "--threads", default=1, show_default=True, type=click.IntRange(min=1), help="Threads for encoding.")
+@click.option("--shard-mb", default=64, show_default=True, type=click.IntRange(min=1), help="Raw bytes of a shard.")
+@click.option("-q", "--quiet", is_flag=True)
+def encode(
+    corpus: tuple[Path, ...], store: Path, views: tuple[str, ...], text_field: str, pattern: str, strict: bool,
+    threads: int, shard_mb: int, quiet: bool,
+) -> None:  # fmt: skip
+    """Encode CORPUS (text files, folders, .jsonl[.gz|.zst]) into a view store; without CORPUS, add views to one.
+
+    Each file is a document, or each record of a .jsonl file; folders are read in sorted order. The same command after a
+    kill goes on at the first missing view of a shard.
+    """
+    from proxylm import encode as encoding
+
+    codecs = dict(_view(spec) for spec in views)
+    if len(codecs) < len(views):
+        raise InvalidConfig("two views have the same name; name them with NAME@CODEC")
+    reader = Reader(list(corpus), text_field=text_field, pattern=pattern, strict=strict) if corpus else None
+    done = [0, 0]
+
+    def progress(documents: int, size: int) -> None:
+        done[0], done[1] = done[0] + documents, done[1] + size
+        if not quiet and sys.stderr.isatty():
+            click.echo(f"\r{done[0]:,} documents, {done[1] / 1e6:,.1f} MB", nl=False, err=True)
+
+    made = encoding.encode(reader, store, codecs, threads=threads, shard_bytes=shard_mb << 20, progress=progress)
+    if reader is not None and reader.n_bad:
+        click.echo(f"{reader.n_bad} bad records skipped; the first: {reader.first_bad}", err=True)
+    n_bytes = int(made.column("raw").lengths.sum())
+    click.echo(f"{store}: {len(made):,} documents, {n_bytes:,} bytes, fingerprint {made.fingerprint[:16]}")
+    for name in made.views:
+        symbols = int(made.column(name).lengths.sum())
+        click.echo(
+            f"  {name}: {symbols:,} symbols, {n_bytes / max(symbols, 1):.3f} bytes per symbol, {made.view(name)['vocab_size']:,} ids"
+        )
+
+
+def _view(spec: str) -> tuple[str, Any]:
+    name, at, codec = spec.partition("@")
+    made = registry.parse(codec if at else spec)
+    return (name if at else made.name), made
+
+
+@click.command()
+@click.argument("store", type=PATH)
+@click.option("-o", "--output", "run", required=True, type=PATH, help="Folder of the run; an interrupted one goes on.")
+@click.option("--recipe", help="raw, comp or proxy (the published schedule).")
+@click.option("--view", help="The compressed view of the store to use.")
+@click.option("--steps", type=int, help="Length of the run, or:")
+@click.option("--flops", type=float, help="as many steps as fit into these FLOPs.")
+@click.option("--seed", type=int)
+@click.option("--config", type=PATH, help="Settings as .toml or .json: sections train, model, mix.")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", help="One setting, e.g. model.d_model=256."
+)
+@click.option("-q", "--quiet", is_flag=True)
+def train(
+    store: Path, run: Path, recipe: str | None, view: str | None, steps: int | None, flops: float | None, seed: int | None,
+    config: Path | None, assignments: tuple[str, ...], quiet: bool,
+) -> None:  # fmt: skip
+    """Train on the view store STORE. Start it with `torchrun -m proxylm.cli train ...` for several processes."""
+    from proxylm import config as configs
+    from proxylm import train as training
+    from proxylm.store import Store
+
+    settings = configs.load(config) if config else {}
+    for section, key, value in (
+        ("mix", "recipe", recipe), ("mix", "view", view), ("train", "steps", steps), ("train", "flops", flops), ("train", "seed", seed),
+    ):  # fmt: skip
+        if value is not None:
+            settings.setdefault(section, {})[key] = value
+    for assignment in assignments:
+        configs.override(settings, assignment)
+    settings.setdefault("train", {})
+    chosen = configs.from_mapping(configs.RunConfig, settings)
+    place = training.Place.here()
+    with _training_bar(quiet or place.rank != 0) as report:
+        training.train(Store.open(store), chosen, run, report=report, place=place)
+    if place.rank == 0:
+        records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+        shown = sum(sum(record["bytes"].values()) for record in records)
+        click.echo(
+            f"{run}: {len(records)} steps, {sum(r['flops'] for r in records):.3g} FLOPs, {shown:,.0f} bytes of text shown"
+        )
+
+
+@contextmanager
+def _training_bar(quiet: bool) -> Iterator[Any]:
+    """A progress bar with ETA and loss on standard error, where that is a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda record: None
+        return
+    state: dict[str, Any] = {}
+
+    def report(record: dict[str, Any]) -> None:
+        bar = state.get("bar")
+        if bar is None:
+            bar = click.progressbar(length=record["steps"], file=sys.stderr, show_pos=True, item_show_func=str)
+            state["bar"] = bar.__enter__()
+            bar.update(record["step"])
+        bar.update(1, f"{record['loss']:.3f} bits/symbol")
+
+    try:
+        yield report
+    finally:
+        if "bar" in state:
+            state["bar"].__exit__(None, None, None)
+
+
+@click.command("eval")
+@click.argument("run", type=PATH)
+@click.argument("corpus", nargs=-1, required=True, type=PATH)
+@click.option("--codec", help="Score the compressed view of this codec instead of raw bytes, e.g. bpe=FILE.")
+@click.option("--window", type=click.IntRange(min=2), help="Context in bytes; default: what the run was trained with.")
+@click.option("--max-bytes", type=click.IntRange(min=1), help="Stop after the first documents that hold so many bytes.")
+@click.option(
+    "--field", "text_field", default="text", show_default=True, help="Field of .jsonl records that holds the text."
+)
+@click.option("--glob", "pattern", default="*", show_default=True, help="Which files of a folder to read.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def evaluate(
+    run: Path, corpus: tuple[Path, ...], codec: str | None, window: int | None, max_bytes: int | None, text_field: str,
+    pattern: str, as_json: bool,
+) -> None:  # fmt: skip
+    """Bits per byte of the model in RUN on the documents of CORPUS, with a 95 % bootstrap interval."""
+    from proxylm import evaluate as evaluation
+    from proxylm import train as training
+
+    model, config = training.load_run(run)
+    chosen = registry.parse(codec) if codec else None
+    if chosen is not None:
+        training.check_view(run, chosen)
+    documents: list[bytes] = []
+    for document in Reader(list(corpus), text_field=text_field, pattern=pattern):
+        if max_bytes is not None and sum(map(len, documents)) >= max_bytes:
+            break
+        documents.append(document.data)
+    result = evaluation.evaluate(model, documents, window=window or evaluation.trained_window(config), codec=chosen)
+    found = result.to_json()
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+        return
+    low, high = found["interval_95"]
+    click.echo(
+        f"{found['bits_per_byte']:.4f} bits per byte [{low:.4f}, {high:.4f}] on {found['documents']} documents, {found['bytes']:,} bytes"
+    )
+    click.echo(f"of which the ends of the documents: {found['end_bits_per_document']:.2f} bits each")
+
+
+@click.command()
+@click.argument("run", type=PATH)
+@click.argument("prompt")
+@click.option("--max-bytes", default=200, show_default=True, type=click.IntRange(min=1))
+@click.option("--temperature", default=0.8, show_default=True, type=float, help="0 is greedy.")
+@click.option("--top-p", default=0.95, show_default=True, type=float)
+@click.option("--seed", default=0, show_default=True, type=int)
+def generate(run: Path, prompt: str, max_bytes: int, temperature: float, top_p: float, seed: int) -> None:
+    """Continue PROMPT with the model in RUN; writes the prompt and what follows, as bytes."""
+    from proxylm import evaluate as evaluation
+    from proxylm import generate as generation
+    from proxylm import train as training
+
+    model, config = training.load_run(run)
+    sys.stdout.buffer.write(prompt.encode("utf-8", "surrogateescape"))
+    for byte in generation.generate(
+        model, prompt.encode("utf-8", "surrogateescape"), max_bytes=max_bytes, context=evaluation.trained_window(config),
+        temperature=temperature, top_p=top_p, seed=seed,
+    ):  # fmt: skip
+        sys.stdout.buffer.write(bytes([byte]))
+        sys.stdout.buffer.flush()
+    sys.stdout.buffer.write(b"\n")

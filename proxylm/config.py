@@ -1,0 +1,190 @@
+"""What a run is: frozen dataclasses that read and write as JSON or TOML. (config, seed, step) decides everything else."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from compressors.errors import InputError, InvalidConfig
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Shapes of the decoder. `d_ff` None means 8/3 of `d_model`, rounded up to 32; `n_kv_heads` None means `n_heads`."""
+
+    d_model: int = 128
+    n_layers: int = 4
+    n_heads: int = 4
+    n_kv_heads: int | None = None
+    d_ff: int | None = None
+    rope_theta: float = 10_000.0
+
+    def __post_init__(self) -> None:
+        if self.d_model % (2 * self.n_heads) or self.n_heads % self.kv_heads:
+            raise InvalidConfig(
+                f"model: d_model {self.d_model} must be a multiple of 2 * n_heads {self.n_heads}, and n_heads of n_kv_heads {self.kv_heads}"
+            )
+
+    @property
+    def kv_heads(self) -> int:
+        return self.n_kv_heads or self.n_heads
+
+    @property
+    def ff(self) -> int:
+        return self.d_ff or -(-self.d_model * 8 // 3 // 32) * 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """One stretch of the mixing schedule: up to `until` (share of the run) the rate goes from `start` to `end`.
+
+    The rate is the share of the shown views that are compressed. With `pair`, both views of a document may share a
+    context (see `proxylm.mixing`).
+    """
+
+    until: float
+    start: float
+    end: float
+    pair: bool = False
+
+
+RECIPES: dict[str, tuple[Phase, ...]] = {
+    "raw": (Phase(until=1.0, start=0.0, end=0.0),),
+    "comp": (Phase(until=1.0, start=1.0, end=1.0),),
+    # arXiv 2602.04289: pairs while the rate rises over the first fifth, then none.
+    "proxy": (Phase(until=0.2, start=0.4, end=0.9, pair=True), Phase(until=1.0, start=0.9, end=0.9)),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixConfig:
+    """Which views are shown, and when. `recipe` names a schedule of `RECIPES`; `phases`, if given, replace it."""
+
+    view: str | None = None  # the compressed view; needed unless only raw bytes are shown
+    recipe: str = "raw"
+    phases: tuple[Phase, ...] = ()
+    # Documents are read side by side in so many lanes, one row of each in turn: a row's neighbours come from other
+    # documents. More lanes than rows in a step, so that consecutive steps differ too.
+    lanes: int = 64
+
+    def __post_init__(self) -> None:
+        if self.recipe not in RECIPES:
+            raise InvalidConfig(f"mix: unknown recipe {self.recipe!r}; known: {', '.join(RECIPES)}")
+        ends = [phase.until for phase in self.schedule]
+        if ends != sorted(set(ends)) or ends[-1] != 1.0 or ends[0] <= 0:
+            raise InvalidConfig(f"mix: phases end at {ends}; expected rising shares of the run, the last 1.0")
+        if not all(0 <= rate <= 1 for phase in self.schedule for rate in (phase.start, phase.end)):
+            raise InvalidConfig("mix: a rate is outside 0..1")
+        if self.lanes < 1:
+            raise InvalidConfig(f"mix: lanes is {self.lanes}; expected 1 or more")
+        if self.view is None and any(phase.end or phase.start for phase in self.schedule):
+            raise InvalidConfig(f"mix: recipe {self.recipe!r} shows a compressed view; say which with view")
+
+    @property
+    def schedule(self) -> tuple[Phase, ...]:
+        return self.phases or RECIPES[self.recipe]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How long and how fast. Give `steps`, or `flops` (the number of steps that fits into them is planned)."""
+
+    steps: int | None = None
+    flops: float | None = None
+    rows: int = 16  # per step, over all processes
+    row_length: int = 512
+    matrix_lr: float = 0.02  # Muon
+    embedding_lr: float = 0.1  # AdamW, as the head and the rest
+    head_lr: float = 0.005
+    warmup: float = 0.02  # shares of the run
+    decay: float = 0.5
+    seed: int = 0
+    checkpoint_every: int = 200
+    keep: int = 2
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.flops is None):
+            raise InvalidConfig(f"train: steps {self.steps} and flops {self.flops}; give exactly one of them")
+        for name, low in (("rows", 1), ("row_length", 8), ("checkpoint_every", 1), ("keep", 1)):
+            if getattr(self, name) < low:
+                raise InvalidConfig(f"train: {name} is {getattr(self, name)}; expected {low} or more")
+        if (self.steps is not None and self.steps < 1) or (self.flops is not None and self.flops <= 0):
+            raise InvalidConfig("train: steps and flops must be positive")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """One training run."""
+
+    train: TrainConfig
+    model: ModelConfig = field(default_factory=ModelConfig)
+    mix: MixConfig = field(default_factory=MixConfig)
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=1)
+
+
+def from_mapping(cls: type[T], values: Mapping[str, Any], where: str = "config") -> T:
+    """A config dataclass from nested mappings. Raises `InvalidConfig` on an unknown key or a value of the wrong type."""
+    hints = typing.get_type_hints(cls)
+    if unknown := set(values) - set(hints):
+        raise InvalidConfig(f"{where}: no setting {', '.join(sorted(unknown))}; it has: {', '.join(hints)}")
+    try:
+        return cls(**{key: _value(hints[key], value, f"{where}.{key}") for key, value in values.items()})
+    except TypeError as error:
+        raise InvalidConfig(f"{where}: {error}") from error
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        return from_mapping(hint, value, where)  # type: ignore[arg-type]
+    if typing.get_origin(hint) is tuple:
+        return tuple(_value(typing.get_args(hint)[0], item, where) for item in value)
+    allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if float in allowed and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if type(value) not in allowed:
+        expected = " or ".join(getattr(kind, "__name__", str(kind)) for kind in allowed)
+        raise InvalidConfig(f"{where} is {value!r}; expected {expected}")
+    return value
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The settings in a `.toml` or `.json` file, as nested mappings."""
+    try:
+        text = path.read_bytes().decode()
+        if path.suffix == ".json":
+            found: dict[str, Any] = json.loads(text)
+            return found
+        if sys.version_info >= (3, 11):
+            import tomllib
+        else:
+            import tomli as tomllib
+        return tomllib.loads(text)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise InvalidConfig(f"{path} is not understood: {error}") from error
+
+
+def override(values: dict[str, Any], assignment: str) -> None:
+    """Apply ``section.key=value`` (value as JSON, else as text) to nested mappings in place."""
+    path, equals, text = assignment.partition("=")
+    *sections, key = path.split(".")
+    if not equals or not sections or not key:
+        raise InvalidConfig(f"{assignment!r}: write section.key=value, e.g. train.steps=100")
+    for section in sections:
+        values = values.setdefault(section, {})
+    try:
+        values[key] = json.loads(text)
+    except ValueError:
+        values[key] = text

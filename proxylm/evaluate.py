@@ -1,0 +1,159 @@
+"""Bits per byte of held-out documents: every byte scored once, the same context in bytes for every view.
+
+A document is read in windows of W bytes. The first scores all of its symbols; each later one moves on by W/2 bytes and
+scores the new half. Every window begins `bos <raw>` (or <comp>). The end of the document is charged (its closing mark and
+eos) and also reported apart. A view whose symbols stand for several bytes gets the symbols within the same W bytes.
+
+For a compressed view the figure is an upper bound: the model may give the same bytes probability under other symbols too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from compressors.base import Compressor
+from compressors.errors import InputError
+from compressors.identity import Identity
+from proxylm import alphabet as ids
+from proxylm.config import RunConfig
+from proxylm.model import Decoder
+
+LN2 = 0.6931471805599453
+_BATCH_POSITIONS = 1 << 14
+
+
+@dataclass(frozen=True)
+class Result:
+    """Per-document sums; figures in bits."""
+
+    n_bytes: npt.NDArray[np.int64]  # (documents,)
+    text_bits: npt.NDArray[np.float64]  # (documents,) the symbols of the document
+    end_bits: npt.NDArray[np.float64]  # (documents,) its closing mark and eos
+    n_symbols: int
+
+    @property
+    def bits_per_byte(self) -> float:
+        """All bits, the end of the documents included, over all bytes."""
+        return float((self.text_bits.sum() + self.end_bits.sum()) / self.n_bytes.sum())
+
+    def interval(self, resamples: int = 1000, seed: int = 0) -> tuple[float, float]:
+        """95 % interval of `bits_per_byte` from a bootstrap over documents."""
+        chosen = np.random.RandomState(seed).randint(0, len(self.n_bytes), (resamples, len(self.n_bytes)))
+        totals = (self.text_bits + self.end_bits)[chosen].sum(1) / np.maximum(self.n_bytes[chosen].sum(1), 1)
+        low, high = np.percentile(totals, [2.5, 97.5])
+        return float(low), float(high)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "bits_per_byte": self.bits_per_byte,
+            "interval_95": self.interval(),
+            "end_bits_per_document": float(self.end_bits.mean()),
+            "documents": len(self.n_bytes),
+            "bytes": int(self.n_bytes.sum()),
+            "bytes_per_symbol": float(self.n_bytes.sum() / max(self.n_symbols, 1)),
+        }
+
+
+def trained_window(config: RunConfig) -> int:
+    """The context in bytes that fills a training row beside its two opening marks."""
+    return config.train.row_length - 2
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A stretch of one document: ids shown, and from which target on they are scored."""
+
+    document: int
+    body: npt.NDArray[np.int64]  # symbols as ids, and at the end of the document its two closing ids
+    scored_from: int
+    n_end: int  # closing ids at the end of `body`: 0 or 2
+
+
+def evaluate(
+    model: Decoder,
+    documents: Sequence[bytes],
+    *,
+    window: int,
+    codec: Compressor | None = None,
+    offset: int = ids.COMP_OFFSET,
+) -> Result:
+    """Score `documents` as raw bytes, or as the symbols of `codec` (whose ids begin at `offset`).
+
+    window: context in bytes, at least 2. Raises `InputError` if there is no byte to score.
+    """
+    if not any(documents):
+        raise InputError("nothing to evaluate: no document has a byte; give other documents")
+    comp = codec is not None
+    codec, offset = codec or Identity(), offset if comp else ids.BYTE_OFFSET
+    windows, n_symbols = [], 0
+    for i, document in enumerate(documents):
+        symbols = codec.encode(document)
+        n_symbols += len(symbols)
+        windows += list(_windows(i, symbols, _spans(codec, document, len(symbols)), window, comp, offset))
+    text, end = np.zeros(len(documents)), np.zeros(len(documents))
+    for batch in _batches(windows):
+        _score(model, batch, comp, text, end)
+    sizes = np.fromiter(map(len, documents), np.int64, len(documents))
+    return Result(sizes, text / LN2, end / LN2, n_symbols)
+
+
+def _spans(codec: Compressor, document: bytes, n_symbols: int) -> npt.NDArray[Any]:
+    """Bytes per symbol; in equal parts where the codec does not align."""
+    spans = codec.spans(document)
+    return np.full(n_symbols, len(document) / max(n_symbols, 1)) if spans is None else spans
+
+
+def _windows(
+    i: int, symbols: npt.NDArray[Any], spans: npt.NDArray[Any], window: int, comp: bool, offset: int
+) -> Iterator[_Window]:
+    begins = np.cumsum(spans) - spans  # byte at which each symbol begins
+    close = ids.COMP_CLOSE if comp else ids.RAW_CLOSE
+    all_ids = symbols.astype(np.int64) + offset
+    half, scored_byte, first = window // 2, window, 0
+    while True:
+        last = int(np.searchsorted(begins, scored_byte))
+        context = int(np.searchsorted(begins, scored_byte - window)) if first else 0
+        at_end = last == len(symbols)
+        tail = [close, ids.EOS] if at_end else []
+        yield _Window(i, np.append(all_ids[context:last], tail).astype(np.int64), first - context, len(tail))
+        if at_end:
+            return
+        first, scored_byte = last, scored_byte + half
+
+
+def _batches(windows: list[_Window]) -> Iterator[list[_Window]]:
+    """Windows of similar length together, so that little is spent on padding."""
+    ordered = sorted(windows, key=lambda w: len(w.body))
+    while ordered:
+        rows = max(1, _BATCH_POSITIONS // (len(ordered[-1].body) + 1))
+        yield ordered[-rows:]
+        del ordered[-rows:]
+
+
+@torch.no_grad()
+def _score(model: Decoder, batch: list[_Window], comp: bool, text: npt.NDArray[Any], end: npt.NDArray[Any]) -> None:
+    T = max(len(w.body) for w in batch) + 1
+    inputs, targets = np.zeros((len(batch), T), np.int64), np.full((len(batch), T), -1, np.int64)
+    is_end = np.zeros((len(batch), T), np.bool_)
+    for row, w in enumerate(batch):
+        n = len(w.body)
+        inputs[row, : n + 1] = [ids.BOS, ids.COMP_OPEN if comp else ids.RAW_OPEN, *w.body[:-1]]
+        targets[row, 1 + w.scored_from : n + 1] = w.body[w.scored_from :]
+        is_end[row, n + 1 - w.n_end : n + 1] = True
+    device = next(model.parameters()).device
+    hidden = model(torch.from_numpy(inputs).to(device))  # padding follows the window, and attention is causal
+    scored = targets >= 0
+    where = torch.from_numpy(scored).to(device)
+    nats = (
+        model.heads.token_nats(hidden[where], torch.from_numpy(targets).to(device)[where], comp).double().cpu().numpy()
+    )
+    document = np.repeat([w.document for w in batch], scored.sum(1))
+    ends = is_end[scored]
+    np.add.at(text, document[~ends], nats[~ends])
+    np.add.at(end, document[ends], nats[ends])

@@ -1,0 +1,101 @@
+"""Heads sliced by mode, and a cross-entropy that never holds (tokens x vocabulary).
+
+At raw positions the softmax runs over specials + bytes, at comp positions over specials + symbols: no probability leaks
+between the views, and the work of the large head is spent only where it is used.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from proxylm.alphabet import COMP_OFFSET, N_SPECIALS, RAW_SIZE
+
+# Logits held at once. 2^22 fp32 numbers are 16 MB: they stay near the cache, and the matrix products stay large.
+CHUNK_LOGITS = 1 << 22
+
+
+class SlicedHeads(nn.Module):
+    """Two heads that share the rows of the specials: `raw` (320, d) and `comp` (comp_size, d)."""
+
+    def __init__(self, d_model: int, comp_size: int) -> None:
+        super().__init__()
+        self.raw = nn.Parameter(torch.empty(RAW_SIZE, d_model))
+        self.comp = nn.Parameter(torch.empty(comp_size, d_model)) if comp_size else None
+        for parameter in self.parameters():
+            nn.init.normal_(parameter, std=0.001)
+
+    def raw_logits(self, hidden: Tensor) -> Tensor:
+        """(..., 320) logits over specials and bytes."""
+        return F.linear(hidden, self.raw)
+
+    def nats(self, hidden: Tensor, targets: Tensor, mode: Tensor) -> tuple[Tensor, Tensor]:
+        """Summed -ln p of the scored raw and comp targets.
+
+        hidden (B, T, d); targets (B, T) ids, -1 = not scored; mode (B, T) True = comp head.
+        """
+        scored = targets >= 0
+        raw, comp = scored & ~mode, scored & mode
+        raw_nats = linear_cross_entropy(hidden[raw], targets[raw], self.raw)
+        if self.comp is None:
+            return raw_nats, hidden.new_zeros(())
+        return raw_nats, linear_cross_entropy(
+            hidden[comp], _in_comp_head(targets[comp]), self.raw[:N_SPECIALS], self.comp
+        )
+
+    @torch.no_grad()
+    def token_nats(self, hidden: Tensor, targets: Tensor, comp: bool) -> Tensor:
+        """(N,) -ln p of each target under one head; hidden (N, d), targets (N,) ids."""
+        weights = [self.raw]
+        if comp:
+            assert self.comp is not None
+            weights, targets = [self.raw[:N_SPECIALS], self.comp], _in_comp_head(targets)
+        rows = max(1, CHUNK_LOGITS // sum(map(len, weights)))
+        parts = [
+            F.cross_entropy(torch.cat([x @ w.T for w in weights], 1).float(), t, reduction="none")
+            for x, t in zip(hidden.split(rows), targets.split(rows), strict=True)
+        ]
+        return torch.cat(parts)
+
+
+def _in_comp_head(ids: Tensor) -> Tensor:
+    """Ids as places in the comp head: the specials, then the compressed symbols."""
+    return torch.where(ids < N_SPECIALS, ids, ids - (COMP_OFFSET - N_SPECIALS))
+
+
+def linear_cross_entropy(x: Tensor, targets: Tensor, *weights: Tensor) -> Tensor:
+    """Sum over the tokens of -ln softmax(x @ concat(weights).T)[target]; x (N, d), weights (V_i, d)."""
+    total: Tensor = _LinearCrossEntropy.apply(x, targets, *weights)
+    return total
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    """Computes the gradients chunk by chunk in the forward pass, so that neither pass keeps logits."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, targets: Tensor, *weights: Tensor) -> Tensor:
+        needed = any(ctx.needs_input_grad)
+        sizes = [len(w) for w in weights]
+        d_x = torch.zeros_like(x) if needed else None
+        d_weights = [torch.zeros_like(w) for w in weights] if needed else []
+        total = x.new_zeros((), dtype=torch.float32)
+        for rows in torch.arange(len(x), device=x.device).split(max(1, CHUNK_LOGITS // sum(sizes))):
+            part, target = x[rows], targets[rows]
+            logits = torch.cat([part @ w.T for w in weights], 1).float()
+            log_p = logits - torch.logsumexp(logits, 1, keepdim=True)
+            total -= log_p.gather(1, target[:, None]).sum()
+            if d_x is not None:
+                d_logits = log_p.exp_()
+                d_logits[torch.arange(len(target)), target] -= 1
+                for w, d_w, d_part in zip(weights, d_weights, d_logits.to(x.dtype).split(sizes, 1), strict=True):
+                    d_x[rows] += d_part @ w
+                    d_w += d_part.T @ part
+        ctx.gradients = (d_x, None, *d_weights)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, d_total: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        return tuple(g if g is None else g * d_total for g in ctx.gradients)

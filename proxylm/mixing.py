@@ -1,0 +1,44 @@
+"""Which view of a document is shown: the rate, and its calibration while both views may share a context.
+
+Let r be the share of the shown views that are compressed. Without pairs a document is compressed with probability r.
+In a pairing phase (arXiv 2602.04289, read in the authors' code) the share stays r:
+
+    r > 0.5    every raw document becomes a pair:         P(comp alone) = 2 - 1/r,     P(pair) = 1/r - 1
+    r <= 0.5   every compressed document becomes a pair:  P(raw alone) = 1 - r/(1-r),  P(pair) = r/(1-r)
+
+A pair shows its two views in random order.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from proxylm.config import Phase
+
+
+def probabilities(rate: float, pair: bool) -> tuple[float, float, float]:
+    """(raw alone, comp alone, pair) for a rate; they sum to 1."""
+    if not pair:
+        return 1 - rate, rate, 0.0
+    if rate > 0.5:
+        return 0.0, 2 - 1 / rate, 1 / rate - 1
+    return 1 - rate / (1 - rate), 0.0, rate / (1 - rate)
+
+
+def table(schedule: tuple[Phase, ...], steps: int = 4096) -> npt.NDArray[np.float64]:
+    """(steps, 2) cumulative probabilities [raw alone, raw or comp alone] at `steps` equal shares of the run.
+
+    A table instead of a formula keeps the schedule data: the row planner only looks it up.
+    """
+    out = np.empty((steps, 2))
+    for i in range(steps):
+        at, begin = i / steps, 0.0
+        for phase in schedule:
+            if at < phase.until:
+                break
+            begin = phase.until
+        share = (at - begin) / (phase.until - begin)
+        raw, comp, _ = probabilities(phase.start + (phase.end - phase.start) * share, phase.pair)
+        out[i] = raw, raw + comp
+    return out

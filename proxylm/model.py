@@ -1,0 +1,141 @@
+"""A plain decoder in the shape of Qwen3: RMSNorm, RoPE, QK-norm, SwiGLU, grouped queries, untied embeddings.
+
+Attention stays within a document, and positions restart there. B rows, T positions, D model width, H heads, K head width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from proxylm.alphabet import COMP_OFFSET, N_SPECIALS, RAW_SIZE, Alphabet
+from proxylm.config import ModelConfig
+from proxylm.heads import SlicedHeads
+
+Cache = list[tuple[Tensor, Tensor]]  # per layer: keys and values (B, H_kv, T, K)
+
+
+class Attention(nn.Module):
+    """Causal self-attention under a mask, with QK-norm and rotary positions."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        D, self.width = config.d_model, config.d_model // config.n_heads
+        self.q = nn.Linear(D, config.n_heads * self.width, bias=False)
+        self.k = nn.Linear(D, config.kv_heads * self.width, bias=False)
+        self.v = nn.Linear(D, config.kv_heads * self.width, bias=False)
+        self.o = nn.Linear(config.n_heads * self.width, D, bias=False)
+        self.q_norm, self.k_norm = nn.RMSNorm(self.width, 1e-6), nn.RMSNorm(self.width, 1e-6)
+        self.grouped = config.kv_heads != config.n_heads
+
+    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], mask: Tensor | None, cache: Cache | None) -> Tensor:
+        B, T, _ = x.shape
+        q, k, v = (f(x).view(B, T, -1, self.width).transpose(1, 2) for f in (self.q, self.k, self.v))  # (B, H, T, K)
+        q, k = _rotate(self.q_norm(q), rope), _rotate(self.k_norm(k), rope)
+        if cache is not None:
+            if mask is None and cache and T == 1:
+                past_k, past_v = cache.pop(0)
+                k, v = torch.cat([past_k, k], 2), torch.cat([past_v, v], 2)
+            cache.append((k, v))
+        causal = mask is None and T > 1
+        y = F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, enable_gqa=self.grouped)
+        return self.o(y.transpose(1, 2).reshape(B, T, -1))  # type: ignore[no-any-return]
+
+
+class Block(nn.Module):
+    """Attention, then SwiGLU, each on a normed copy of the residual stream."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        D = config.d_model
+        self.attention_norm, self.mlp_norm = nn.RMSNorm(D, 1e-6), nn.RMSNorm(D, 1e-6)
+        self.attention = Attention(config)
+        self.gate, self.up = nn.Linear(D, config.ff, bias=False), nn.Linear(D, config.ff, bias=False)
+        self.down = nn.Linear(config.ff, D, bias=False)
+
+    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], mask: Tensor | None, cache: Cache | None) -> Tensor:
+        x = x + self.attention(self.attention_norm(x), rope, mask, cache)
+        y = self.mlp_norm(x)
+        return x + self.down(F.silu(self.gate(y)) * self.up(y))  # type: ignore[no-any-return]
+
+
+class Decoder(nn.Module):
+    """ids -> hidden states; `heads` turns those into probabilities."""
+
+    def __init__(self, config: ModelConfig, alphabet: Alphabet) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(alphabet.size, config.d_model)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
+        self.norm = nn.RMSNorm(config.d_model, 1e-6)
+        self.heads = SlicedHeads(config.d_model, alphabet.comp_size)
+        for parameter in self.matrices():
+            nn.init.uniform_(parameter, -((3 / parameter.shape[1]) ** 0.5), (3 / parameter.shape[1]) ** 0.5)
+        for block in self.blocks:  # residual branches begin as zero
+            nn.init.zeros_(block.attention.o.weight)
+            nn.init.zeros_(block.down.weight)
+
+    def matrices(self) -> Iterable[nn.Parameter]:
+        """The hidden weight matrices, which Muon trains."""
+        return (p for p in self.blocks.parameters() if p.ndim == 2)
+
+    def forward(self, ids: Tensor, doc: Tensor | None = None, cache: Cache | None = None, start: int = 0) -> Tensor:
+        """(B, T, D) hidden states of ids (B, T).
+
+        doc (B, T): attention and positions stay within equal neighbouring values; None: one document a row.
+        cache: an empty list is filled; a filled one is continued by one id at position `start`.
+        """
+        T = ids.shape[1]
+        mask = None if doc is None else document_mask(doc)
+        positions = torch.arange(start, start + T, device=ids.device)[None] if doc is None else document_positions(doc)
+        rope = self._rope(positions)
+        x = self.embedding(ids)
+        for block in self.blocks:
+            x = block(x, rope, mask, cache)
+        return self.norm(x)  # type: ignore[no-any-return]
+
+    def _rope(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """cos and sin (B, 1, T, K/2)."""
+        half = self.config.d_model // self.config.n_heads // 2
+        frequency = self.config.rope_theta ** (-torch.arange(half, device=positions.device, dtype=torch.float32) / half)
+        angle = positions[:, None, :, None].float() * frequency
+        return angle.cos(), angle.sin()
+
+
+def _rotate(x: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotary positions in the half-split layout of Hugging Face (x1, x2) -> (x1 cos - x2 sin, x2 cos + x1 sin)."""
+    cos, sin = rope
+    a, b = x.chunk(2, -1)
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
+
+
+def document_mask(doc: Tensor) -> Tensor:
+    """(B, 1, T, T) True where a query (second last axis) may see a key: same document, not later."""
+    T = doc.shape[1]
+    causal = torch.ones(T, T, dtype=torch.bool, device=doc.device).tril()
+    return ((doc[:, :, None] == doc[:, None, :]) & causal)[:, None]
+
+
+def document_positions(doc: Tensor) -> Tensor:
+    """(B, T) positions that restart at 0 with every document."""
+    index = torch.arange(doc.shape[1], device=doc.device).expand_as(doc)
+    begins = torch.ones_like(doc, dtype=torch.bool)
+    begins[:, 1:] = doc[:, 1:] != doc[:, :-1]
+    return index - torch.where(begins, index, 0).cummax(1).values
+
+
+def training_flops(config: ModelConfig, alphabet: Alphabet, row_length: int, rows: int, raw: int, comp: int) -> float:
+    """Matrix-product FLOPs of forward and backward (3 x forward, 2 per multiply-add) for `rows` rows.
+
+    raw, comp: positions with a target of each mode: a head counts only where it is used. Attention counts all T x T pairs,
+    as the dense mask computes them.
+    """
+    D, L = config.d_model, config.n_layers
+    width = D // config.n_heads
+    projections = D * width * 2 * (config.n_heads + config.kv_heads)
+    block = projections + 3 * D * config.ff + 2 * row_length * D
+    heads = raw * RAW_SIZE + comp * (N_SPECIALS + alphabet.size - COMP_OFFSET)
+    return 6.0 * (rows * row_length * L * block + heads * D)

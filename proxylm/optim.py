@@ -1,0 +1,88 @@
+"""Muon for the hidden matrices, AdamW for embeddings, heads and gains; warm-up, constant, linear decay.
+
+Why not `torch.optim.Muon`: it orthogonalises in bfloat16, one matrix at a time. On a CPU without bfloat16 units that is 30
+to 300 times slower than fp32 (measured: 2048^3 product 0.17 against 67 GFLOP/s). Here equal shapes go through one batched
+product, in bfloat16 only on GPUs.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from proxylm.config import TrainConfig
+from proxylm.model import Decoder
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum, orthogonalised by a Newton-Schulz iteration (K. Jordan et al., 2024)."""
+
+    def __init__(self, params: Iterable[Tensor], lr: float, momentum: float = 0.95) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """One update of every parameter that has a gradient."""
+        for group in self.param_groups:
+            by_shape: dict[torch.Size, list[Tensor]] = defaultdict(list)
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    by_shape[parameter.shape].append(parameter)
+            for shape, parameters in by_shape.items():
+                updates = orthogonal(torch.stack([self._momentum(p, group["momentum"]) for p in parameters]))
+                scale = max(1.0, shape[0] / shape[1]) ** 0.5
+                for parameter, update in zip(parameters, updates, strict=True):
+                    parameter.add_(update, alpha=-group["lr"] * scale)
+
+    def _momentum(self, parameter: Tensor, momentum: float) -> Tensor:
+        """Nesterov momentum of the gradient."""
+        state = self.state[parameter]
+        if "momentum" not in state:
+            state["momentum"] = torch.zeros_like(parameter)
+        assert parameter.grad is not None
+        state["momentum"].lerp_(parameter.grad, 1 - momentum)
+        return parameter.grad.lerp(state["momentum"], momentum)
+
+
+def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
+    """Nearly orthogonal matrices (n, rows, columns) with the singular vectors of `matrices`; singular values in about 0.7-1.2."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    x = matrices.bfloat16() if matrices.is_cuda else matrices
+    tall = x.shape[1] > x.shape[2]
+    x = x.mT if tall else x
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return (x.mT if tall else x).to(matrices.dtype)
+
+
+def optimizers(model: Decoder, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    """Muon and AdamW over all parameters, each once."""
+    matrices = list(model.matrices())
+    heads = list(model.heads.parameters())
+    taken = {id(p) for p in (*matrices, *heads)}
+    rest = [p for p in model.parameters() if id(p) not in taken]
+    groups = [{"params": heads, "lr": config.head_lr}, {"params": rest, "lr": config.embedding_lr}]
+    found = [
+        Muon(matrices, config.matrix_lr),
+        torch.optim.AdamW(groups, betas=(0.8, 0.95), eps=1e-10, weight_decay=0.0),
+    ]
+    for optimizer in found:
+        for group in optimizer.param_groups:
+            group["full_lr"] = group["lr"]
+    return found
+
+
+def set_rates(optimizers: list[torch.optim.Optimizer], config: TrainConfig, progress: float) -> None:
+    """Learning rates at `progress` (share of the run, 0 to 1): linear warm-up, constant, linear decay to zero."""
+    factor = min(
+        1.0, progress / config.warmup if config.warmup else 1.0, (1 - progress) / config.decay if config.decay else 1.0
+    )
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["full_lr"] * factor

@@ -1,0 +1,174 @@
+"""The view store: a corpus encoded once, memory-mapped for ever; document i has index i in every view.
+
+STORE/manifest.json            format, counts, and the view's codec, configuration, fingerprint, vocabulary size
+STORE/00000/raw.bin raw.off    the bytes of the documents, and where each begins: (documents + 1) u64
+STORE/00000/bpe.bin .off .len  symbols; offsets; bytes per symbol (u16, only for views that align with bytes)
+STORE/00000/bpe.json           sizes and SHA-256 of the view's files: written last, so what has one is complete
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from compressors.base import Compressor
+from compressors.errors import FingerprintMismatch, ProxycError
+
+FORMAT = 1
+RAW = "raw"
+
+
+class StoreError(ProxycError, ValueError):
+    """A view store that is missing, incomplete, damaged, or not made the way it is to be used."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One view (or the raw bytes) of all documents: symbols by document index, over shards."""
+
+    values: list[npt.NDArray[Any]]  # per shard, memory-mapped
+    offsets: list[npt.NDArray[np.int64]]  # per shard (documents + 1,)
+    spans: list[npt.NDArray[np.uint16]] | None  # per shard, bytes per symbol
+
+    @cached_property
+    def _first(self) -> npt.NDArray[np.int64]:
+        return np.cumsum([0, *(len(o) - 1 for o in self.offsets)])
+
+    @cached_property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """(documents,) symbols of each document."""
+        return np.concatenate([np.diff(o) for o in self.offsets])
+
+    def __len__(self) -> int:
+        return int(self._first[-1])
+
+    def _locate(self, document: int) -> tuple[int, slice]:
+        shard = int(np.searchsorted(self._first, document, "right")) - 1
+        offsets, i = self.offsets[shard], document - int(self._first[shard])
+        return shard, slice(int(offsets[i]), int(offsets[i + 1]))
+
+    def __getitem__(self, document: int) -> npt.NDArray[Any]:
+        """(n,) symbols of one document."""
+        shard, where = self._locate(document)
+        return self.values[shard][where]
+
+    def spans_of(self, document: int) -> npt.NDArray[np.uint16] | None:
+        """(n,) bytes per symbol of one document, or None where the view does not align with bytes."""
+        if self.spans is None:
+            return None
+        shard, where = self._locate(document)
+        return self.spans[shard][where]
+
+
+@dataclass(frozen=True)
+class Store:
+    """An opened view store. Use `Store.open`."""
+
+    path: Path
+    manifest: dict[str, Any]
+
+    @classmethod
+    def open(cls, path: str | Path) -> Store:
+        """Open a store, checking the size of every file. Raises `StoreError`."""
+        path = Path(path)
+        file = path / "manifest.json"
+        if not file.is_file():
+            raise StoreError(
+                f"{path} is no finished view store; make or finish it with `proxyc encode CORPUS -o {path}`"
+            )
+        try:
+            manifest = json.loads(file.read_bytes())
+        except ValueError as error:
+            raise StoreError(f"{file} is damaged: {error}; run the same `proxyc encode` again") from error
+        if manifest.get("format") != FORMAT:
+            raise StoreError(f"{path}: store format {manifest.get('format')}, this version reads {FORMAT}")
+        store = cls(path, manifest)
+        store._check_sizes()
+        return store
+
+    @property
+    def views(self) -> list[str]:
+        """Names of the compressed views."""
+        return [name for name in self.manifest["views"] if name != RAW]
+
+    @property
+    def fingerprint(self) -> str:
+        """64 hex digits over documents, views and their files: equal for equal stores, on any machine."""
+        return hashlib.sha256(json.dumps(self.manifest, sort_keys=True).encode()).hexdigest()
+
+    def __len__(self) -> int:
+        """Number of documents."""
+        return int(self.manifest["documents"])
+
+    def view(self, name: str) -> dict[str, Any]:
+        """What the manifest says of a view."""
+        if name not in self.manifest["views"]:
+            known = ", ".join(self.views) or "none"
+            raise StoreError(
+                f"{self.path} has no view {name!r}, it has: {known}; add it with `proxyc encode -o {self.path} --view ...`"
+            )
+        found: dict[str, Any] = self.manifest["views"][name]
+        return found
+
+    def check_codec(self, name: str, codec: Compressor) -> None:
+        """Raise `FingerprintMismatch` unless view `name` was made by `codec`."""
+        stored = self.view(name)["fingerprint"]
+        if stored != codec.fingerprint:
+            raise FingerprintMismatch(
+                f"view {name!r} of {self.path} was made by {stored[:12]} ({self.view(name)['codec']}), not by {codec.fingerprint[:12]}; "
+                "give the artifact it was made with, or encode a new view under another name"
+            )
+
+    def column(self, name: str) -> Column:
+        """The symbols of view `name`, or the bytes for "raw", memory-mapped."""
+        view = self.view(name)
+        shards = [self.path / shard for shard in self.manifest["shards"]]
+        values = [_mapped(shard / f"{name}.bin", view["dtype"]) for shard in shards]
+        offsets = [_mapped(shard / f"{name}.off", "<u8").astype(np.int64) for shard in shards]
+        spans = [_mapped(shard / f"{name}.len", "<u2") for shard in shards] if view["aligned"] and name != RAW else None
+        return Column(values, offsets, spans)
+
+    def verify(self) -> None:
+        """Read everything and compare with the recorded SHA-256. Raises `StoreError` naming the file."""
+        for file, facts in self._files():
+            with open(file, "rb") as opened:
+                found = (
+                    hashlib.file_digest(opened, "sha256")
+                    if hasattr(hashlib, "file_digest")
+                    else hashlib.sha256(opened.read())
+                )
+            if found.hexdigest() != facts["sha256"]:
+                raise StoreError(
+                    f"{file} is damaged: its SHA-256 differs; delete {file.with_suffix('.json')} and encode again"
+                )
+
+    def _files(self) -> list[tuple[Path, dict[str, Any]]]:
+        views = self.manifest["views"].items()
+        return [
+            (self.path / shard / f"{name}.{kind}", facts)
+            for name, view in views
+            for shard, files in view["files"].items()
+            for kind, facts in files.items()
+        ]
+
+    def _check_sizes(self) -> None:
+        for file, facts in self._files():
+            size = file.stat().st_size if file.is_file() else None
+            if size != facts["bytes"]:
+                found = "is missing" if size is None else f"has {size} bytes"
+                raise StoreError(
+                    f"{file} {found}, expected {facts['bytes']}; delete {file.with_suffix('.json')} and run the same `proxyc encode` again"
+                )
+
+
+def _mapped(file: Path, dtype: str) -> npt.NDArray[Any]:
+    if file.stat().st_size == 0:  # an empty file cannot be mapped
+        return np.empty(0, dtype)
+    return np.memmap(file, dtype, "r")

@@ -1,0 +1,75 @@
+"""What every test of `compressors` shares: a corpus that is always there, and every codec by name."""
+
+import os
+import sysconfig
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+import compressors
+from compressors.bpe.codec import BPE
+from compressors.zstd import Zstd
+
+settings.register_profile(
+    "default", derandomize=True, deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("nightly", settings.get_profile("default"), derandomize=False, max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+# A codec whose default needs an artifact is given here by the name of a fixture; all others are found by themselves.
+FITTED = {"bpe": "bpe"}
+# More configurations than the default one: label -> (name, settings).
+CONFIGURED = {
+    "gzip:level=0": ("gzip", {"level": 0}),
+    "gzip:level=9": ("gzip", {"level": 9}),
+    "zstd:level=-7": ("zstd", {"level": -7}),
+    "zstd:level=9": ("zstd", {"level": 9}),
+    "brotli:quality=0": ("brotli", {"quality": 0}),
+    "brotli:quality=11": ("brotli", {"quality": 11}),
+}
+WITH_DICTIONARY = "zstd:dictionary"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--rewrite-golden", action="store_true", help="write tests/golden anew from the codecs as they are"
+    )
+
+
+@pytest.fixture(scope="session", params=[*compressors.names(), *CONFIGURED, WITH_DICTIONARY])
+def codec(request: pytest.FixtureRequest) -> compressors.Compressor:
+    """Each registered codec in turn, and some of them in further configurations."""
+    if request.param == WITH_DICTIONARY:
+        return request.getfixturevalue("zstd_with_dictionary")
+    if request.param in CONFIGURED:
+        name, config = CONFIGURED[request.param]
+        return compressors.get(name, **config)
+    if request.param in FITTED:
+        return request.getfixturevalue(FITTED[request.param])
+    try:
+        return compressors.get(request.param)
+    except compressors.InvalidConfig as error:
+        pytest.fail(
+            f"{request.param} has no default that works ({error}): give it a fixture in FITTED, tests/conftest.py"
+        )
+
+
+@pytest.fixture(scope="session")
+def documents() -> list[bytes]:
+    """About sixty modules of the standard library, in sorted order: text that is on every machine."""
+    root = Path(sysconfig.get_path("stdlib"))
+    return [
+        path.read_bytes() for package in ("asyncio", "email", "json") for path in sorted((root / package).glob("*.py"))
+    ]
+
+
+@pytest.fixture(scope="session")
+def bpe(documents: list[bytes]) -> BPE:
+    return BPE.fit(documents, vocab_size=1024)
+
+
+@pytest.fixture(scope="session")
+def zstd_with_dictionary(documents: list[bytes]) -> Zstd:
+    pieces = [document[start : start + 1000] for document in documents for start in range(0, len(document), 1000)]
+    return Zstd.fit(pieces, dictionary_size=4096)

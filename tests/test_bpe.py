@@ -1,0 +1,177 @@
+"""`bpe` gives the ids of Hugging Face `tokenizers`, and those of a slow encoder that anybody can read."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers, trainers
+
+import compressors
+from compressors import CorruptStream, InvalidConfig
+from compressors.bpe.codec import BPE
+from compressors.bpe.train import PATTERN
+
+HARD = "\u0301\u200d\ufeff\u2028\u00a0ſßİ한語🙂\U0010ffff\0'\r\n\t I'LL don't 1234567 <|end|> <x>ab self.self"
+texts = st.one_of(st.text(max_size=80), st.lists(st.sampled_from(HARD.split(" ") + list(HARD)), max_size=40).map("".join))
+
+
+def _level(use_regex: bool = True) -> pre_tokenizers.PreTokenizer:
+    return pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=use_regex)
+
+
+def _train(documents: list[bytes], pre_tokenizer: pre_tokenizers.PreTokenizer, **options: object) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE(**options))
+    tokenizer.pre_tokenizer = pre_tokenizer
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=700, initial_alphabet=alphabet, special_tokens=["<|end|>"], show_progress=False)
+    tokenizer.train_from_iterator([document.decode() for document in documents[::4]], trainer)
+    return tokenizer
+
+
+@pytest.fixture(scope="module", params=["gpt2", "llama3", "digits", "ignore_merges"])
+def foreign(request: pytest.FixtureRequest, documents: list[bytes]) -> Tokenizer:
+    """Tokenizers as others make them: ids of their own, special and added tokens, several pre-tokenizers."""
+    split = pre_tokenizers.Split(Regex(PATTERN), behavior="isolated")
+    stages = {
+        "gpt2": _level(),
+        "llama3": pre_tokenizers.Sequence([split, _level(use_regex=False)]),
+        "digits": pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), _level()]),
+        "ignore_merges": pre_tokenizers.Sequence([split, _level(use_regex=False)]),
+    }
+    tokenizer = _train(documents, stages[request.param], ignore_merges=request.param == "ignore_merges")
+    tokenizer.add_tokens([AddedToken("<x>", normalized=False), AddedToken("self", single_word=True)])
+    return tokenizer
+
+
+@pytest.fixture(scope="module")
+def loaded(foreign: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> BPE:
+    path = tmp_path_factory.mktemp("hf") / "tokenizer.json"
+    foreign.save(str(path))
+    return BPE.from_tokenizer_json(path)
+
+
+def test_ids_of_a_foreign_file_on_documents(foreign: Tokenizer, loaded: BPE, documents: list[bytes]) -> None:
+    for document in documents:
+        ids = loaded.encode(document)
+        assert ids.tolist() == foreign.encode(document.decode(), add_special_tokens=False).ids
+        assert loaded.decode(ids) == document
+        assert int(loaded.spans(document).sum()) == len(document)
+
+
+@given(text=texts)
+def test_ids_of_a_foreign_file_on_any_text(foreign: Tokenizer, loaded: BPE, text: str) -> None:
+    ids = loaded.encode(text.encode())
+    assert ids.tolist() == foreign.encode(text, add_special_tokens=False).ids
+    assert loaded.decode(ids) == text.encode()
+
+
+def test_a_post_processor_adds_nothing(documents: list[bytes], tmp_path: Path) -> None:
+    tokenizer = _train(documents, _level())
+    spec = json.loads(tokenizer.to_str())
+    spec["truncation"] = {"max_length": 4, "strategy": "LongestFirst", "stride": 0, "direction": "Right"}
+    spec["padding"] = {"strategy": {"Fixed": 9}, "direction": "Right", "pad_to_multiple_of": None}
+    spec["padding"] |= {"pad_id": 0, "pad_type_id": 0, "pad_token": "<|end|>"}
+    (tmp_path / "t.json").write_text(json.dumps(spec))
+    assert BPE.from_tokenizer_json(tmp_path / "t.json").encode(documents[0]).tolist() == tokenizer.encode(documents[0].decode()).ids
+
+
+def slow_ids(spec: dict, text: str) -> list[int]:
+    """Byte-level BPE by its definition: in each piece, join the pair of lowest rank, leftmost first, until none is left."""
+    rank = {tuple(merge): i for i, merge in enumerate(spec["model"]["merges"])}
+    ids = []
+    for piece, _ in Tokenizer.from_str(json.dumps(spec)).pre_tokenizer.pre_tokenize_str(text):
+        parts = list(piece)
+        while pairs := [pair for pair in zip(parts, parts[1:], strict=False) if pair in rank]:
+            best, joined, i = min(pairs, key=rank.__getitem__), [], 0
+            while i < len(parts):
+                step = 2 if tuple(parts[i : i + 2]) == best else 1
+                joined.append("".join(parts[i : i + step]))
+                i += step
+            parts = joined
+        ids += [spec["model"]["vocab"][part] for part in parts]
+    return ids
+
+
+def _spec(codec: BPE) -> dict:
+    return json.loads(codec.artifact.arrays["tokenizer"].tobytes())
+
+
+def test_the_slow_encoder_agrees_on_documents(bpe: BPE, documents: list[bytes]) -> None:
+    for document in documents[::20]:
+        assert bpe.encode(document).tolist() == slow_ids(_spec(bpe), document.decode())
+
+
+@given(text=texts)
+def test_the_slow_encoder_agrees_on_any_text(bpe: BPE, text: str) -> None:
+    assert bpe.encode(text.encode()).tolist() == slow_ids(_spec(bpe), text)
+
+
+@given(parts=st.lists(st.one_of(st.binary(max_size=6), st.sampled_from([b"\x80", b"\xed\xa0\x80", b"return", "é".encode()]))))
+def test_invalid_utf8_is_kept_byte_by_byte(bpe: BPE, parts: list[bytes]) -> None:
+    data = b"".join(parts)
+    ids = bpe.encode(data)
+    assert bpe.decode(ids) == data
+    valid = data.decode("utf-8", "ignore") == data.decode("utf-8", "replace")
+    assert valid or any(symbol >= 0x80 and symbol < 256 for symbol in ids.tolist())
+
+
+def test_bytes_outside_text_are_their_own_symbols(bpe: BPE) -> None:
+    inner = bpe.encode(b"return self")
+    assert bpe.encode(b"\xff\xfereturn self\x80").tolist() == [0xFF, 0xFE, *inner.tolist(), 0x80]
+
+
+def test_fitted_vocabularies_are_refinable(bpe: BPE) -> None:
+    vocab = bpe.vocab
+    assert vocab.size == 1024
+    assert vocab.splits.shape == (768, 2)
+    assert vocab.pieces[:256] == tuple(bytes([b]) for b in range(256))
+    for symbol, (left, right) in enumerate(vocab.splits.tolist(), start=256):
+        assert max(left, right) < symbol
+        assert vocab.pieces[symbol] == vocab.pieces[left] + vocab.pieces[right]
+
+
+def test_foreign_ids_are_not_refinable(loaded: BPE) -> None:
+    assert loaded.vocab.splits is None
+
+
+def test_fit_is_deterministic_and_saving_keeps_it(documents: list[bytes], tmp_path: Path) -> None:
+    one, two = (BPE.fit(documents[:9], vocab_size=400) for _ in range(2))
+    assert one == two
+    one.save(tmp_path / "a.pxa")
+    two.save(tmp_path / "b.pxa")
+    assert (tmp_path / "a.pxa").read_bytes() == (tmp_path / "b.pxa").read_bytes()
+    for loaded in (compressors.load(tmp_path / "a.pxa"), compressors.parse(f"bpe={tmp_path / 'a.pxa'}")):
+        assert loaded == one
+        assert loaded.fingerprint == one.fingerprint
+        np.testing.assert_array_equal(loaded.encode(documents[20]), one.encode(documents[20]))
+
+
+def test_counts_of_the_corpus_make_files_smaller(bpe: BPE, documents: list[bytes], tmp_path: Path) -> None:
+    (tmp_path / "t.json").write_text(json.dumps(_spec(bpe)))
+    without_counts = BPE.from_tokenizer_json(tmp_path / "t.json")
+    data = documents[3]
+    np.testing.assert_array_equal(bpe.encode(data), without_counts.encode(data))
+    assert len(bpe.compress(data)) < 0.9 * len(without_counts.compress(data))
+    assert bpe.fingerprint != without_counts.fingerprint
+
+
+@pytest.mark.parametrize("size", [-1, 0, 255, 256, (1 << 24) + 1])
+def test_a_vocabulary_of_impossible_size_is_refused(documents: list[bytes], size: int) -> None:
+    with pytest.raises(InvalidConfig, match=f"vocab_size is {size}"):
+        BPE.fit(documents[:2], vocab_size=size)
+
+
+@pytest.mark.parametrize("corpus", [[], [b""], [b"a", b"b"], [b"\xff\xfe\xff\xfe"]])
+def test_a_corpus_without_text_is_refused(corpus: list[bytes]) -> None:
+    with pytest.raises(InvalidConfig, match="give more text"):
+        BPE.fit(corpus, vocab_size=300)
+
+
+def test_a_hostile_symbol_count_is_refused_before_memory_is_taken(bpe: BPE) -> None:
+    coded = bpe.compress(b"hello world")
+    for n in (0, 1, 1 << 20, 1 << 40, (1 << 64) - 1):
+        with pytest.raises(CorruptStream):
+            bpe.decompress(n.to_bytes(8, "little") + coded[8:])

@@ -1,0 +1,143 @@
+"""Compressors of other distributions: found by entry point, tested by the kit, and harmless when they are broken.
+
+Each test lays out an installed distribution (module, METADATA, entry_points.txt, RECORD) in a folder and asks a new
+process that has the folder on its path.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+GUEST = """
+from dataclasses import dataclass
+from typing import ClassVar
+import numpy as np
+from compressors import Compressor, CorruptStream, Vocab
+from compressors.base import check_output, checked_symbols
+
+@dataclass(frozen=True, kw_only=True)
+class Rot(Compressor):
+    name: ClassVar[str] = "rot"
+    by: int = 13
+    @property
+    def vocab(self):
+        return Vocab(size=256)
+    def encode(self, data):
+        return np.frombuffer(data, np.uint8) + np.uint8(self.by)
+    def decode(self, symbols, *, max_output=None):
+        symbols = checked_symbols(self, symbols)
+        check_output(self.name, len(symbols), max_output)
+        return (symbols - np.uint8(self.by)).tobytes()
+    def compress(self, data):
+        return self.encode(data).tobytes()
+    def decompress(self, data, *, max_output=None):
+        return self.decode(np.frombuffer(data, np.uint8), max_output=max_output)
+
+not_a_class = 3
+class Plain: ...
+"""
+FAILURE = """
+try:
+    compressors.get({name!r})
+except compressors.PluginError as error:
+    print("refused:", error)
+print(*compressors.names())
+print(compressors.get("gzip").name, compressors.get("bytes").name)
+"""
+
+
+def _install(folder: Path, distribution: str, module: str, source: str, points: str) -> None:
+    info = folder / f"{distribution}-1.0.dist-info"
+    info.mkdir()
+    (folder / f"{module}.py").write_text(source)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[proxyc.compressors]\n{points}\n")
+    files = [f"{module}.py", f"{info.name}/METADATA", f"{info.name}/entry_points.txt", f"{info.name}/RECORD"]
+    (info / "RECORD").write_text("".join(f"{name},,\n" for name in files))
+
+
+def _python(folder: Path, code: str) -> list[str]:
+    environment = os.environ | {"PYTHONPATH": str(folder)}
+    command = [sys.executable, "-c", "import compressors\n" + code]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    return run.stdout.splitlines()
+
+
+def test_a_guest_is_found_and_passes_the_kit(tmp_path: Path) -> None:
+    _install(tmp_path, "guest", "guest_rot", GUEST, "rot = guest_rot:Rot")
+    code = """
+import sys
+from compressors.testing import check
+print(*compressors.names(), "guest_rot" in sys.modules)
+codec = compressors.parse("rot:by=7")
+check(codec)
+print(codec, compressors.entries()["rot"])
+"""
+    names, codec = _python(tmp_path, code)
+    assert names.split()[-1] == "False"  # listed, not imported
+    assert names.split()[:-1] == sorted(names.split()[:-1])
+    assert codec.startswith("Rot(by=7) Entry(name='rot', target='guest_rot:Rot', distributions=('guest',)")
+
+
+def test_a_guest_writes_container_files(tmp_path: Path) -> None:
+    _install(tmp_path, "guest", "guest_rot", GUEST, "rot = guest_rot:Rot")
+    code = """
+from io import BytesIO
+from compressors import files
+packed, out = BytesIO(), BytesIO()
+files.compress_stream(compressors.get("rot", by=3), BytesIO(b"hello" * 99), packed)
+files.decompress_stream(BytesIO(packed.getvalue()), out)
+print(out.getvalue() == b"hello" * 99)
+"""
+    assert _python(tmp_path, code) == ["True"]
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "reason"),
+    [
+        ("import no_such_library_at_all\n", "Rot", "no_such_library_at_all"),
+        ("from json import no_such_thing\n", "Rot", "no_such_thing"),
+        ("def broken(:\n", "Rot", "SyntaxError"),
+        ("1 / 0\n", "Rot", "ZeroDivisionError"),
+        (GUEST, "Missing", "Missing"),
+        (GUEST, "not_a_class", "is no Compressor"),
+        (GUEST, "Plain", "is no Compressor"),
+    ],
+)
+def test_a_broken_guest_is_named_and_harms_nobody(tmp_path: Path, source: str, target: str, reason: str) -> None:
+    _install(tmp_path, "sick-guest", "guest_rot", source, f"rot = guest_rot:{target}")
+    refused, names, others = _python(tmp_path, FAILURE.format(name="rot"))
+    assert refused.startswith("refused: compressor 'rot' of sick-guest is broken")
+    assert reason in refused
+    assert "rot" in names.split()
+    assert others == "gzip bytes"
+
+
+def test_a_guest_may_not_take_the_name_of_a_built_in(tmp_path: Path) -> None:
+    _install(tmp_path, "impostor", "guest_rot", GUEST, "zstd = guest_rot:Rot")
+    refused, names, others = _python(tmp_path, FAILURE.format(name="zstd"))
+    assert "'zstd'" in refused
+    assert "proxyc" in refused
+    assert "impostor" in refused
+    assert names.split().count("zstd") == 1
+    assert others == "gzip bytes"
+
+
+def test_two_guests_of_one_name_are_both_named(tmp_path: Path) -> None:
+    _install(tmp_path, "guest-a", "module_a", GUEST, "rot = module_a:Rot")
+    _install(tmp_path, "guest-b", "module_b", GUEST, "rot = module_b:Rot")
+    refused, _, others = _python(tmp_path, FAILURE.format(name="rot"))
+    assert "guest-a" in refused
+    assert "guest-b" in refused
+    assert others == "gzip bytes"
+
+
+def test_an_entry_point_may_name_an_attribute_of_an_attribute(tmp_path: Path) -> None:
+    """`module:object.attribute` is a valid entry point (packaging.python.org, entry points specification)."""
+    source = GUEST + "class Namespace:\n    Inner = Rot\n"
+    _install(tmp_path, "guest", "guest_rot", source, "rot = guest_rot:Namespace.Inner")
+    assert _python(tmp_path, "print(compressors.get('rot'))") == ["Rot(by=13)"]
