@@ -148,8 +148,7 @@ class Compressor(ABC):
     @cached_property
     def fingerprint(self) -> str:
         """64 hex digits: equal fingerprints give equal symbols for equal bytes."""
-        identity = [self.name, self.config_version, self.config(), self.library_versions()]
-        return hashlib.sha256(json.dumps(identity, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        return digest([self.name, self.config_version, self.config(), self.library_versions()])
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the configuration only: tables built from it are made again where they are needed."""
@@ -157,6 +156,11 @@ class Compressor(ABC):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+
+
+def digest(value: object) -> str:
+    """SHA-256 of a JSON value in canonical form, 64 hex digits."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def checked_symbols(codec: Compressor, symbols: Symbols) -> Symbols:
@@ -189,4 +193,14 @@ def check_range(codec: str, field_name: str, value: int, low: int, high: int) ->
         raise InvalidConfig(f"{codec}: {field_name} is {value!r}; expected a whole number from {low} to {high}")
 
 
-__all__ = ["Compressor", "Ragged", "Spans", "Symbols", "Vocab", "check_output", "check_range", "checked_symbols"]
+__all__ = [
+    "Compressor",
+    "Ragged",
+    "Spans",
+    "Symbols",
+    "Vocab",
+    "check_output",
+    "check_range",
+    "checked_symbols",
+    "digest",
+]

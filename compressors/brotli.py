@@ -58,11 +58,10 @@ class Brotli(StreamCodec):
 
         return {"brotli": str(brotli.version)}
 
-    def symbol_encoder(self) -> Encoder:
+    def symbol_encoder(self, n_bytes: int | None = None) -> Encoder:
         return _BrotliEncoder(self.quality)
 
     def symbol_decoder(self) -> Decoder:
         return _BrotliDecoder()
 
-    file_encoder = symbol_encoder
-    file_decoder = symbol_decoder
+    file_encoder, file_decoder = symbol_encoder, symbol_decoder

@@ -44,11 +44,11 @@ class StreamCodec(Compressor):
     """A codec over a standard compressed stream."""
 
     @abstractmethod
-    def symbol_encoder(self) -> Encoder: ...
+    def symbol_encoder(self, n_bytes: int) -> Encoder: ...
     @abstractmethod
     def symbol_decoder(self) -> Decoder: ...
     @abstractmethod
-    def file_encoder(self) -> Encoder: ...
+    def file_encoder(self, n_bytes: int | None = None) -> Encoder: ...
     @abstractmethod
     def file_decoder(self) -> Decoder: ...
 
@@ -57,7 +57,7 @@ class StreamCodec(Compressor):
         return Vocab(size=256)
 
     def encode(self, data: bytes) -> Symbols:
-        encoder = self.symbol_encoder()
+        encoder = self.symbol_encoder(len(data))
         return np.frombuffer(encoder.compress(data) + encoder.flush(), np.uint8)
 
     def decode(self, symbols: Symbols, *, max_output: int | None = None) -> bytes:
@@ -65,7 +65,8 @@ class StreamCodec(Compressor):
         return b"".join(decoded(self.name, self.symbol_decoder, [data], frames=1, max_output=max_output))
 
     def compress(self, data: bytes) -> bytes:
-        return b"".join(self.compress_stream([data]))
+        encoder = self.file_encoder(len(data))
+        return encoder.compress(data) + encoder.flush()
 
     def decompress(self, data: bytes, *, max_output: int | None = None) -> bytes:
         return b"".join(self.decompress_stream([data], max_output=max_output))

@@ -50,7 +50,7 @@ print(compressors.get("gzip").name, compressors.get("bytes").name)
 
 
 def _install(folder: Path, distribution: str, module: str, source: str, points: str) -> None:
-    info = folder / f"{distribution}-1.0.dist-info"
+    info = folder / f"{distribution.replace('-', '_')}-1.0.dist-info"
     info.mkdir()
     (folder / f"{module}.py").write_text(source)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")

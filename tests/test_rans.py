@@ -137,7 +137,7 @@ def test_damage_of_every_kind_raises() -> None:
 
 
 def test_a_flipped_bit_raises_or_gives_other_symbols() -> None:
-    """The coder has no checksum: files get theirs from the container. Here a flip must just not go unnoticed as equal."""
+    """The coder has no checksum: files get theirs from the container. A flip must not give the same symbols."""
     start, symbols = _table([9, 9, 1, 40]), _symbols([9, 9, 1, 40], 200)
     data = rans.encode(symbols, start)
     noticed = 0

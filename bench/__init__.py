@@ -1,0 +1,1 @@
+"""Ratio, speed and loss of compressors, side by side. Imports proxylm and compressors; nothing imports it."""

@@ -1,0 +1,199 @@
+"""The `.pxc` format: read here by a decoder that was written from its description, and damaged in every place."""
+
+import hashlib
+import json
+import struct
+import zlib
+from bisect import bisect_right
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+
+import pytest
+
+import compressors
+from compressors import CorruptStream, FingerprintMismatch, OutputLimitExceeded, ProxycError, container, files, rans
+from compressors.bpe.codec import BPE
+from compressors.identity import Identity
+
+TEXT = b"def f(self):\n    return self.x\n" * 2
+
+
+def independent(data: bytes, undo: Callable[[bytes], bytes]) -> tuple[dict[str, Any], bytes]:
+    """Header and content of a `.pxc` file, by the description in compressors/container.py and nothing else of it."""
+    assert data[:4] == b"\x8ePXC"
+    version, n = struct.unpack_from("<HI", data, 4)
+    text, at, raw = data[10 : 10 + n], 14 + n, b""
+    assert (version, zlib.crc32(text)) == (1, *struct.unpack_from("<I", data, 10 + n))
+    while data[at] == 1:
+        method, raw_length, length, checksum = struct.unpack_from("<BIII", data, at + 1)
+        payload = data[at + 14 : at + 14 + length]
+        block = {0: bytes, 1: undo}[method](payload)
+        assert (len(block), zlib.crc32(block)) == (raw_length, checksum)
+        raw, at = raw + block, at + 14 + length
+    assert data[at] == 0
+    total, digest = struct.unpack_from("<Q32s", data, at + 1)
+    assert (total, digest, at + 41) == (len(raw), hashlib.sha256(raw).digest(), len(data))
+    return json.loads(text), raw
+
+
+def independent_bpe(codec: BPE) -> Callable[[bytes], bytes]:
+    """A payload of `bpe`: u64 number of symbols, u64 state, u32 words; decoded with Python's integers."""
+    start = rans.starts(rans.frequencies(codec.artifact.arrays["counts"])).tolist()
+
+    def undo(payload: bytes) -> bytes:
+        n, state = struct.unpack_from("<QQ", payload)
+        words = iter(struct.unpack_from(f"<{len(payload) // 4 - 4}I", payload, 16))
+        out = b""
+        for _ in range(n):
+            slot = state % (1 << 24)
+            symbol = bisect_right(start, slot) - 1
+            out += codec.vocab.pieces[symbol]
+            state = (start[symbol + 1] - start[symbol]) * (state >> 24) + slot - start[symbol]
+            if state < 1 << 31:
+                state = state << 32 | next(words)
+        assert (state, next(words, None)) == (1 << 31, None)
+        return out
+
+    return undo
+
+
+def _pack(codec: compressors.Compressor, data: bytes) -> bytes:
+    return b"".join(container.write(codec, [data]))
+
+
+def _unpack(packed: bytes, codec: compressors.Compressor | None = None, **options: Any) -> bytes:
+    out = BytesIO()
+    files.decompress_stream(BytesIO(packed), out, codec=codec, **options)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("size", [0, 1, 500, (1 << 20) - 1, 1 << 20, (1 << 20) + 1])
+def test_stored_blocks_follow_the_description(size: int) -> None:
+    data = (TEXT * (1 + size // len(TEXT)))[:size]
+    header, raw = independent(_pack(Identity(), data), bytes)
+    assert raw == data
+    assert header == {"codec": "bytes", "config": {}, "config_version": 1}
+
+
+def test_coded_blocks_follow_the_description(bpe: BPE, documents: list[bytes]) -> None:
+    data = b"".join(documents[:2])
+    packed = _pack(bpe, data)
+    header, raw = independent(packed, independent_bpe(bpe))
+    assert raw == data
+    assert len(packed) < len(data) / 2
+    assert header == {"codec": "bpe", "config": {"artifact": bpe.artifact.fingerprint}, "config_version": 1}
+
+
+def test_output_hardly_exceeds_input(bpe: BPE) -> None:
+    noise = hashlib.shake_256(b"noise").digest(200_000)
+    assert len(_pack(bpe, noise)) <= len(noise) + 300
+
+
+def test_truncation_at_every_byte_is_noticed(bpe: BPE) -> None:
+    packed = _pack(bpe, TEXT)
+    for n in range(len(packed)):
+        with pytest.raises(CorruptStream):
+            _unpack(packed[:n], bpe, name="x.pxc")
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_no_flipped_bit_gives_other_output(bpe: BPE, stored: bool) -> None:
+    codec = Identity() if stored else bpe
+    packed = _pack(codec, TEXT)
+    for bit in range(8 * len(packed)):
+        bad = bytearray(packed)
+        bad[bit // 8] ^= 1 << bit % 8
+        try:
+            assert _unpack(bytes(bad), codec, name="x.pxc") == TEXT
+        except ProxycError:
+            continue
+
+
+@pytest.mark.parametrize("marker", [2, 3, 255])
+def test_only_zero_marks_the_end(marker: int) -> None:
+    packed = _pack(Identity(), TEXT)
+    with pytest.raises(CorruptStream):
+        _unpack(packed[:-41] + bytes([marker]) + packed[-40:])
+
+
+def test_blocks_may_not_be_swapped_dropped_or_repeated() -> None:
+    first, second = b"a" * container.BLOCK_SIZE, b"b" * container.BLOCK_SIZE
+    head, one, two, end = container.write(Identity(), [first, second])
+    assert _unpack(head + one + two + end) == first + second
+    for wrong in (head + two + one + end, head + one + end, head + one + two + two + end, head + one + two + end + end):
+        with pytest.raises(CorruptStream):
+            _unpack(wrong)
+
+
+def test_bytes_after_the_end_are_noticed() -> None:
+    with pytest.raises(CorruptStream, match="follow the end"):
+        _unpack(_pack(Identity(), TEXT) + b"\0")
+
+
+def _headed(text: bytes, version: int = 1, length: int | None = None) -> bytes:
+    head = b"\x8ePXC" + struct.pack("<HI", version, len(text) if length is None else length) + text
+    return head + struct.pack("<I", zlib.crc32(text)) + b"\0" + struct.pack("<Q32s", 0, hashlib.sha256().digest())
+
+
+def test_a_newer_version_says_so() -> None:
+    with pytest.raises(CorruptStream, match=r"version 2.*upgrade"):
+        _unpack(_headed(b"{}", version=2))
+
+
+@pytest.mark.parametrize("length", [(1 << 20) + 1, (1 << 32) - 1, 1 << 20])
+def test_a_hostile_header_length_takes_no_memory(length: int) -> None:
+    with pytest.raises(CorruptStream):
+        _unpack(_headed(b"{}", length=length))
+
+
+@pytest.mark.parametrize("lengths", [(1 << 32) - 1, (1 << 20) + 1])
+def test_a_hostile_block_length_is_refused(lengths: int) -> None:
+    head = next(container.write(Identity(), []))
+    for raw_length, length in ((lengths, lengths), (lengths, 9), (9, lengths)):
+        with pytest.raises(CorruptStream, match="impossible lengths"):
+            _unpack(head + b"\1" + struct.pack("<BIII", 0, raw_length, length, 0) + b"x" * 9)
+
+
+@pytest.mark.parametrize("given", [None, Identity()])
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"",
+        b"[1]",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"codec": "bytes"}',
+        b'{"codec": "bytes", "config": {}, "config_version": 1, "more": 1}',
+        b'{"codec": "bytes", "config": {}, "config_version": 2}',
+        b'{"codec": "bytes", "config": [], "config_version": 1}',
+        b'{"codec": "bytes", "config": null, "config_version": 1}',
+        b'{"codec": "bytes", "config": {"name": "x"}, "config_version": 1}',
+        b'{"codec": "no such codec", "config": {}, "config_version": 1}',
+        b'{"codec": 5, "config": {}, "config_version": 1}',
+        b'{"codec": ["bytes"], "config": {}, "config_version": 1}',
+        b'{"codec": "bpe", "config": {"artifact": 7}, "config_version": 1}',
+        b'{"codec": "bpe", "config": {"artifact": "/etc/passwd"}, "config_version": 1}',
+        b'{"codec": "zstd", "config": {"level": [1]}, "config_version": 1}',
+    ],
+)
+def test_a_hostile_header_is_an_error_of_the_file(header: bytes, given: Identity | None) -> None:
+    with pytest.raises(ProxycError):
+        _unpack(_headed(header), given)
+
+
+def test_the_output_limit_holds(bpe: BPE) -> None:
+    packed = _pack(bpe, TEXT)
+    assert _unpack(packed, bpe, max_output=len(TEXT)) == TEXT
+    with pytest.raises(OutputLimitExceeded):
+        _unpack(packed, bpe, max_output=len(TEXT) - 1)
+
+
+def test_another_or_no_artifact_is_refused_before_decoding(bpe: BPE, documents: list[bytes]) -> None:
+    packed = _pack(bpe, TEXT)
+    other = BPE.fit(documents[:3], vocab_size=300)
+    for wrong in (other, Identity()):
+        with pytest.raises(FingerprintMismatch, match="written with bpe"):
+            _unpack(packed[:-60], wrong)
+    with pytest.raises(FingerprintMismatch, match="--codec bpe=FILE"):
+        _unpack(packed)

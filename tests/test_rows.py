@@ -1,0 +1,167 @@
+"""Rows are a pure function of (store, config, seed, k), and lose nothing."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from compressors.documents import Document
+from proxylm import alphabet as ids
+from proxylm import mixing
+from proxylm.batches import Loader
+from proxylm.config import MixConfig, Phase, RunConfig, TrainConfig
+from proxylm.encode import encode
+from proxylm.rows import COMP, COMP_RAW, RAW, RAW_COMP, Planner
+
+N = 37
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, bpe):
+    # Lengths around the row length of 32, an empty document, one of a NUL, one longer than many rows.
+    texts = [b"", b"\0", b"x" * 28, b"y" * 29, b"z" * 30, b"w" * 31, b"long text, many rows " * 60]
+    texts += [bytes([65 + i]) * (i * 7) + b"\0" * (i % 3) for i in range(N - len(texts))]
+    return encode([Document(str(i), t) for i, t in enumerate(texts)], tmp_path_factory.mktemp("rows") / "s", {"bpe": bpe})
+
+
+def loader(store, *, recipe="raw", phases=(), steps=400, rows=4, seed=0, lanes=8):
+    mix = MixConfig(view="bpe", recipe=recipe, phases=phases, lanes=lanes)
+    config = RunConfig(train=TrainConfig(steps=steps, rows=rows, row_length=32, seed=seed), mix=mix)
+    return Loader(store, config, steps * rows)
+
+
+def shown(batch, documents_in_view, offset):
+    """Symbols of every segment in order, put together to documents by reading what the batch holds."""
+    pieces = []
+    for row in range(len(batch.inputs)):
+        for segment in range(int(batch.doc[row].max()) + 1):
+            where = batch.doc[row] == segment
+            targets = batch.targets[row][where]
+            assert targets[0] == -1  # bos predicts nothing
+            assert batch.inputs[row][where][0] == ids.BOS
+            assert batch.inputs[row][where][1] in (ids.RAW_OPEN, ids.COMP_OPEN)
+            assert np.array_equal(batch.inputs[row][where][2:], targets[1:-1])
+            pieces.append(targets[1:])
+    return pieces
+
+
+@pytest.mark.parametrize(("recipe", "view", "offset", "close"), [("raw", "raw", 64, ids.RAW_CLOSE), ("comp", "bpe", 320, ids.COMP_CLOSE)])
+def test_every_symbol_of_an_epoch_is_a_target_exactly_once(store, recipe, view, offset, close):
+    # One lane reads document after document, so the targets in row order are the documents one after the other.
+    batch = loader(store, recipe=recipe, lanes=1).rows(0, 400)
+    stream = np.concatenate(shown(batch, store.column(view), offset))
+    documents = np.split(stream, np.flatnonzero(stream == ids.EOS) + 1)[:N]
+    column = store.column(view)
+    expected = Counter(tuple([*(column[i].astype(int) + offset), close, ids.EOS]) for i in range(N))
+    assert Counter(tuple(d.tolist()) for d in documents) == expected
+
+
+def test_many_lanes_lose_nothing_either(store):
+    batch = loader(store).rows(0, 1600)
+    count = Counter(batch.targets[batch.targets >= 0].tolist())
+    everything = Counter(np.concatenate([store.column("raw")[i].astype(int) + 64 for i in range(N)]).tolist())
+    whole_epochs = count[ids.EOS] // N
+    assert whole_epochs >= 2
+    assert all(count[symbol] >= (whole_epochs - 1) * n for symbol, n in everything.items())
+
+
+def test_a_pair_holds_both_views_and_its_second_mark_is_no_target(store):
+    batch = loader(store, phases=(Phase(until=1.0, start=0.5, end=0.5, pair=True),), lanes=1).rows(0, 300)
+    kinds = Counter()
+    for row in range(300):
+        for target, mode in zip(batch.targets[row], batch.mode[row], strict=True):
+            if target >= 64:
+                assert mode == (target >= 320)  # bytes under the raw head, symbols under the comp head
+            kinds[int(target)] += 1
+    assert kinds[ids.RAW_OPEN] == kinds[ids.COMP_OPEN] == 0
+    assert abs(kinds[ids.RAW_CLOSE] - kinds[ids.COMP_CLOSE]) <= 1
+    assert abs(kinds[ids.RAW_CLOSE] - kinds[ids.EOS]) <= 1
+    marks = batch.inputs == ids.COMP_OPEN
+    assert marks.any()
+
+
+def test_any_row_any_order_any_number_of_processes(store):
+    whole = loader(store, recipe="proxy").rows(0, 200)
+    other = loader(store, recipe="proxy")
+    for k in (150, 3, 199, 0, 4):
+        row = other.rows(k, k + 1)
+        for name in ("inputs", "targets", "doc", "mode"):
+            assert np.array_equal(getattr(row, name)[0], getattr(whole, name)[k])
+    for world in (1, 2, 4):
+        parts = [loader(store, recipe="proxy").batch(7, rank, world) for rank in range(world)]
+        assert np.array_equal(np.concatenate([p.inputs for p in parts]), whole.inputs[28:32])
+        assert sum(p.checksum for p in parts) == loader(store, recipe="proxy").batch(7).checksum
+
+
+def test_seed_changes_rows_and_equal_seeds_do_not(store):
+    a, b, c = (loader(store, recipe="proxy", seed=seed).rows(0, 50).inputs for seed in (0, 0, 1))
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+
+
+def test_rows_of_a_step_come_from_different_documents(store):
+    segments = loader(store).planner.plan(80, 88)
+    first = {int(row): int(document) for row, document in reversed(segments[:, :2].tolist())}
+    assert len(set(first.values())) == len(first) == 8
+
+
+def _shares(schedule, n=20000):
+    lengths = np.full(100, 10)
+    planner = Planner(lengths, lengths, mixing.table(schedule), n, 64, 16, 0)
+    segments = planner.plan(0, n)
+    begun = segments[segments[:, 3] == 0]
+    return begun, Counter(begun[:, 2].tolist())
+
+
+@pytest.mark.parametrize("rate", [0.3, 0.5, 0.7, 0.9])
+@pytest.mark.parametrize("pair", [False, True])
+def test_share_of_comp_views_is_the_rate(rate, pair):
+    _, kinds = _shares((Phase(until=1.0, start=rate, end=rate, pair=pair),))
+    pairs = kinds[RAW_COMP] + kinds[COMP_RAW]
+    raw, comp = kinds[RAW] + pairs, kinds[COMP] + pairs
+    assert comp / (raw + comp) == pytest.approx(rate, abs=0.01)
+    assert (pairs > 0) == pair
+    if pair:
+        assert kinds[RAW if rate > 0.5 else COMP] == 0
+        assert kinds[RAW_COMP] / pairs == pytest.approx(0.5, abs=0.03)
+
+
+def test_schedule_is_read_at_the_row_where_a_document_begins():
+    schedule = (Phase(until=0.25, start=0.0, end=0.0), Phase(until=1.0, start=1.0, end=1.0))
+    begun, _ = _shares(schedule)
+    assert set(begun[begun[:, 0] < 5000, 2]) == {RAW}
+    assert set(begun[begun[:, 0] >= 5000, 2]) == {COMP}
+
+
+def test_paper_schedule_rises_then_stays():
+    table = mixing.table(MixConfig(view="v", recipe="proxy").schedule, 1000)
+    assert table[0].tolist() == pytest.approx([1 - 0.4 / 0.6, 1 - 0.4 / 0.6])  # rate 0.4: raw alone or pair
+    assert table[199, 0] == 0
+    assert table[200].tolist() == pytest.approx([0.1, 1.0])
+    assert table[999].tolist() == pytest.approx([0.1, 1.0])
+
+
+def test_epochs_are_permutations_and_differ():
+    lengths = np.full(103, 5)
+    planner = Planner(lengths, lengths, mixing.table((Phase(until=1.0, start=0, end=0),)), 1000, 64, 1, 3)
+    segments = planner.plan(0, 60)
+    order = segments[segments[:, 3] == 0, 1]
+    assert sorted(order[:103]) == sorted(order[103:206]) == list(range(103))
+    assert order[:103].tolist() != order[103:206].tolist()
+
+
+def test_planned_targets_equal_those_of_the_batches(store):
+    made = loader(store, recipe="proxy")
+    batch = made.rows(0, 300)
+    scored = batch.targets >= 0
+    assert loader(store, recipe="proxy").planner.targets(0, 300) == ((scored & ~batch.mode).sum(), (scored & batch.mode).sum())
+
+
+def test_shares_count_what_was_shown(store):
+    batch = loader(store, recipe="comp", lanes=1).rows(0, 400)
+    epochs = batch.shares.documents["comp"] / N
+    total = int(store.column("raw").lengths.sum())
+    assert batch.shares.n_bytes["comp"] == pytest.approx(epochs * total, rel=0.2)
+    assert batch.shares.symbols["raw"] == 0
+    raw = loader(store).rows(0, 100)
+    assert raw.shares.n_bytes["raw"] == raw.shares.symbols["raw"] == (raw.targets >= 64).sum()

@@ -1,0 +1,138 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import compressors
+from compressors.documents import Document, Reader
+from compressors.errors import FingerprintMismatch, InputError, InvalidConfig
+from proxylm.encode import encode
+from proxylm.store import Store, StoreError
+
+TEXTS = [b"", b"one\0", b"\xff\xfe not text", b"two " * 400, *(f"document {i}\n".encode() * i for i in range(40))]
+DOCUMENTS = [Document(str(i), data) for i, data in enumerate(TEXTS)]
+
+
+def build(path, bpe, **options):
+    return encode(DOCUMENTS, path, {"bpe": bpe, "zstd": compressors.get("zstd")}, shard_bytes=2000, **options)
+
+
+def test_views_are_aligned_and_decode(tmp_path, bpe):
+    store = build(tmp_path / "s", bpe)
+    raw, ids, zstd = (store.column(name) for name in ("raw", "bpe", "zstd"))
+    assert len(store.manifest["shards"]) > 3
+    assert len(store) == len(raw) == len(ids) == len(TEXTS)
+    for i, data in enumerate(TEXTS):
+        assert raw[i].tobytes() == data == bpe.decode(ids[i])
+        assert compressors.get("zstd").decode(zstd[i]) == data
+        assert np.array_equal(ids.spans_of(i), bpe.spans(data))
+        assert zstd.spans_of(i) is None
+    store.verify()
+
+
+def test_fingerprint_is_the_same_in_another_process_and_another_folder(tmp_path, bpe):
+    store, other = build(tmp_path / "s", bpe), build(tmp_path / "t", bpe, threads=2)
+    code = f"from proxylm.store import Store; print(Store.open({str(tmp_path / 's')!r}).fingerprint)"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    assert store.fingerprint == other.fingerprint == printed
+
+
+def test_a_view_is_added_without_touching_the_others(tmp_path, bpe):
+    build(tmp_path / "s", bpe)
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "s").rglob("*.bin")}
+    store = encode(None, tmp_path / "s", {"gz": compressors.get("gzip", level=9)})
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+    assert store.views == ["bpe", "gz", "zstd"]
+    assert compressors.get("gzip").decode(store.column("gz")[3]) == TEXTS[3]
+
+
+def test_interrupted_encode_goes_on_and_equals_a_whole_one(tmp_path, bpe):
+    whole = build(tmp_path / "whole", bpe)
+
+    def stop(documents, size):
+        stop.calls += 1
+        if stop.calls == 3:
+            raise KeyboardInterrupt
+
+    stop.calls = 0
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path / "s", bpe, progress=stop)
+    with pytest.raises(StoreError, match="no finished view store"):
+        Store.open(tmp_path / "s")
+    kept = (tmp_path / "s/00000/bpe.bin").stat().st_mtime_ns
+    assert build(tmp_path / "s", bpe).fingerprint == whole.fingerprint
+    assert (tmp_path / "s/00000/bpe.bin").stat().st_mtime_ns == kept
+
+
+def test_sigkill_in_the_middle_of_an_encode_loses_nothing(tmp_path, bpe):
+    bpe.save(tmp_path / "bpe.pxa")
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text("".join(json.dumps({"text": f"line {i} " * 3000}) + "\n" for i in range(300)))
+    command = [sys.executable, "-m", "proxylm.cli", "encode", str(corpus), "--view", f"bpe={tmp_path / 'bpe.pxa'}", "--shard-mb", "1"]
+    process = subprocess.Popen([*command, "-o", str(tmp_path / "killed")], stdout=subprocess.DEVNULL)
+    deadline = time.time() + 60
+    while not (tmp_path / "killed/00001/bpe.json").exists() and time.time() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed/manifest.json").exists()
+    for name in ("killed", "whole"):
+        subprocess.run([*command, "-o", str(tmp_path / name)], check=True, capture_output=True)
+    killed, whole = Store.open(tmp_path / "killed"), Store.open(tmp_path / "whole")
+    killed.verify()
+    assert killed.fingerprint == whole.fingerprint
+
+
+def test_other_artifact_or_other_corpus_is_refused(tmp_path, bpe, documents):
+    build(tmp_path / "s", bpe)
+    other = type(bpe).fit(documents[:10], vocab_size=300)
+    with pytest.raises(FingerprintMismatch, match="another name"):
+        encode(DOCUMENTS, tmp_path / "s", {"bpe": other}, shard_bytes=2000)
+    with pytest.raises(FingerprintMismatch, match="was made by"):
+        Store.open(tmp_path / "s").check_codec("bpe", other)
+    Store.open(tmp_path / "s").check_codec("bpe", bpe)
+    changed = [Document("0", b"changed"), *DOCUMENTS[1:]]
+    with pytest.raises(StoreError, match="other documents"):
+        encode(changed, tmp_path / "s", {}, shard_bytes=2000)
+    large = [Document(str(i), b"%d" % i * 3000) for i in range(3)]
+    encode(large, tmp_path / "t", {}, shard_bytes=2000)
+    with pytest.raises(StoreError, match="more shards"):
+        encode(large[:2], tmp_path / "t", {}, shard_bytes=2000)
+
+
+@pytest.mark.parametrize("damage", ["truncate", "delete", "flip", "manifest"])
+def test_damage_is_named(tmp_path, bpe, damage):
+    build(tmp_path / "s", bpe)
+    file = tmp_path / "s/00001/bpe.bin"
+    if damage == "truncate":
+        os.truncate(file, file.stat().st_size - 1)
+    elif damage == "delete":
+        file.unlink()
+    elif damage == "manifest":
+        file = tmp_path / "s/manifest.json"
+        file.write_text(file.read_text()[:100])
+    else:
+        data = bytearray(file.read_bytes())
+        data[7] ^= 1
+        file.write_bytes(data)
+    with pytest.raises(StoreError, match=file.name):
+        Store.open(tmp_path / "s").verify()
+    if damage in ("truncate", "delete", "flip"):  # the remedy in the message works
+        file.with_suffix(".json").unlink()
+        build(tmp_path / "s", bpe).verify()
+
+
+def test_bad_names_and_missing_views(tmp_path, bpe):
+    for name in ("raw", "a/b", "..", ""):
+        with pytest.raises(InvalidConfig, match="view name"):
+            encode(DOCUMENTS, tmp_path / "s", {name: bpe})
+    with pytest.raises(StoreError, match="no view 'nope', it has: bpe, zstd"):
+        build(tmp_path / "s", bpe).column("nope")
+    with pytest.raises(InputError, match="no documents"):
+        encode(Reader([]), tmp_path / "u", {})
+    assert not (tmp_path / "u/manifest.json").exists()

@@ -1,0 +1,139 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from safetensors.torch import load_file
+
+from compressors.documents import Document
+from compressors.errors import FingerprintMismatch, InputError, InvalidConfig
+from proxylm.checkpoint import CheckpointError, latest
+from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
+from proxylm.encode import encode
+from proxylm.store import Store
+from proxylm.train import check_view, load_run, planned_steps, run_flops, train
+
+SHAPE = {"d_model": 32, "n_layers": 2, "n_heads": 2}
+SETTINGS = [f"model.{key}={value}" for key, value in SHAPE.items()] + ["train.rows=4", "train.row_length=64", "train.checkpoint_every=5"]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, bpe, documents):
+    path = tmp_path_factory.mktemp("train") / "s"
+    return encode([Document(str(i), d[:3000]) for i, d in enumerate(documents)], path, {"bpe": bpe})
+
+
+def config(recipe="proxy", **options):
+    options = {"steps": 20, "rows": 4, "row_length": 64, "checkpoint_every": 5} | options
+    mix = MixConfig(view="bpe", recipe=recipe) if recipe != "raw" else MixConfig()
+    return RunConfig(train=TrainConfig(**options), model=ModelConfig(**SHAPE), mix=mix)
+
+
+def records(run):
+    """The log without what depends on the clock."""
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+def weights(run):
+    checkpoint = latest(run)
+    return {p.name: p.read_bytes() for p in checkpoint.iterdir()}
+
+
+def command(store, run, *more, steps=20):
+    settings = [part for setting in SETTINGS for part in ("--set", setting)]
+    return ["train", str(store.path), "-o", str(run), "--recipe", "proxy", "--view", "bpe", "--steps", str(steps), *settings, *more]
+
+
+def test_same_seed_same_losses_other_seed_other_losses(store, tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train(store, config(seed=seed), tmp_path / name)
+    assert records(tmp_path / "a") == records(tmp_path / "b")
+    assert weights(tmp_path / "a") == weights(tmp_path / "b")
+    assert records(tmp_path / "a") != records(tmp_path / "c")
+
+
+def test_loss_falls_and_the_log_says_what_was_shown(store, tmp_path):
+    train(store, config("raw", steps=60), tmp_path / "r")
+    log = records(tmp_path / "r")
+    assert sum(r["loss"] for r in log[-5:]) / 5 < log[0]["loss"] - 2
+    assert log[0]["comp_bits_per_symbol"] is None
+    assert log[0]["bytes"]["raw"] == log[0]["symbols"]["raw"] > 200
+    assert sum(r["flops"] for r in log) == pytest.approx(run_flops(store, config("raw", steps=60), 60))
+
+
+def test_sigkill_and_resume_equal_an_uninterrupted_run(store, tmp_path):
+    whole = [sys.executable, "-m", "proxylm.cli", *command(store, tmp_path / "whole", steps=60)]
+    killed = [sys.executable, "-m", "proxylm.cli", *command(store, tmp_path / "killed", steps=60)]
+    subprocess.run(whole, check=True, capture_output=True)
+    process = subprocess.Popen(killed, stdout=subprocess.DEVNULL)
+    deadline = time.time() + 120
+    while process.poll() is None and time.time() < deadline:
+        found = latest(tmp_path / "killed")
+        if found is not None and found.name >= "step-00000015":
+            break
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert latest(tmp_path / "killed").name < "step-00000060"
+    subprocess.run(killed, check=True, capture_output=True)
+    assert records(tmp_path / "killed") == records(tmp_path / "whole")
+    assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
+
+
+def test_two_processes_read_the_same_rows_and_learn_the_same(store, tmp_path):
+    train(store, config(), tmp_path / "one")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "proxylm.cli"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*launch, *command(store, tmp_path / "two")], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    one, two = records(tmp_path / "one"), records(tmp_path / "two")
+    for a, b in zip(one, two, strict=True):
+        for key in ("rows_checksum", "symbols", "bytes", "documents", "flops"):
+            assert a[key] == b[key]
+        assert a["loss"] == pytest.approx(b["loss"], rel=1e-3)
+
+
+def test_flops_budget_is_planned_and_kept(store):
+    for recipe in ("raw", "comp", "proxy"):
+        chosen = config(recipe, steps=None, flops=3e9)
+        steps = planned_steps(store, chosen)
+        assert steps > 3
+        assert run_flops(store, chosen, steps) <= 3e9 < run_flops(store, chosen, steps + 1)
+
+
+def test_another_configuration_or_codec_is_refused(store, tmp_path, bpe, documents):
+    train(store, config(steps=2), tmp_path / "r")
+    with pytest.raises(InvalidConfig, match="another config"):
+        train(store, config(steps=3), tmp_path / "r")
+    with pytest.raises(FingerprintMismatch, match="trained on bpe"):
+        check_view(tmp_path / "r", type(bpe).fit(documents[:5], vocab_size=300))
+    check_view(tmp_path / "r", bpe)
+    with pytest.raises(InputError, match="no training run"):
+        load_run(tmp_path)
+
+
+def test_last_checkpoints_are_kept_and_a_damaged_one_is_named(store, tmp_path):
+    train(store, config(keep=2), tmp_path / "r")
+    assert [p.name for p in sorted((tmp_path / "r/checkpoints").iterdir())] == ["step-00000015", "step-00000020"]
+    assert load_file(latest(tmp_path / "r") / "model.safetensors")
+    file = latest(tmp_path / "r") / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-10])
+    with pytest.raises(CheckpointError, match="step-00000020"):
+        load_run(tmp_path / "r")
+
+
+def test_a_truncated_view_is_refused_before_training(store, tmp_path, bpe):
+    made = encode([Document("a", b"some text " * 50)], tmp_path / "s", {"bpe": bpe})
+    file = made.path / "00000/bpe.bin"
+    os.truncate(file, file.stat().st_size // 2)
+    done = subprocess.run(
+        [sys.executable, "-m", "proxylm.cli", *command(made, tmp_path / "r")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "bpe.bin" in done.stderr
+    assert Store.open(store.path)
