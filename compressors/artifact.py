@@ -51,6 +51,17 @@ class Artifact:
     def __repr__(self) -> str:
         return f"Artifact({self.codec}, {self.fingerprint[:12]})"
 
+    def expect(self, codec: str, *names: str) -> None:
+        """Raise `InvalidConfig` unless this artifact was made for `codec` and has the arrays `names`."""
+        if self.codec != codec:
+            raise InvalidConfig(
+                f"the artifact was made for {self.codec!r}, not for {codec!r}; use it with {self.codec!r}"
+            )
+        if missing := set(names) - set(self.arrays):
+            raise InvalidConfig(
+                f"the {codec} artifact lacks {', '.join(sorted(missing))}; make a new one with `proxyc fit`"
+            )
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one file, atomically."""
         from safetensors.numpy import save
@@ -74,10 +85,15 @@ class Artifact:
                 raise InvalidConfig(
                     f"{path}: artifact format {metadata['format']}, this version reads {FORMAT}; upgrade proxyc"
                 )
-            settings, card = json.loads(metadata["settings"]), json.loads(metadata["card"])
-        except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+            codec, settings, card = metadata["codec"], json.loads(metadata["settings"]), json.loads(metadata["card"])
+            if not (isinstance(settings, dict) and isinstance(card, dict)):
+                raise ValueError("settings and card must be objects")
+        except InvalidConfig:
+            raise
+        # Foreign dtypes (bfloat16, float8) are TypeError and AttributeError from safetensors' numpy side.
+        except (SafetensorError, LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise InvalidConfig(f"{path} is not a proxyc artifact ({error}); make one with `proxyc fit`") from error
-        return cls(codec=metadata["codec"], settings=settings, arrays=arrays, card=card)
+        return cls(codec=codec, settings=settings, arrays=arrays, card=card)
 
 
 def write_atomically(path: Path, data: bytes) -> None:

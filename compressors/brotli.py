@@ -9,6 +9,9 @@ from compressors.base import check_range
 from compressors.streams import Decoder, Encoder, StreamCodec
 
 
+_OUTPUT_PART = 1 << 20
+
+
 class _BrotliEncoder:
     """brotli.Compressor with the method names of zlib's."""
 
@@ -25,7 +28,7 @@ class _BrotliEncoder:
 
 
 class _BrotliDecoder:
-    """brotli.Decompressor with the attributes of zlib's. A file holds one stream, so what follows it is an error."""
+    """brotli.Decompressor with the attributes of zlib's; output in parts, as 400 bytes may stand for 256 MiB."""
 
     unused_data = b""
 
@@ -38,8 +41,12 @@ class _BrotliDecoder:
     def eof(self) -> bool:
         return bool(self._decompressor.is_finished())
 
+    @property
+    def has_more(self) -> bool:
+        return not self._decompressor.can_accept_more_data()
+
     def decompress(self, data: bytes, /) -> bytes:
-        return bytes(self._decompressor.process(data))
+        return bytes(self._decompressor.process(data, output_buffer_limit=_OUTPUT_PART))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +55,7 @@ class Brotli(StreamCodec):
 
     name: ClassVar[str] = "brotli"
     suffix: ClassVar[str] = ".br"
+    frames: ClassVar[int | None] = 1
     quality: int = 5
 
     def __post_init__(self) -> None:

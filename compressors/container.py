@@ -84,15 +84,19 @@ def read_header(read: Read) -> Header:
     if _exactly(read, 4) != struct.pack("<I", zlib.crc32(text)):
         raise CorruptStream("the .pxc header is damaged: its checksum differs")
     try:
-        return Header(**json.loads(text))
+        header = Header(**json.loads(text))
     except (ValueError, TypeError, RecursionError) as error:
         raise CorruptStream(f"the .pxc header is not understood: {error}") from error
+    kinds = (type(header.codec), type(header.config), type(header.config_version))
+    if kinds != (str, dict, int) or not isinstance(header.config.get("artifact", ""), (str, type(None))):
+        raise CorruptStream("the .pxc header is not understood: a field has the wrong type")
+    return header
 
 
 def read_blocks(codec: Compressor, read: Read, *, max_output: int | None = None) -> Iterator[bytes]:
     """The raw blocks that follow the header, each checked against its checksum, the whole against its own."""
     digest, n_bytes = hashlib.sha256(), 0
-    while _exactly(read, 1) == b"\1":
+    while (marker := _exactly(read, 1)) == b"\1":
         method, raw_length, length, checksum = _BLOCK.unpack(_exactly(read, _BLOCK.size))
         if method not in (_STORED, _CODEC) or raw_length > BLOCK_SIZE or length > raw_length:
             raise CorruptStream(f"the block at byte {n_bytes} of the output is damaged: impossible lengths or method")
@@ -104,6 +108,8 @@ def read_blocks(codec: Compressor, read: Read, *, max_output: int | None = None)
         check_output(codec.name, n_bytes, max_output)
         digest.update(raw)
         yield raw
+    if marker != b"\0":
+        raise CorruptStream(f"after {n_bytes} bytes of output stands neither a block nor the end: the file is damaged")
     total, expected = _END.unpack(_exactly(read, _END.size))
     if total != n_bytes or expected != digest.digest():
         raise CorruptStream(

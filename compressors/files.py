@@ -98,12 +98,10 @@ class AtomicFile:
     def __init__(self, target: Path, *, source: Path | None = None, force: bool = False) -> None:
         if target.exists() and source is not None and target.samefile(source):
             raise InputError(f"{target} is the input; name another output")
-        if target.is_dir() or (target.exists() and not force):
-            raise InputError(
-                f"{target} exists already; use --force to replace it"
-                if not target.is_dir()
-                else f"{target} is a folder"
-            )
+        if target.exists() and not target.is_file():
+            raise InputError(f"{target} is no ordinary file; to write to a device use -c and a redirection")
+        if target.exists() and not force:
+            raise InputError(f"{target} exists already; use --force to replace it")
         self._target = target
         self._temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
 
@@ -116,10 +114,10 @@ class AtomicFile:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
-            if kind is None:
-                self._file.flush()
-                os.fsync(self._file.fileno())
-            self._file.close()
+            with self._file:
+                if kind is None:
+                    self._file.flush()
+                    os.fsync(self._file.fileno())
             if kind is None:
                 os.replace(self._temporary, self._target)
         finally:
@@ -136,14 +134,17 @@ def _opened(source: Path) -> BinaryIO:
 
 
 def _format(start: bytes, name: str, codec: Compressor | None) -> str:
+    """The name of the format. Brotli has no magic number and may begin with another's: it goes by suffix or `codec`."""
     if start == container.MAGIC:
         return "pxc"
+    by_suffix = _SUFFIXES.get(Path(name).suffix)
+    if "brotli" in (by_suffix, codec.name if codec else None):
+        return "brotli"
     for magic, format_name in _MAGICS.items():
         if start.startswith(magic):
             return format_name
-    by_suffix = _SUFFIXES.get(Path(name).suffix)
-    if by_suffix == "brotli" or (by_suffix is None and codec is not None):
-        return by_suffix or (codec.name if codec else "")
+    if by_suffix is None and codec is not None:
+        return codec.name
     if by_suffix:
         raise CorruptStream(f"{name} is no {by_suffix} file: it does not begin with the magic number")
     raise InvalidConfig(f"{name}: the format is not known from its content or suffix; name it with --codec")

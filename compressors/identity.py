@@ -23,8 +23,9 @@ class Identity(Compressor):
         return np.frombuffer(data, np.uint8)
 
     def decode(self, symbols: Symbols, *, max_output: int | None = None) -> bytes:
-        check_output(self.name, len(symbols), max_output)
-        return checked_symbols(self, symbols).tobytes()
+        data = checked_symbols(self, symbols).tobytes()
+        check_output(self.name, len(data), max_output)
+        return data
 
     def compress(self, data: bytes) -> bytes:
         return bytes(data)

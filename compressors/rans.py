@@ -47,7 +47,8 @@ def decode(data: bytes, n_symbols: int, start: npt.NDArray[np.uint64]) -> npt.ND
     if len(data) < 8 or len(data) % 4 or n_symbols < len(data) // 4 - 2:
         raise CorruptStream(f"rANS: {len(data)} bytes cannot hold {n_symbols} symbols; the data is damaged")
     cheapest = PRECISION - math.log2(float(np.diff(start).max()))  # bits; a symbol has at least this much information
-    if n_symbols * cheapest > 8 * len(data):  # the state's 31 bits of slack cover the rounding
+    # Rounding in the state can save at most p (1 - p) 2^24 / 2^31, less than 1/64, of a symbol's information.
+    if n_symbols * cheapest * 63 / 64 > 8 * len(data):
         raise CorruptStream(f"rANS: {n_symbols} symbols do not fit into {len(data)} bytes; the data is damaged")
     symbols = np.empty(n_symbols, np.int64)
     words = np.frombuffer(data, "<u4", offset=8).astype(np.uint32)

@@ -6,6 +6,7 @@ Listing imports nothing. A guest that cannot be imported is shown as broken and 
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import os
 import re
@@ -73,7 +74,7 @@ def get_class(name: str) -> type[Compressor]:
         )
     module, _, attribute = entry.target.partition(":")
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        found = functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
     except ModuleNotFoundError as error:
         if entry.distributions == ("proxyc",):
             raise MissingExtra(f"compressor {name!r} needs {error.name}: pip install {error.name}") from error
@@ -85,7 +86,7 @@ def get_class(name: str) -> type[Compressor]:
     return found
 
 
-def get(name: str, **config: Any) -> Compressor:
+def get(name: str, /, **config: Any) -> Compressor:
     """A configured compressor; ``artifact`` may be given as a path. Raises like `get_class`, and `InvalidConfig`."""
     cls = get_class(name)
     known = [f.name for f in fields(cls)]
@@ -93,11 +94,6 @@ def get(name: str, **config: Any) -> Compressor:
         raise InvalidConfig(f"{name}: no setting {', '.join(sorted(unknown))}; it has: {', '.join(known) or 'none'}")
     if isinstance(config.get("artifact"), (str, os.PathLike)):
         config["artifact"] = getattr(cls, "read_artifact", Artifact.load)(config["artifact"])
-    artifact = config.get("artifact")
-    if isinstance(artifact, Artifact) and artifact.codec != name:
-        raise InvalidConfig(
-            f"the artifact was made for {artifact.codec!r}, not for {name!r}; use it with {artifact.codec!r}"
-        )
     return cls(**config)
 
 

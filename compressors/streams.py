@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -30,7 +30,10 @@ class Encoder(Protocol):
 
 
 class Decoder(Protocol):
-    """Incremental decompression of one frame: `eof` once it is complete, `unused_data` what follows it."""
+    """Incremental decompression of one frame: `eof` once it is complete, `unused_data` what follows it.
+
+    A decoder that returns its output in parts says so with an attribute `has_more`; it is then called with ``b""``.
+    """
 
     @property
     def eof(self) -> bool: ...
@@ -42,6 +45,8 @@ class Decoder(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class StreamCodec(Compressor):
     """A codec over a standard compressed stream."""
+
+    frames: ClassVar[int | None] = None  # how many frames a file may hold one after the other; None: any number
 
     @abstractmethod
     def symbol_encoder(self, n_bytes: int) -> Encoder: ...
@@ -83,7 +88,7 @@ class StreamCodec(Compressor):
 
         Raises `CorruptStream` on an empty, damaged or truncated file.
         """
-        return decoded(self.name, self.file_decoder, pieces, max_output=max_output)
+        return decoded(self.name, self.file_decoder, pieces, frames=self.frames, max_output=max_output)
 
 
 def decoded(
@@ -101,19 +106,25 @@ def decoded(
         while rest:
             if n_frames == frames:
                 raise CorruptStream(f"{codec}: {len(rest)} or more bytes follow the end of the stream")
-            try:
-                out = decoder.decompress(rest)
-            except Exception as error:  # zlib.error, ZstdError and brotli.error have no common base
-                raise CorruptStream(f"{codec}: {error or 'not a stream of this codec'}") from error
-            n_bytes += len(out)
-            check_output(codec, n_bytes, max_output)
-            yield out
+            for out in _outputs(codec, decoder, rest):
+                n_bytes += len(out)
+                check_output(codec, n_bytes, max_output)
+                yield out
             started, rest = True, b""
             if decoder.eof:
                 rest = decoder.unused_data
                 decoder, started, n_frames = new_decoder(), False, n_frames + 1
     if started or n_frames == 0:
         raise CorruptStream(f"{codec}: the data ends in the middle of a stream, after {n_bytes} bytes of output")
+
+
+def _outputs(codec: str, decoder: Decoder, data: bytes) -> Iterator[bytes]:
+    try:
+        yield decoder.decompress(data)
+        while getattr(decoder, "has_more", False):
+            yield decoder.decompress(b"")
+    except Exception as error:  # zlib.error, ZstdError and brotli.error have no common base
+        raise CorruptStream(f"{codec}: {error or 'not a stream of this codec'}") from error
 
 
 def _cut(data: bytes) -> Iterator[bytes]:

@@ -27,6 +27,8 @@ class Zstd(StreamCodec):
 
     def __post_init__(self) -> None:
         check_range(self.name, "level", self.level, -7, 22)
+        if self.artifact is not None:
+            self.artifact.expect(self.name, "dictionary")
 
     @classmethod
     def fit(cls, documents: Iterable[bytes], *, dictionary_size: int = 112_640, level: int = 3) -> Zstd:

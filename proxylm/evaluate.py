@@ -121,7 +121,8 @@ def _windows(
         context = int(np.searchsorted(begins, scored_byte - window)) if first else 0
         at_end = last == len(symbols)
         tail = [close, ids.EOS] if at_end else []
-        yield _Window(i, np.append(all_ids[context:last], tail).astype(np.int64), first - context, len(tail))
+        if last > first or at_end:  # a symbol longer than half a window leaves some windows with nothing to score
+            yield _Window(i, np.append(all_ids[context:last], tail).astype(np.int64), first - context, len(tail))
         if at_end:
             return
         first, scored_byte = last, scored_byte + half

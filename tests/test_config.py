@@ -5,15 +5,22 @@ import pytest
 from compressors.errors import InputError, InvalidConfig
 from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig, from_mapping, load, override
 
-GOOD = {"train": {"steps": 3}, "mix": {"view": "bpe", "phases": [{"until": 1, "start": 0.5, "end": 0.25, "pair": True}]}}
+GOOD = {
+    "train": {"steps": 3},
+    "mix": {"view": "bpe", "phases": [{"until": 1, "start": 0.5, "end": 0.25, "pair": True}]},
+}
 
 
 def test_json_and_toml_round_trip(tmp_path):
     made = from_mapping(RunConfig, GOOD)
     assert from_mapping(RunConfig, json.loads(made.to_json())) == made
     (tmp_path / "a.json").write_text(made.to_json())
-    (tmp_path / "a.toml").write_text("[train]\nsteps = 3\n[mix]\nview = 'bpe'\nphases = [{until=1, start=0.5, end=0.25, pair=true}]\n")
-    assert from_mapping(RunConfig, load(tmp_path / "a.json")) == from_mapping(RunConfig, load(tmp_path / "a.toml")) == made
+    (tmp_path / "a.toml").write_text(
+        "[train]\nsteps = 3\n[mix]\nview = 'bpe'\nphases = [{until=1, start=0.5, end=0.25, pair=true}]\n"
+    )
+    assert (
+        from_mapping(RunConfig, load(tmp_path / "a.json")) == from_mapping(RunConfig, load(tmp_path / "a.toml")) == made
+    )
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,9 @@ def read(*paths, **options):
 def test_records_plain_and_compressed_agree(tmp_path):
     (tmp_path / "a.jsonl").write_text(LINES)
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(LINES[:20].encode()) + gzip.compress(LINES[20:].encode()))
-    (tmp_path / "a.jsonl.zst").write_bytes(zstandard.compress(LINES[:20].encode()) + zstandard.compress(LINES[20:].encode()))
+    (tmp_path / "a.jsonl.zst").write_bytes(
+        zstandard.compress(LINES[:20].encode()) + zstandard.compress(LINES[20:].encode())
+    )
     expected = [text.encode() for text in ("one", "", "zwei ü", "日本")]
     assert all(read(tmp_path / name) == expected for name in ("a.jsonl", "a.jsonl.gz", "a.jsonl.zst"))
     assert read(tmp_path / "a.jsonl", text_field="other") == [b"x"] * 4

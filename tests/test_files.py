@@ -133,7 +133,7 @@ def test_missing_inputs_and_impossible_outputs(source: Path, tmp_path: Path) -> 
     for reader, target in ((tmp_path / "none", tmp_path / "x"), (tmp_path, tmp_path / "x")):
         with pytest.raises(InputError, match="cannot read"):
             files.compress_file(reader, target, Gzip())
-    with pytest.raises(InputError, match="is a folder"):
+    with pytest.raises(InputError, match="no ordinary file"):
         files.compress_file(source, tmp_path, Gzip(), force=True)
     with pytest.raises(InputError, match="cannot write"):
         files.compress_file(source, tmp_path / "no" / "x", Gzip())

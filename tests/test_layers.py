@@ -12,7 +12,15 @@ MAY_IMPORT = {
     "bench": {"bench", "proxylm", "compressors"},
 }
 # Modules that pull in heavy or optional packages, and what no other module may load when it is imported.
-TORCH = {"proxylm.checkpoint", "proxylm.evaluate", "proxylm.generate", "proxylm.heads", "proxylm.model", "proxylm.optim", "proxylm.train"}
+TORCH = {
+    "proxylm.checkpoint",
+    "proxylm.evaluate",
+    "proxylm.generate",
+    "proxylm.heads",
+    "proxylm.model",
+    "proxylm.optim",
+    "proxylm.train",
+}
 NUMBA = {"compressors.rans", "proxylm.rows"}
 COMMAND_LINE = {"compressors.cli", "proxylm.cli", "proxylm.commands", "bench.demo"}
 BASE = {"compressors.base": {"compressors.errors"}, "compressors.errors": set()}

@@ -21,7 +21,9 @@ def store(tmp_path_factory, bpe):
     # Lengths around the row length of 32, an empty document, one of a NUL, one longer than many rows.
     texts = [b"", b"\0", b"x" * 28, b"y" * 29, b"z" * 30, b"w" * 31, b"long text, many rows " * 60]
     texts += [bytes([65 + i]) * (i * 7) + b"\0" * (i % 3) for i in range(N - len(texts))]
-    return encode([Document(str(i), t) for i, t in enumerate(texts)], tmp_path_factory.mktemp("rows") / "s", {"bpe": bpe})
+    return encode(
+        [Document(str(i), t) for i, t in enumerate(texts)], tmp_path_factory.mktemp("rows") / "s", {"bpe": bpe}
+    )
 
 
 def loader(store, *, recipe="raw", phases=(), steps=400, rows=4, seed=0, lanes=8):
@@ -45,7 +47,9 @@ def shown(batch, documents_in_view, offset):
     return pieces
 
 
-@pytest.mark.parametrize(("recipe", "view", "offset", "close"), [("raw", "raw", 64, ids.RAW_CLOSE), ("comp", "bpe", 320, ids.COMP_CLOSE)])
+@pytest.mark.parametrize(
+    ("recipe", "view", "offset", "close"), [("raw", "raw", 64, ids.RAW_CLOSE), ("comp", "bpe", 320, ids.COMP_CLOSE)]
+)
 def test_every_symbol_of_an_epoch_is_a_target_exactly_once(store, recipe, view, offset, close):
     # One lane reads document after document, so the targets in row order are the documents one after the other.
     batch = loader(store, recipe=recipe, lanes=1).rows(0, 400)
@@ -154,7 +158,10 @@ def test_planned_targets_equal_those_of_the_batches(store):
     made = loader(store, recipe="proxy")
     batch = made.rows(0, 300)
     scored = batch.targets >= 0
-    assert loader(store, recipe="proxy").planner.targets(0, 300) == ((scored & ~batch.mode).sum(), (scored & batch.mode).sum())
+    assert loader(store, recipe="proxy").planner.targets(0, 300) == (
+        (scored & ~batch.mode).sum(),
+        (scored & batch.mode).sum(),
+    )
 
 
 def test_shares_count_what_was_shown(store):

@@ -73,7 +73,17 @@ def test_sigkill_in_the_middle_of_an_encode_loses_nothing(tmp_path, bpe):
     bpe.save(tmp_path / "bpe.pxa")
     corpus = tmp_path / "corpus.jsonl"
     corpus.write_text("".join(json.dumps({"text": f"line {i} " * 3000}) + "\n" for i in range(300)))
-    command = [sys.executable, "-m", "proxylm.cli", "encode", str(corpus), "--view", f"bpe={tmp_path / 'bpe.pxa'}", "--shard-mb", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "proxylm.cli",
+        "encode",
+        str(corpus),
+        "--view",
+        f"bpe={tmp_path / 'bpe.pxa'}",
+        "--shard-mb",
+        "1",
+    ]
     process = subprocess.Popen([*command, "-o", str(tmp_path / "killed")], stdout=subprocess.DEVNULL)
     deadline = time.time() + 60
     while not (tmp_path / "killed/00001/bpe.json").exists() and time.time() < deadline:

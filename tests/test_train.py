@@ -17,7 +17,11 @@ from proxylm.store import Store
 from proxylm.train import check_view, load_run, planned_steps, run_flops, train
 
 SHAPE = {"d_model": 32, "n_layers": 2, "n_heads": 2}
-SETTINGS = [f"model.{key}={value}" for key, value in SHAPE.items()] + ["train.rows=4", "train.row_length=64", "train.checkpoint_every=5"]
+SETTINGS = [f"model.{key}={value}" for key, value in SHAPE.items()] + [
+    "train.rows=4",
+    "train.row_length=64",
+    "train.checkpoint_every=5",
+]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +49,20 @@ def weights(run):
 
 def command(store, run, *more, steps=20):
     settings = [part for setting in SETTINGS for part in ("--set", setting)]
-    return ["train", str(store.path), "-o", str(run), "--recipe", "proxy", "--view", "bpe", "--steps", str(steps), *settings, *more]
+    return [
+        "train",
+        str(store.path),
+        "-o",
+        str(run),
+        "--recipe",
+        "proxy",
+        "--view",
+        "bpe",
+        "--steps",
+        str(steps),
+        *settings,
+        *more,
+    ]
 
 
 def test_same_seed_same_losses_other_seed_other_losses(store, tmp_path):
@@ -131,7 +148,10 @@ def test_a_truncated_view_is_refused_before_training(store, tmp_path, bpe):
     file = made.path / "00000/bpe.bin"
     os.truncate(file, file.stat().st_size // 2)
     done = subprocess.run(
-        [sys.executable, "-m", "proxylm.cli", *command(made, tmp_path / "r")], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "proxylm.cli", *command(made, tmp_path / "r")],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1

@@ -37,7 +37,14 @@ class BPE(Compressor):
     def __post_init__(self) -> None:
         if self.artifact is None:
             raise InvalidConfig(
-                "bpe needs an artifact: `proxyc fit bpe CORPUS -o FILE`, then compressors.load(FILE) or --codec bpe=FILE"
+                "bpe needs an artifact: `proxyc fit bpe CORPUS -o FILE`, then compressors.load(FILE), or bpe=FILE on the "
+                "command line"
+            )
+        self.artifact.expect(self.name, "tokenizer")
+        counts = self.artifact.arrays.get("counts")
+        if counts is not None and counts.shape != (self.vocab.size,):
+            raise InvalidConfig(
+                f"bpe: {counts.shape} counts for {self.vocab.size} symbols; make a new one with `proxyc fit`"
             )
 
     # -- making and keeping ------------------------------------------------------------------------------------------
@@ -73,7 +80,7 @@ class BPE(Compressor):
             spec = json.loads(Path(path).read_bytes())
         except ValueError as error:
             raise InvalidConfig(f"{path}: neither a proxyc artifact nor a tokenizer.json ({error})") from error
-        tokenizer_json.pieces(spec)
+        tokenizer_json.check(spec)
         return _artifact(spec, {"source": Path(path).name})
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -86,7 +93,10 @@ class BPE(Compressor):
     @cached_property
     def _spec(self) -> dict[str, Any]:
         assert self.artifact is not None
-        spec: dict[str, Any] = json.loads(self.artifact.arrays["tokenizer"].tobytes())
+        try:
+            spec: dict[str, Any] = json.loads(self.artifact.arrays["tokenizer"].tobytes())
+        except ValueError as error:
+            raise InvalidConfig(f"bpe: the artifact is damaged ({error}); make a new one with `proxyc fit`") from error
         return spec | {"truncation": None, "padding": None, "post_processor": None}
 
     @cached_property

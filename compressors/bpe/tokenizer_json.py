@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from compressors.errors import InvalidConfig
@@ -12,6 +13,24 @@ def byte_alphabet() -> dict[str, int]:
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = [byte for byte in range(256) if byte not in printable]
     return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}
+
+
+def check(spec: Any) -> None:
+    """Raise `InvalidConfig` with the reason unless `spec` is a lossless byte-level BPE that `tokenizers` accepts."""
+    from tokenizers import Tokenizer
+
+    try:
+        pieces(spec)
+        tokenizer = Tokenizer.from_str(json.dumps(spec))
+    except InvalidConfig:
+        raise
+    except Exception as error:  # a malformed file fails here in any way, and `tokenizers` raises bare exceptions
+        raise InvalidConfig(f"tokenizer.json: malformed, or not accepted by `tokenizers`: {error!r}") from error
+    for token in spec.get("added_tokens") or []:  # `tokenizers` numbers added tokens itself, in the order of the file
+        if tokenizer.token_to_id(token["content"]) != token["id"]:
+            raise InvalidConfig(
+                f"tokenizer.json: `tokenizers` gives added token {token['content']!r} another id than the file"
+            )
 
 
 def pieces(spec: dict[str, Any]) -> tuple[bytes, ...]:
@@ -27,12 +46,12 @@ def pieces(spec: dict[str, Any]) -> tuple[bytes, ...]:
             found[symbol] = bytes(alphabet[character] for character in text)
         except KeyError as error:
             raise InvalidConfig(f"tokenizer.json: token {text!r} is not in the byte-level alphabet") from error
-    found |= {symbol: text.encode() for symbol, text in added.items()}
-    if sorted(found) != list(range(len(found))):
-        raise InvalidConfig(f"tokenizer.json: {len(found)} ids up to {max(found)}; expected ids without gaps")
     missing = {bytes([byte]) for byte in range(256)} - set(found.values())
     if missing:
         raise InvalidConfig(f"tokenizer.json: {len(missing)} of the 256 bytes have no id, so it cannot be lossless")
+    found |= {symbol: text.encode() for symbol, text in added.items()}
+    if sorted(found) != list(range(len(found))):
+        raise InvalidConfig(f"tokenizer.json: {len(found)} ids up to {max(found)}; expected ids without gaps")
     return tuple(found[symbol] for symbol in range(len(found)))
 
 
@@ -50,8 +69,10 @@ def _refuse_unless_lossless(spec: dict[str, Any]) -> None:
         raise InvalidConfig("tokenizer.json: subword prefixes and suffixes are not byte-level BPE")
     stages = spec.get("pre_tokenizer") or {}
     stages = stages.get("pretokenizers", [stages])
-    if not any(stage.get("type") == "ByteLevel" for stage in stages):
-        raise InvalidConfig("tokenizer.json: the pre-tokenizer has no ByteLevel stage; expected a byte-level BPE")
+    if [stage.get("type") for stage in stages].count("ByteLevel") != 1:
+        raise InvalidConfig(
+            "tokenizer.json: expected a byte-level BPE, with exactly one ByteLevel stage as pre-tokenizer"
+        )
     for stage in stages:
         if stage.get("type") not in ("ByteLevel", "Split", "Digits", "Punctuation"):
             raise InvalidConfig(f"tokenizer.json: pre-tokenizer {stage.get('type')!r} may drop or change text")
