@@ -6,8 +6,9 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from compressors.base import Compressor
+from compressors.base import Compressor, Ragged
 
 REPEATS = 3
 
@@ -32,8 +33,8 @@ def measure(codecs: dict[str, Compressor], documents: Sequence[bytes]) -> list[C
     decode: dict[str, list[float]] = {name: [] for name in codecs}
     for _ in range(REPEATS):
         for name, codec in codecs.items():
-            encode[name].append(_seconds(lambda codec=codec: codec.encode_batch(documents)))
-            decode[name].append(_seconds(lambda codec=codec, name=name: [codec.decode(row) for row in batches[name]]))
+            encode[name].append(_seconds(partial(codec.encode_batch, documents)))
+            decode[name].append(_seconds(partial(_decode_all, codec, batches[name])))
     return [
         CodecRow(
             name=name,
@@ -50,6 +51,11 @@ def measure(codecs: dict[str, Compressor], documents: Sequence[bytes]) -> list[C
 def _artifact_bytes(codec: Compressor) -> int:
     artifact = getattr(codec, "artifact", None)
     return sum(array.nbytes for array in artifact.arrays.values()) if artifact else 0
+
+
+def _decode_all(codec: Compressor, rows: Ragged) -> None:
+    for i in range(len(rows)):
+        codec.decode(rows[i])
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -30,7 +30,8 @@ def standard_library() -> tuple[list[Document], list[Document]]:
     Raises `InputError` where Python comes without its source files.
     """
     root = Path(sysconfig.get_path("stdlib"))
-    training, held_out = [], []
+    training: list[Document] = []
+    held_out: list[Document] = []
     for path in sorted(root.rglob("*.py")):
         parts = path.relative_to(root).parts
         if any(part in _LEFT_OUT for part in parts) or not _SMALLEST <= path.stat().st_size <= _LARGEST:

@@ -8,7 +8,6 @@ from typing import ClassVar
 from compressors.base import check_range
 from compressors.streams import Decoder, Encoder, StreamCodec
 
-
 _OUTPUT_PART = 1 << 20
 
 

@@ -102,7 +102,7 @@ def compress(source: tuple[Path, ...], codec: str, output: Path | None, stdout: 
     chosen = registry.parse(codec)
     for path in source or (Path("-"),):
         if _to_stream(path, output, stdout, source):
-            with _input(path) as reader:
+            with files.opened(path) as reader:
                 files.compress_stream(chosen, reader, _output())
             continue
         target = output or files.compressed_name(path, chosen)
@@ -134,7 +134,7 @@ def decompress(
     chosen = registry.parse(codec) if codec else None
     for path in source or (Path("-"),):
         if _to_stream(path, output, stdout, source):
-            with _input(path) as reader:
+            with files.opened(path) as reader:
                 files.decompress_stream(reader, _output(), codec=chosen, name=path.name, max_output=max_output)
             continue
         target = output or files.decompressed_name(path)
@@ -147,19 +147,6 @@ def _to_stream(path: Path, output: Path | None, stdout: bool, source: tuple[Path
     if output is not None and (stdout or len(source) > 1):
         raise click.UsageError("-o names one output: give one input, and not -c")
     return stdout or (str(path) == "-" and output is None)
-
-
-@contextmanager
-def _input(path: Path) -> Iterator[BinaryIO]:
-    if str(path) == "-":
-        yield sys.stdin.buffer
-        return
-    try:
-        file = open(path, "rb")
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    with file:
-        yield file
 
 
 def _output() -> BinaryIO:

@@ -94,5 +94,5 @@ def _decompressed(file: BinaryIO, name: str) -> BinaryIO:
         import zstandard
 
         reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
-        return io.BufferedReader(reader, 1 << 20)  # type: ignore[arg-type,return-value]
+        return io.BufferedReader(reader, 1 << 20)
     return file

@@ -62,7 +62,7 @@ def compress_file(
     source: Path, target: Path, codec: Compressor, *, force: bool = False, progress: Progress = _silent
 ) -> None:
     """Compress the file `source` into `target`, which appears whole or not at all."""
-    with _opened(source) as reader, AtomicFile(target, source=source, force=force) as writer:
+    with opened(source) as reader, AtomicFile(target, source=source, force=force) as writer:
         compress_stream(codec, reader, writer, progress=progress)
 
 
@@ -76,7 +76,7 @@ def decompress_file(
     progress: Progress = _silent,
 ) -> None:
     """Decompress the file `source` into `target`, which appears whole or not at all."""
-    with _opened(source) as reader, AtomicFile(target, source=source, force=force) as writer:
+    with opened(source) as reader, AtomicFile(target, source=source, force=force) as writer:
         decompress_stream(reader, writer, codec=codec, name=source.name, max_output=max_output, progress=progress)
 
 
@@ -124,7 +124,8 @@ class AtomicFile:
             self._temporary.unlink(missing_ok=True)
 
 
-def _opened(source: Path) -> BinaryIO:
+def opened(source: Path) -> BinaryIO:
+    """`source` for reading; "-" is standard input. Raises `InputError`."""
     if str(source) == "-":
         return sys.stdin.buffer
     try:

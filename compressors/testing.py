@@ -22,7 +22,7 @@ class LawBroken(AssertionError):
 def samples() -> list[bytes]:
     """Byte strings that have broken codecs: empty, all bytes, invalid UTF-8, NUL tails, odd lengths, long runs, noise."""
     noise = random.Random(0)
-    text = "def f(x):\n    return x + 1  # naïve — 日本語 🙂 ſ \u00a0\r\n\tI'LL can't\n"
+    text = "def f(x):\n    return x + 1  # naïve — 日本語 🙂 \u017f \u00a0\r\n\tI'LL can't\n"
     return [
         b"", b"\0", b"a", b"\xff", b"\r\n", bytes(range(256)), b"ends in NUL\0\0", b"odd",
         text.encode(), text.encode() * 50, text.encode()[:40] + b"\x80\xfe" + text.encode(), text.encode("utf-16"),
@@ -58,12 +58,9 @@ def _round_trip(codec: Compressor, data: bytes) -> None:
     _law(codec.decode(symbols, max_output=len(data)) == data, codec, "max_output=len(data) is enough", data)
     _law(codec.decompress(codec.compress(data)) == data, codec, "decompress(compress(data)) == data", data)
     if data:
-        for undo, coded in ((codec.decode, symbols), (codec.decompress, codec.compress(data))):
-            try:
-                undo(coded, max_output=len(data) - 1)  # type: ignore[operator]
-            except CorruptStream:
-                continue
-            _law(False, codec, f"{undo.__name__} respects max_output", data)
+        for method, coded in (("decode", symbols), ("decompress", codec.compress(data))):
+            beyond = _survives(codec, method, coded, len(data) - 1)
+            _law(not beyond, codec, f"{method} respects max_output", data)
 
 
 def _spans(codec: Compressor, data: bytes) -> None:
@@ -109,7 +106,7 @@ def _batches(codec: Compressor, documents: list[bytes]) -> None:
     for threads in (1, 3):
         batch = codec.encode_batch(documents, threads=threads)
         _law(batch.values.dtype == codec.vocab.dtype, codec, "batches have dtype vocab.dtype")
-        same = len(batch) == len(documents) and all(map(np.array_equal, batch, one_by_one))  # type: ignore[arg-type]
+        same = len(batch) == len(documents) and all(np.array_equal(batch[i], row) for i, row in enumerate(one_by_one))
         _law(same, codec, f"encode_batch equals one by one ({threads} threads)")
     _law(len(codec.encode_batch([])) == 0, codec, "an empty batch is empty")
 

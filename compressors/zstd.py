@@ -38,7 +38,7 @@ class Zstd(StreamCodec):
         """
         import zstandard
 
-        samples = list(documents)
+        samples: list[bytes | bytearray | memoryview] = list(documents)
         try:
             dictionary = zstandard.train_dictionary(dictionary_size, samples, level=level)
         except (zstandard.ZstdError, ValueError) as error:

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-from compressors.documents import Reader
 
 from compressors import registry
+from compressors.documents import Reader
 from compressors.errors import InvalidConfig
 
-PATH = click.Path(path_type=Path)  # type: ignore[type-var]
+PATH = click.Path(path_type=Path)
 
 
 @click.command()

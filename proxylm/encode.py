@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from compressors.documents import Document
 
 from compressors.artifact import write_atomically
 from compressors.base import Compressor
+from compressors.documents import Document
 from compressors.errors import FingerprintMismatch, InvalidConfig
 from compressors.identity import Identity
 from proxylm.store import FORMAT, RAW, Store, StoreError
@@ -53,7 +54,7 @@ class _Maker:
             if lengths is not None:
                 spans = lengths[symbols.values]
             else:  # aligned, but without fixed pieces
-                spans = np.concatenate([np.empty(0, np.int64), *(self.codec.spans(d) for d in documents)])  # type: ignore[list-item]
+                spans = np.concatenate([np.empty(0, np.int64), *(self.codec.spans(d) for d in documents)])
             if len(spans) and int(spans.max()) > 0xFFFF:
                 raise StoreError(
                     f"view {self.name!r}: a symbol stands for {int(spans.max())} bytes; the store holds at most 65535"
@@ -141,7 +142,7 @@ def _stored(store: Store) -> Iterator[list[bytes]]:
     """The documents of an existing store, shard by shard."""
     raw = store.column(RAW)
     for values, offsets in zip(raw.values, raw.offsets, strict=True):
-        yield [values[a:b].tobytes() for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+        yield [values[a:b].tobytes() for a, b in itertools.pairwise(offsets)]
 
 
 def _check_same(shard: Path, documents: list[bytes]) -> None:

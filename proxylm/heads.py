@@ -49,7 +49,7 @@ class SlicedHeads(nn.Module):
     @torch.no_grad()
     def token_nats(self, hidden: Tensor, targets: Tensor, comp: bool) -> Tensor:
         """(N,) -ln p of each target under one head; hidden (N, d), targets (N,) ids."""
-        weights = [self.raw]
+        weights: list[Tensor] = [self.raw]
         if comp:
             assert self.comp is not None
             weights, targets = [self.raw[:N_SPECIALS], self.comp], _in_comp_head(targets)
@@ -97,5 +97,5 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, d_total: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, d_total: Tensor) -> tuple[Tensor | None, ...]:
         return tuple(g if g is None else g * d_total for g in ctx.gradients)

@@ -74,9 +74,9 @@ class Decoder(nn.Module):
         self.heads = SlicedHeads(config.d_model, alphabet.comp_size)
         for parameter in self.matrices():
             nn.init.uniform_(parameter, -((3 / parameter.shape[1]) ** 0.5), (3 / parameter.shape[1]) ** 0.5)
-        for block in self.blocks:  # residual branches begin as zero
-            nn.init.zeros_(block.attention.o.weight)
-            nn.init.zeros_(block.down.weight)
+        for name, parameter in self.blocks.named_parameters():
+            if name.endswith(("attention.o.weight", "down.weight")):  # residual branches begin as zero
+                nn.init.zeros_(parameter)
 
     def matrices(self) -> Iterable[nn.Parameter]:
         """The hidden weight matrices, which Muon trains."""

@@ -138,7 +138,7 @@ def _body_length(kind, raw, comp):  # type: ignore[no-untyped-def]
 @numba.njit(cache=True, nogil=True)
 def _count_targets(kind, raw, comp, start, count, scored):  # type: ignore[no-untyped-def]
     """Add the segment's targets to scored [raw, comp]; a pair's second mark is no target."""
-    if kind == RAW or kind == COMP:
+    if kind in (RAW, COMP):
         scored[kind] += count
         return
     first = 0 if kind == RAW_COMP else 1

@@ -56,7 +56,7 @@ def test_every_symbol_of_an_epoch_is_a_target_exactly_once(store, recipe, view, 
     stream = np.concatenate(shown(batch, store.column(view), offset))
     documents = np.split(stream, np.flatnonzero(stream == ids.EOS) + 1)[:N]
     column = store.column(view)
-    expected = Counter(tuple([*(column[i].astype(int) + offset), close, ids.EOS]) for i in range(N))
+    expected = Counter((*(column[i].astype(int) + offset), close, ids.EOS) for i in range(N))
     assert Counter(tuple(d.tolist()) for d in documents) == expected
 
 

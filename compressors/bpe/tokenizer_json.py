@@ -71,7 +71,7 @@ def _refuse_unless_lossless(spec: dict[str, Any]) -> None:
     stages = stages.get("pretokenizers", [stages])
     if [stage.get("type") for stage in stages].count("ByteLevel") != 1:
         raise InvalidConfig(
-            "tokenizer.json: expected a byte-level BPE, with exactly one ByteLevel stage as pre-tokenizer"
+            "tokenizer.json: no ByteLevel stage, or several; expected a byte-level BPE with exactly one"
         )
     for stage in stages:
         if stage.get("type") not in ("ByteLevel", "Split", "Digits", "Punctuation"):

@@ -1,0 +1,31 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Each sets up what it needs in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
+
+.PHONY: demo test lint clean
+demo: .venv/demo-ready
+	$(BIN)/proxyc demo
+
+# Two workers of one thread each: the tests that train would otherwise share the cores badly.
+test: .venv/test-ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
+
+lint: .venv/test-ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv demo build dist *.egg-info
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/demo-ready: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) --editable '.[all]'
+	touch $@
+
+.venv/test-ready: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) --editable '.[all,test]'
+	touch $@

@@ -1,0 +1,172 @@
+"""The command line: help of every command, a happy path, errors in one line, and what help must not load."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from proxylm.cli import COMMANDS, proxyc
+
+TEXT = "def main():\n    return 'naïve'\n" * 60
+
+
+def run(*arguments, input=None, cwd=None):
+    command = [sys.executable, "-m", "proxylm.cli", *map(str, arguments)]
+    return subprocess.run(command, input=input, capture_output=True, cwd=cwd, check=False)
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "corpus").mkdir()
+    for i in range(4):
+        (folder / f"corpus/{i}.py").write_text(TEXT.replace("main", f"main_{i}"))
+    done = run("fit", "bpe", "corpus", "-o", "code.pxa", "--vocab-size", "300", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_help_loads_neither_torch_nor_numba_nor_numpy():
+    code = (
+        "import sys\nfrom proxylm.cli import proxyc\ntry:\n    proxyc(['--help'])\nexcept SystemExit:\n    pass\n"
+        "print(sorted({'torch', 'numba', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.rstrip().endswith("[]")
+    assert all(name in done.stdout for name in COMMANDS)
+
+
+def test_importing_compressors_loads_neither_torch_nor_numba():
+    code = "import sys, compressors; compressors.names(); print({'torch', 'numba', 'zstandard', 'tokenizers'} & set(sys.modules))"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+        == "set()"
+    )
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_help_of_every_command(name):
+    done = CliRunner().invoke(proxyc, [name, "--help"])
+    assert done.exit_code == 0, done.output
+    assert "Usage:" in done.output
+    assert len(done.output.splitlines()) > 5
+
+
+def test_wrong_usage_is_exit_code_2():
+    for arguments in (
+        ["cmopress"],
+        ["compress", "--nonsense"],
+        ["encode"],
+        ["fit", "bpe"],
+        ["compress", "a", "b", "-o", "c"],
+    ):
+        done = run(*arguments)
+        assert done.returncode == 2, (arguments, done.stderr)
+    assert b"did you mean 'compress'" in run("cmopress").stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compress", "missing.txt"], "cannot read missing.txt"),
+        (["compress", "--codec", "zst", "corpus/0.py"], "did you mean 'zstd'"),
+        (["compress", "--codec", "zstd:level=99", "corpus/0.py"], "level is 99"),
+        (["compress", "--codec", "bpe", "corpus/0.py"], "bpe needs an artifact"),
+        (["decompress", "corpus/0.py"], "unknown suffix"),
+        (["fit", "gzip", "corpus", "-o", "x.pxa"], "gzip has nothing to fit"),
+        (["fit", "bpe", "corpus", "-o", "code.pxa"], "exists already"),
+        (["fit", "bpe", "nowhere", "-o", "x.pxa"], "no file or folder nowhere"),
+        (["fit", "bpe", "corpus", "-o", "x.pxa", "--vocab-size", "3"], "vocab_size is 3"),
+        (["fit", "bpe", "corpus", "-o", "x.pxa", "--set", "size=3"], "no setting size"),
+        (["encode", "empty", "-o", "s"], "no documents"),
+        (["encode", "corpus", "-o", "s", "--view", "zstd", "--view", "zstd"], "same name"),
+        (["train", "nowhere", "-o", "r", "--steps", "1"], "no finished view store"),
+        (["eval", "nowhere", "corpus"], "no training run"),
+        (["generate", "nowhere", "x"], "no training run"),
+    ],
+)
+def test_errors_are_one_line_and_exit_code_1(fitted, arguments, message):
+    (fitted / "empty").mkdir(exist_ok=True)
+    done = run(*arguments, cwd=fitted)
+    assert done.returncode == 1, done.stderr
+    assert message in done.stderr.decode()
+    assert done.stderr.count(b"\n") == 1
+    assert b"Traceback" not in done.stderr
+
+
+def test_compress_and_decompress_files_beside_their_sources(fitted):
+    for codec, suffix in (
+        ("zstd", ".zst"),
+        ("gzip", ".gz"),
+        ("brotli", ".br"),
+        ("bpe=code.pxa", ".pxc"),
+        ("bytes", ".pxc"),
+    ):
+        source = fitted / "corpus/1.py"
+        assert run("compress", "--codec", codec, "corpus/1.py", cwd=fitted).returncode == 0
+        packed = fitted / f"corpus/1.py{suffix}"
+        again = run("compress", "--codec", codec, "corpus/1.py", cwd=fitted)
+        assert again.returncode == 1
+        assert b"exists already" in again.stderr
+        done = run("decompress", packed, "-o", "back.py", "--force", "--codec", codec, cwd=fitted)
+        assert done.returncode == 0, done.stderr
+        assert (fitted / "back.py").read_bytes() == source.read_bytes()
+        packed.unlink()
+    assert not list(fitted.rglob("*.tmp"))
+
+
+def test_streams_and_output_limit(fitted):
+    packed = run("compress", "--codec", "zstd:level=19", input=TEXT.encode())
+    assert packed.returncode == 0
+    assert run("decompress", "-c", input=packed.stdout).stdout == TEXT.encode()
+    limited = run("decompress", "--max-output", "100", input=packed.stdout)
+    assert limited.returncode == 1
+    assert b"limit of 100 bytes" in limited.stderr
+    damaged = run("decompress", input=packed.stdout[:-3])
+    assert damaged.returncode == 1
+
+
+def test_wrong_artifact_is_refused_by_fingerprint(fitted):
+    run("fit", "bpe", "corpus/0.py", "-o", "other.pxa", "--vocab-size", "280", cwd=fitted)
+    assert run("compress", "--codec", "bpe=code.pxa", "corpus/2.py", "-o", "x.pxc", cwd=fitted).returncode == 0
+    for codec in ([], ["--codec", "bpe=other.pxa"]):
+        done = run("decompress", "x.pxc", "-o", "y.py", *codec, cwd=fitted)
+        assert done.returncode == 1
+        assert b"was written with bpe" in done.stderr
+        assert not (fitted / "y.py").exists()
+
+
+def test_codecs_as_json():
+    listed = json.loads(run("codecs", "--json").stdout)
+    assert {"bpe", "bytes", "zstd"} <= {row["name"] for row in listed}
+
+
+def test_the_main_job_by_command_line(fitted):
+    small = [
+        "--set",
+        "model.d_model=32",
+        "--set",
+        "model.n_layers=1",
+        "--set",
+        "train.rows=2",
+        "--set",
+        "train.row_length=64",
+    ]
+    for arguments in (
+        ["encode", "corpus", "-o", "store", "--view", "bpe=code.pxa", "--view", "zstd"],
+        ["encode", "-o", "store", "--view", "best@zstd:level=19"],
+        ["train", "store", "-o", "run", "--recipe", "proxy", "--view", "bpe", "--flops", "2e9", *small],
+    ):
+        done = run(*arguments, cwd=fitted)
+        assert done.returncode == 0, done.stderr
+    found = json.loads(run("eval", "run", "corpus", "--json", cwd=fitted).stdout)
+    comp = json.loads(run("eval", "run", "corpus", "--json", "--codec", "bpe=code.pxa", cwd=fitted).stdout)
+    assert found["bytes"] == comp["bytes"] == sum(os.path.getsize(fitted / f"corpus/{i}.py") for i in range(4))
+    assert 0 < found["bits_per_byte"] < 9
+    assert comp["bytes_per_symbol"] > 1.5
+    text = run("generate", "run", "def é", "--max-bytes", "9", cwd=fitted).stdout
+    assert text.startswith("def é".encode())
+    assert run("eval", "run", "corpus", "--codec", "zstd", cwd=fitted).returncode == 1
