@@ -86,9 +86,7 @@ def _arms(flops: float, seed: int) -> list[downstream.Arm]:
     shape = ModelConfig(d_model=96, n_layers=3)
     recipes = (("bytes", "raw", None, "raw"), ("tokens", "comp", "bpe", "bpe"), ("proxy", "proxy", "bpe", "raw"))
     return [
-        downstream.Arm(
-            name, RunConfig(train=train, model=shape, mix=MixConfig(recipe=recipe, view=view)), reads
-        )
+        downstream.Arm(name, RunConfig(train=train, model=shape, mix=MixConfig(recipe=recipe, view=view)), reads)
         for name, recipe, view, reads in recipes
     ]
 

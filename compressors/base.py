@@ -93,6 +93,7 @@ class Compressor(ABC):
     name: ClassVar[str]
     config_version: ClassVar[int] = 1  # raise when the same configuration starts to mean other symbols
     suffix: ClassVar[str] = ".pxc"  # of the files `proxyc compress` writes
+    verify_on_write: ClassVar[bool] = False  # learned codecs: every block of a file is decoded before it is written
 
     # -- to be written by a codec ------------------------------------------------------------------------------------
 

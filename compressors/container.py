@@ -1,34 +1,43 @@
-"""The `.pxc` file: a header that says how to decode, independent checksummed blocks, a checksum of the whole.
+"""The `.pxc` file: a header that says how to decode, independent checksummed blocks, an index, a checksum of the whole.
 
-All integers little-endian.
-
-    header   4 bytes "\\x8ePXC" · u16 format version (1) · u32 length of the JSON · JSON · u32 CRC-32 of the JSON
-             JSON: {"codec": name, "config": {...}, "config_version": n}; an artifact stands as its fingerprint
-    block    u8 1 · u8 method (0 stored, 1 codec) · u32 raw length · u32 payload length · u32 CRC-32 of the raw bytes · payload
-    end      u8 0 · u64 raw length of all blocks · 32 bytes SHA-256 of all raw bytes
+docs/pxc.md describes the format byte by byte. All integers are little-endian; CRC is CRC-32 (zlib's).
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from compressors.base import Compressor, check_output
-from compressors.errors import CorruptStream, FingerprintMismatch
+from compressors.errors import CorruptStream, FingerprintMismatch, ProxycError
 
-MAGIC = b"\x8ePXC"
+MAGIC, BLOCK, END, TAIL = b"\x8ePXC", b"\x8eBLK", b"\x8eEND", b"CXP\x8e"
 VERSION = 1
 BLOCK_SIZE = 1 << 20  # large enough for ratio, small enough for memory; a block is held raw and compressed
-_STORED, _CODEC = 0, 1
-_HEADER, _BLOCK, _END = struct.Struct("<HI"), struct.Struct("<BIII"), struct.Struct("<Q32s")
+MAX_BLOCK = 1 << 26  # what a reader accepts
+STORED, CODEC, ZSTD = 0, 1, 2
+METHODS = {STORED: "stored", CODEC: "codec", ZSTD: "zstd"}
+
+_START = struct.Struct("<4sHI")  # magic, version, length of the JSON
+_BLOCK = struct.Struct("<4sBIII")  # marker, method, raw length, payload length, CRC of the raw bytes
+_END = struct.Struct("<4sQQ32s")  # marker, raw length, number of blocks, SHA-256 of the raw bytes
+_PLACE = struct.Struct("<QQ")  # file offset of a block, raw offset
+_FOOT = struct.Struct("<Q4s")  # file offset of the end record, tail magic
+_CRC = struct.Struct("<I")
 _MAX_HEADER = 1 << 20
 
 Read = Callable[[int], bytes]  # like io.RawIOBase.read: at most n bytes, b"" at the end
+
+
+class VerifyError(ProxycError, RuntimeError):
+    """A block did not decode to what was compressed; nothing was kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,76 +56,88 @@ class Header:
         """Raise `FingerprintMismatch` unless `codec` decodes what this header's codec wrote."""
         here = Header.of(codec)
         if self != here:
-            raise FingerprintMismatch(
-                f"the file was written with {self._says()}, not with {here._says()}; give that codec"
-            )
+            raise FingerprintMismatch(f"the file was written with {self}, not with {here}; give that codec")
 
-    def _says(self) -> str:
+    def __str__(self) -> str:
         settings = ", ".join(f"{key}={str(value)[:12]}" for key, value in self.config.items())
         return f"{self.codec}({settings}) version {self.config_version}"
 
 
-def write(codec: Compressor, pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The bytes of a `.pxc` file; a block that the codec does not shrink is stored."""
-    text = json.dumps(vars(Header.of(codec)), sort_keys=True, separators=(",", ":")).encode()
-    yield MAGIC + _HEADER.pack(VERSION, len(text)) + text + struct.pack("<I", zlib.crc32(text))
-    digest, n_bytes = hashlib.sha256(), 0
-    for raw in _blocks(pieces):
-        payload, method = codec.compress(raw), _CODEC
-        if len(payload) >= len(raw):
-            payload, method = raw, _STORED
-        yield b"\1" + _BLOCK.pack(method, len(raw), len(payload), zlib.crc32(raw)) + payload
+class BlockHead(NamedTuple):
+    """The fixed part of a block."""
+
+    method: int
+    raw_length: int
+    length: int
+    checksum: int
+
+
+# -- writing -----------------------------------------------------------------------------------------------------------
+
+
+def write(codec: Compressor, pieces: Iterable[bytes], *, threads: int = 1, verify: bool = False) -> Iterator[bytes]:
+    """The bytes of a `.pxc` file. Blocks are compressed by `threads` at once; the bytes do not depend on how many.
+
+    verify: decode every block before it is written and raise `VerifyError` on a difference (always on where the codec
+    asks for it).
+    """
+    header = pack_header(Header.of(codec))
+    yield header
+    offset, n_bytes, digest, index = len(header), 0, hashlib.sha256(), bytearray()
+    for raw, block in _in_order(codec, _blocks(pieces), threads, verify or codec.verify_on_write):
+        index += _PLACE.pack(offset, n_bytes)
+        yield block
         digest.update(raw)
-        n_bytes += len(raw)
-    yield b"\0" + _END.pack(n_bytes, digest.digest())
+        offset, n_bytes = offset + len(block), n_bytes + len(raw)
+    end = _END.pack(END, n_bytes, len(index) // _PLACE.size, digest.digest())
+    yield _with_crc(end) + _with_crc(bytes(index)) + _FOOT.pack(offset, TAIL)
 
 
-def read_header(read: Read) -> Header:
-    """Read the header. Raises `CorruptStream` if this is no `.pxc` file, is damaged, or of a newer format."""
-    if _exactly(read, 4) != MAGIC:
-        raise CorruptStream("not a .pxc file: it does not begin with the magic number")
-    version, length = _HEADER.unpack(_exactly(read, _HEADER.size))
-    if version != VERSION:
-        raise CorruptStream(f".pxc format version {version}; this version of proxyc reads {VERSION}: upgrade it")
-    if length > _MAX_HEADER:
-        raise CorruptStream(f"a .pxc header of {length} bytes; at most {_MAX_HEADER} are allowed")
-    text = _exactly(read, length)
-    if _exactly(read, 4) != struct.pack("<I", zlib.crc32(text)):
-        raise CorruptStream("the .pxc header is damaged: its checksum differs")
-    try:
-        header = Header(**json.loads(text))
-    except (ValueError, TypeError, RecursionError) as error:
-        raise CorruptStream(f"the .pxc header is not understood: {error}") from error
-    kinds = (type(header.codec), type(header.config), type(header.config_version))
-    if kinds != (str, dict, int) or not isinstance(header.config.get("artifact", ""), (str, type(None))):
-        raise CorruptStream("the .pxc header is not understood: a field has the wrong type")
-    return header
+def pack_header(header: Header) -> bytes:
+    """The first bytes of a file."""
+    text = json.dumps(vars(header), sort_keys=True, separators=(",", ":")).encode()
+    return _with_crc(_START.pack(MAGIC, VERSION, len(text)) + text)
 
 
-def read_blocks(codec: Compressor, read: Read, *, max_output: int | None = None) -> Iterator[bytes]:
-    """The raw blocks that follow the header, each checked against its checksum, the whole against its own."""
-    digest, n_bytes = hashlib.sha256(), 0
-    while (marker := _exactly(read, 1)) == b"\1":
-        method, raw_length, length, checksum = _BLOCK.unpack(_exactly(read, _BLOCK.size))
-        if method not in (_STORED, _CODEC) or raw_length > BLOCK_SIZE or length > raw_length:
-            raise CorruptStream(f"the block at byte {n_bytes} of the output is damaged: impossible lengths or method")
-        payload = _exactly(read, length)
-        raw = payload if method == _STORED else codec.decompress(payload, max_output=raw_length)
-        if len(raw) != raw_length or zlib.crc32(raw) != checksum:
-            raise CorruptStream(f"the block at byte {n_bytes} of the output is damaged: its checksum differs")
-        n_bytes += len(raw)
-        check_output(codec.name, n_bytes, max_output)
-        digest.update(raw)
-        yield raw
-    if marker != b"\0":
-        raise CorruptStream(f"after {n_bytes} bytes of output stands neither a block nor the end: the file is damaged")
-    total, expected = _END.unpack(_exactly(read, _END.size))
-    if total != n_bytes or expected != digest.digest():
-        raise CorruptStream(
-            f"the file is damaged: {n_bytes} bytes were read, but length or checksum of the whole differ"
+def _with_crc(data: bytes) -> bytes:
+    return data + _CRC.pack(zlib.crc32(data))
+
+
+def _in_order(codec: Compressor, blocks: Iterator[bytes], threads: int, verify: bool) -> Iterator[tuple[bytes, bytes]]:
+    """(raw, packed) of every block in order, a few at a time."""
+    if threads <= 1:
+        for raw in blocks:
+            yield raw, _pack_block(codec, raw, verify)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: list[tuple[bytes, Future[bytes]]] = []
+        for raw in blocks:
+            waiting.append((raw, pool.submit(_pack_block, codec, raw, verify)))
+            if len(waiting) > 2 * threads:
+                first, packed = waiting.pop(0)
+                yield first, packed.result()
+        for raw, packed in waiting:
+            yield raw, packed.result()
+
+
+def _pack_block(codec: Compressor, raw: bytes, verify: bool) -> bytes:
+    """The codec's payload, or zstd's, or the raw bytes: the first that is smaller than what follows it."""
+    payload, method = codec.compress(raw), CODEC
+    if verify and codec.decompress(payload, max_output=len(raw)) != raw:
+        raise VerifyError(
+            f"{codec.name}: a block of {len(raw)} bytes does not decode to what was compressed; please report it"
         )
-    if read(1):
-        raise CorruptStream("bytes follow the end of the .pxc file")
+    if len(payload) >= len(raw):
+        payload, method = _zstd().compress(raw), ZSTD
+    if len(payload) >= len(raw):
+        payload, method = raw, STORED
+    return _with_crc(_BLOCK.pack(BLOCK, method, len(raw), len(payload), zlib.crc32(raw))) + payload
+
+
+def _zstd() -> Compressor:
+    from compressors.zstd import Zstd
+
+    return Zstd()
 
 
 def _blocks(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -131,10 +152,115 @@ def _blocks(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield bytes(buffer)
 
 
-def _exactly(read: Read, n: int) -> bytes:
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def read_header(read: Read) -> tuple[Header, int]:
+    """The header and its size in bytes. Raises `CorruptStream` if this is no `.pxc` file, is damaged, or of a newer format."""
+    start = exactly(read, _START.size)
+    magic, version, length = _START.unpack(start)
+    if magic != MAGIC:
+        raise CorruptStream("not a .pxc file: it does not begin with the magic number")
+    if version != VERSION:
+        raise CorruptStream(f".pxc format version {version}; this version of proxyc reads {VERSION}: upgrade it")
+    if length > _MAX_HEADER:
+        raise CorruptStream(f"a .pxc header of {length} bytes; at most {_MAX_HEADER} are allowed")
+    text = exactly(read, length)
+    if exactly(read, 4) != _CRC.pack(zlib.crc32(start + text)):
+        raise CorruptStream("the .pxc header is damaged: its checksum differs")
+    try:
+        header = Header(**json.loads(text))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise CorruptStream(f"the .pxc header is not understood: {error}") from error
+    kinds = (type(header.codec), type(header.config), type(header.config_version))
+    if kinds != (str, dict, int) or not isinstance(header.config.get("artifact", ""), (str, type(None))):
+        raise CorruptStream("the .pxc header is not understood: a field has the wrong type")
+    return header, _START.size + length + _CRC.size
+
+
+def read_blocks(
+    codec: Compressor, read: Read, offset: int, *, threads: int = 1, max_output: int | None = None
+) -> Iterator[bytes]:
+    """The raw blocks that follow a header of `offset` bytes, each checked against its checksum, the whole against its own."""
+    digest, n_bytes, index = hashlib.sha256(), 0, bytearray()
+    marker = exactly(read, 4)
+    with ThreadPoolExecutor(threads) as pool:
+        while marker == BLOCK:
+            # As many blocks as there are threads are decoded at once, and no more are held.
+            batch: list[Future[bytes]] = []
+            while marker == BLOCK and len(batch) < threads:
+                head = parse_head(exactly(read, HEAD_SIZE), n_bytes)
+                index += _PLACE.pack(offset, n_bytes)
+                check_output(codec.name, n_bytes + head.raw_length, max_output)
+                batch.append(pool.submit(unpack_block, codec, head, exactly(read, head.length), n_bytes))
+                offset, n_bytes = offset + _BLOCK.size + 4 + head.length, n_bytes + head.raw_length
+                marker = exactly(read, 4)
+            for raw in (future.result() for future in batch):
+                digest.update(raw)
+                yield raw
+    if marker != END:
+        raise CorruptStream(f"after {n_bytes} bytes of output stands neither a block nor the end: the file is damaged")
+    end = _END.pack(END, n_bytes, len(index) // _PLACE.size, digest.digest())
+    expected = _with_crc(end) + _with_crc(bytes(index)) + _FOOT.pack(offset, TAIL)
+    if exactly(read, len(expected) - 4) != expected[4:]:
+        raise CorruptStream(
+            f"the file is damaged: {n_bytes} bytes were read, but length, checksum or index of the whole differ"
+        )
+    if read(1):
+        raise CorruptStream("bytes follow the end of the .pxc file")
+
+
+def parse_head(data: bytes, at: int) -> BlockHead:
+    """The head of a block without its marker (17 bytes). Raises `CorruptStream`; `at` is named in the message."""
+    if data[-4:] != _CRC.pack(zlib.crc32(BLOCK + data[:-4])):
+        raise CorruptStream(f"the block at byte {at} of the output is damaged: the checksum of its head differs")
+    head = BlockHead(*_BLOCK.unpack(BLOCK + data[:-4])[1:])
+    if head.method not in METHODS or head.raw_length > MAX_BLOCK or head.length > head.raw_length:
+        raise CorruptStream(f"the block at byte {at} of the output is damaged: impossible lengths or method")
+    return head
+
+
+HEAD_SIZE = _BLOCK.size  # of a block's head after its marker: the marker's 4 bytes less, the checksum's 4 more
+
+
+def unpack_block(codec: Compressor, head: BlockHead, payload: bytes, at: int) -> bytes:
+    """The raw bytes of a block. Raises `CorruptStream` if they do not have the recorded length and checksum."""
+    if head.method != STORED:
+        payload = (codec if head.method == CODEC else _zstd()).decompress(payload, max_output=head.raw_length)
+    if len(payload) != head.raw_length or zlib.crc32(payload) != head.checksum:
+        raise CorruptStream(f"the block at byte {at} of the output is damaged: its checksum differs")
+    return payload
+
+
+def read_index(tail: Read, size: int, seek: Callable[[int], object]) -> list[tuple[int, int]]:
+    """(file offset, raw offset) of every block, then of the end record, from the end of a seekable file of `size` bytes."""
+    if size < _FOOT.size:
+        raise CorruptStream("the .pxc file is cut short")
+    seek(size - _FOOT.size)
+    end_at, magic = _FOOT.unpack(exactly(tail, _FOOT.size))
+    if magic != TAIL or end_at > size - _FOOT.size:
+        raise CorruptStream(
+            "the .pxc file has no index at its end: it is cut short or damaged; --salvage reads what is left"
+        )
+    seek(end_at)
+    end = exactly(tail, _END.size + 4)
+    marker, n_bytes, n_blocks, _ = _END.unpack(end[:-4])
+    if marker != END or end != _with_crc(end[:-4]) or n_blocks * _PLACE.size > size:
+        raise CorruptStream("the end record of the .pxc file is damaged; --salvage reads what is left")
+    index = exactly(tail, n_blocks * _PLACE.size + 4)
+    if index != _with_crc(index[:-4]):
+        raise CorruptStream("the index of the .pxc file is damaged; --salvage reads what is left")
+    places = [*_PLACE.iter_unpack(index[:-4]), (end_at, n_bytes)]
+    if any(a[0] >= b[0] or a[1] > b[1] for a, b in itertools.pairwise(places)):
+        raise CorruptStream("the index of the .pxc file is out of order")
+    return places
+
+
+def exactly(read: Read, n: int) -> bytes:
+    """`n` bytes, or `CorruptStream` at an early end; a hostile `n` allocates no more than there is."""
     data = bytearray()
     while len(data) < n:
-        piece = read(n - len(data))
+        piece = read(min(n - len(data), 1 << 20))
         if not piece:
             raise CorruptStream("the .pxc file is cut short")
         data += piece

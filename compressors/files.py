@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import builtins
+import io
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from compressors import container, registry
 from compressors.base import Compressor
-from compressors.errors import CorruptStream, FingerprintMismatch, InputError, InvalidConfig
+from compressors.errors import CorruptStream, InputError, InvalidConfig
+from compressors.reader import PxcFile, codec_for, salvage
 from compressors.streams import StreamCodec
 
 PIECE = 1 << 17  # bytes read at once
@@ -23,11 +28,46 @@ Progress = Callable[[int], None]  # told the bytes of input read since the last 
 def _silent(_: int) -> None: ...
 
 
-def compress_stream(codec: Compressor, source: BinaryIO, sink: BinaryIO, *, progress: Progress = _silent) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Keywords of the functions below; the bytes written do not depend on `threads`."""
+
+    threads: int = 1  # over the blocks of a .pxc file
+    verify: bool = False  # decode every block of a .pxc file before it is written
+    max_output: int | None = None  # bytes that one input may decompress to
+    force: bool = False  # replace an existing output
+    progress: Progress = _silent
+
+
+def compress_stream(codec: Compressor, source: BinaryIO, sink: BinaryIO, **options: Any) -> None:
     """Compress `source` to `sink`: a standard file for zstd, gzip and brotli, `.pxc` for all others. Bounded memory."""
-    pieces = _pieces(source.read, progress)
-    output = codec.compress_stream(pieces) if isinstance(codec, StreamCodec) else container.write(codec, pieces)
-    _write_all(sink, output)
+    chosen = Options(**options)
+    pieces = _pieces(source.read, chosen.progress)
+    if isinstance(codec, StreamCodec):
+        _write_all(sink, codec.compress_stream(pieces))
+    else:
+        _write_all(sink, container.write(codec, pieces, threads=chosen.threads, verify=chosen.verify))
+
+
+def decompressed(
+    source: BinaryIO, *, codec: Compressor | None = None, name: str = "<stdin>", **options: Any
+) -> Iterator[bytes]:
+    """The decompressed pieces of `source`. The format is taken from the content, or from the suffix of `name` for brotli.
+
+    `codec` is needed where the file alone is not enough: an artifact, a dictionary, brotli without a suffix.
+    Raises `CorruptStream`, `OutputLimitExceeded`, `FingerprintMismatch`, `InvalidConfig`, `UnknownCompressor`.
+    """
+    how = Options(**options)
+    read = _Peekable(source.read, how.progress)
+    format_name = _format(read.peek(4), name, codec)
+    if format_name == "pxc":
+        header, size = container.read_header(read)
+        codec = codec_for(header, codec)
+        return container.read_blocks(codec, read, size, threads=how.threads, max_output=how.max_output)
+    chosen = codec if codec is not None and codec.name == format_name else registry.get(format_name)
+    if not isinstance(chosen, StreamCodec):
+        raise CorruptStream(f"{name} is no .pxc file, and {chosen.name} has no other format")
+    return chosen.decompress_stream(iter(lambda: read(PIECE), b""), max_output=how.max_output)
 
 
 def decompress_stream(
@@ -36,48 +76,79 @@ def decompress_stream(
     *,
     codec: Compressor | None = None,
     name: str = "<stdin>",
-    max_output: int | None = None,
-    progress: Progress = _silent,
+    **options: Any,
 ) -> None:
-    """Decompress `source` to `sink`. The format is taken from the content, or from the suffix of `name` for brotli.
-
-    `codec` is needed where the file alone is not enough: an artifact, a dictionary, brotli without a suffix.
-    Raises `CorruptStream`, `OutputLimitExceeded`, `FingerprintMismatch`, `InvalidConfig`, `UnknownCompressor`.
-    """
-    read = _Peekable(source.read, progress)
-    start = read.peek(4)
-    format_name = _format(start, name, codec)
-    if format_name == "pxc":
-        header = container.read_header(read)
-        _write_all(sink, container.read_blocks(_codec_for(header, codec), read, max_output=max_output))
-        return
-    chosen = codec if codec is not None and codec.name == format_name else registry.get(format_name)
-    if not isinstance(chosen, StreamCodec):
-        raise CorruptStream(f"{name} is no .pxc file, and {chosen.name} has no other format")
-    pieces = iter(lambda: read(PIECE), b"")
-    _write_all(sink, chosen.decompress_stream(pieces, max_output=max_output))
+    """Write what `decompressed` gives to `sink`."""
+    _write_all(sink, decompressed(source, codec=codec, name=name, **options))
 
 
-def compress_file(
-    source: Path, target: Path, codec: Compressor, *, force: bool = False, progress: Progress = _silent
-) -> None:
-    """Compress the file `source` into `target`, which appears whole or not at all."""
-    with opened(source) as reader, AtomicFile(target, source=source, force=force) as writer:
-        compress_stream(codec, reader, writer, progress=progress)
+def compress_file(source: Path, target: Path, codec: Compressor, **options: Any) -> None:
+    """Compress the file `source` into `target`, which appears whole or not at all, with the source's mode and times."""
+    with opened(source) as reader, AtomicFile(target, source=source, force=Options(**options).force) as writer:
+        compress_stream(codec, reader, writer, **options)
 
 
-def decompress_file(
-    source: Path,
-    target: Path,
-    *,
-    codec: Compressor | None = None,
-    force: bool = False,
-    max_output: int | None = None,
-    progress: Progress = _silent,
-) -> None:
-    """Decompress the file `source` into `target`, which appears whole or not at all."""
-    with opened(source) as reader, AtomicFile(target, source=source, force=force) as writer:
-        decompress_stream(reader, writer, codec=codec, name=source.name, max_output=max_output, progress=progress)
+def decompress_file(source: Path, target: Path, *, codec: Compressor | None = None, **options: Any) -> None:
+    """Decompress the file `source` into `target`, which appears whole or not at all, with the source's mode and times."""
+    with opened(source) as reader, AtomicFile(target, source=source, force=Options(**options).force) as writer:
+        decompress_stream(reader, writer, codec=codec, name=source.name, **options)
+
+
+def check_file(source: Path, *, codec: Compressor | None = None, **options: Any) -> int:
+    """Decompress `source` to nowhere, checking everything; the number of bytes it holds."""
+    with opened(source) as reader:
+        return sum(map(len, decompressed(reader, codec=codec, name=source.name, **options)))
+
+
+def open(path: str | os.PathLike[str], codec: Compressor | None = None) -> io.BufferedReader:
+    """A seekable, read-only binary file over the raw bytes of a `.pxc` file; see `compressors.reader.PxcFile`."""
+    return io.BufferedReader(PxcFile(path, codec))
+
+
+def salvage_stream(path: Path, sink: BinaryIO, codec: Compressor | None = None) -> list[str]:
+    """Write all sound blocks of a damaged `.pxc` file to `sink`; say what is missing, a line for each gap."""
+    gaps, written = [], 0
+    for found in salvage(path, codec):
+        if found.data is not None:
+            sink.write(found.data)
+            written += len(found.data)
+        elif found.at is not None and found.length is not None:
+            gaps.append(
+                f"bytes {found.at}..{found.at + found.length - 1} are missing (after byte {written} of the output)"
+            )
+        else:
+            gaps.append(f"an unknown number of bytes is missing after byte {written} of the output")
+    return gaps
+
+
+def inspect(path: Path) -> dict[str, Any]:
+    """What a `.pxc` file says of itself, without decoding a block. Raises `CorruptStream`."""
+    with opened(path) as file:
+        header, _ = container.read_header(file.read)
+        size = path.stat().st_size
+        places = container.read_index(file.read, size, file.seek)
+        methods = dict.fromkeys(container.METHODS.values(), 0)
+        for offset, begin in places[:-1]:
+            file.seek(offset + len(container.BLOCK))
+            head = container.parse_head(container.exactly(file.read, container.HEAD_SIZE), begin)
+            methods[container.METHODS[head.method]] += 1
+    return {
+        "format": f".pxc version {container.VERSION}",
+        "codec": header.codec,
+        "config": header.config,
+        "config_version": header.config_version,
+        "raw_bytes": places[-1][1],
+        "file_bytes": size,
+        "blocks": len(places) - 1,
+        "block_methods": methods,
+    }
+
+
+def same_content(source: Path, target: Path, codec: Compressor) -> bool:
+    """Does the compressed `target` hold exactly the bytes of `source`?"""
+    with opened(source) as raw, opened(target) as packed:
+        pieces = decompressed(packed, codec=codec, name=target.name)
+        return all(raw.read(len(piece)) == piece for piece in pieces) and not raw.read(1)
 
 
 def compressed_name(source: Path, codec: Compressor) -> Path:
@@ -102,12 +173,12 @@ class AtomicFile:
             raise InputError(f"{target} is no ordinary file; to write to a device use -c and a redirection")
         if target.exists() and not force:
             raise InputError(f"{target} exists already; use --force to replace it")
-        self._target = target
+        self._target, self._source = target, source
         self._temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
 
     def __enter__(self) -> BinaryIO:
         try:
-            self._file = open(self._temporary, "wb")
+            self._file = builtins.open(self._temporary, "wb")
         except OSError as error:
             raise InputError(f"cannot write {self._target}: {error.strerror}") from error
         return self._file
@@ -119,6 +190,8 @@ class AtomicFile:
                     self._file.flush()
                     os.fsync(self._file.fileno())
             if kind is None:
+                if self._source is not None and self._source.is_file():
+                    shutil.copystat(self._source, self._temporary)
                 os.replace(self._temporary, self._target)
         finally:
             self._temporary.unlink(missing_ok=True)
@@ -129,7 +202,7 @@ def opened(source: Path) -> BinaryIO:
     if str(source) == "-":
         return sys.stdin.buffer
     try:
-        return open(source, "rb")
+        return builtins.open(source, "rb")
     except OSError as error:
         raise InputError(f"cannot read {source}: {error.strerror}") from error
 
@@ -149,18 +222,6 @@ def _format(start: bytes, name: str, codec: Compressor | None) -> str:
     if by_suffix:
         raise CorruptStream(f"{name} is no {by_suffix} file: it does not begin with the magic number")
     raise InvalidConfig(f"{name}: the format is not known from its content or suffix; name it with --codec")
-
-
-def _codec_for(header: container.Header, codec: Compressor | None) -> Compressor:
-    if codec is None:
-        if header.config.get("artifact"):
-            raise FingerprintMismatch(
-                f"the file was written with {header.codec} and artifact {header.config['artifact'][:12]}; "
-                f"give it with --codec {header.codec}=FILE"
-            )
-        codec = registry.get(header.codec, **header.config)
-    header.check(codec)
-    return codec
 
 
 def _pieces(read: Callable[[int], bytes], progress: Progress) -> Iterator[bytes]:

@@ -11,13 +11,15 @@ import click
 # name -> (module:attribute, first line of its help). Strings, so that `bench` stays above this package.
 COMMANDS = {
     "codecs": ("compressors.cli:codecs", "List the registered compressors, plugins included."),
-    "compress": ("compressors.cli:compress", "Compress files or a stream."),
-    "decompress": ("compressors.cli:decompress", "Decompress files or a stream."),
+    "compress": ("compressors.files_cli:compress", "Compress files or a stream."),
+    "decompress": ("compressors.files_cli:decompress", "Decompress files or a stream."),
     "demo": ("bench.demo:demo", "The whole product in five minutes: fit, encode, train three ways, report."),
     "encode": ("proxylm.commands:encode", "Encode a corpus into a view store."),
     "eval": ("proxylm.commands:evaluate", "Bits per byte of a trained model on held-out documents."),
     "fit": ("compressors.cli:fit", "Fit a compressor on a corpus."),
     "generate": ("proxylm.commands:generate", "Continue a prompt, bytes in and bytes out."),
+    "inspect": ("compressors.files_cli:inspect", "What a .pxc file says of itself."),
+    "test": ("compressors.files_cli:test", "Check compressed files without writing anything."),
     "train": ("proxylm.commands:train", "Train a model on a view store."),
 }
 

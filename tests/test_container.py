@@ -10,6 +10,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+import zstandard
 
 import compressors
 from compressors import CorruptStream, FingerprintMismatch, OutputLimitExceeded, ProxycError, container, files, rans
@@ -20,21 +21,25 @@ TEXT = b"def f(self):\n    return self.x\n" * 2
 
 
 def independent(data: bytes, undo: Callable[[bytes], bytes]) -> tuple[dict[str, Any], bytes]:
-    """Header and content of a `.pxc` file, by the description in compressors/container.py and nothing else of it."""
-    assert data[:4] == b"\x8ePXC"
-    version, n = struct.unpack_from("<HI", data, 4)
-    text, at, raw = data[10 : 10 + n], 14 + n, b""
-    assert (version, zlib.crc32(text)) == (1, *struct.unpack_from("<I", data, 10 + n))
-    while data[at] == 1:
-        method, raw_length, length, checksum = struct.unpack_from("<BIII", data, at + 1)
-        payload = data[at + 14 : at + 14 + length]
-        block = {0: bytes, 1: undo}[method](payload)
+    """Header and content of a `.pxc` file, by docs/pxc.md alone."""
+    magic, version, n = struct.unpack_from("<4sHI", data)
+    text, at, raw, places = data[10 : 10 + n], 14 + n, b"", b""
+    assert (magic, version, crc(data[: 10 + n])) == (b"\x8ePXC", 1, data[10 + n : at])
+    while data[at : at + 4] == b"\x8eBLK":
+        method, raw_length, length, checksum = struct.unpack_from("<BIII", data, at + 4)
+        assert crc(data[at : at + 17]) == data[at + 17 : at + 21]
+        payload = data[at + 21 : at + 21 + length]
+        block = {0: bytes, 1: undo, 2: zstandard.decompress}[method](payload)
         assert (len(block), zlib.crc32(block)) == (raw_length, checksum)
-        raw, at = raw + block, at + 14 + length
-    assert data[at] == 0
-    total, digest = struct.unpack_from("<Q32s", data, at + 1)
-    assert (total, digest, at + 41) == (len(raw), hashlib.sha256(raw).digest(), len(data))
+        places += struct.pack("<QQ", at, len(raw))
+        raw, at = raw + block, at + 21 + length
+    end = struct.pack("<4sQQ32s", b"\x8eEND", len(raw), len(places) // 16, hashlib.sha256(raw).digest())
+    assert data[at:] == end + crc(end) + places + crc(places) + struct.pack("<Q4s", at, b"CXP\x8e")
     return json.loads(text), raw
+
+
+def crc(data: bytes) -> bytes:
+    return struct.pack("<I", zlib.crc32(data))
 
 
 def independent_bpe(codec: BPE) -> Callable[[bytes], bytes]:
@@ -110,15 +115,8 @@ def test_no_flipped_bit_gives_other_output(bpe: BPE, stored: bool) -> None:
             continue
 
 
-@pytest.mark.parametrize("marker", [2, 3, 255])
-def test_only_zero_marks_the_end(marker: int) -> None:
-    packed = _pack(Identity(), TEXT)
-    with pytest.raises(CorruptStream):
-        _unpack(packed[:-41] + bytes([marker]) + packed[-40:])
-
-
 def test_blocks_may_not_be_swapped_dropped_or_repeated() -> None:
-    first, second = b"a" * container.BLOCK_SIZE, b"b" * container.BLOCK_SIZE
+    first, second = (hashlib.shake_256(seed).digest(container.BLOCK_SIZE) for seed in (b"1", b"2"))
     head, one, two, end = container.write(Identity(), [first, second])
     assert _unpack(head + one + two + end) == first + second
     for wrong in (head + two + one + end, head + one + end, head + one + two + two + end, head + one + two + end + end):
@@ -133,7 +131,8 @@ def test_bytes_after_the_end_are_noticed() -> None:
 
 def _headed(text: bytes, version: int = 1, length: int | None = None) -> bytes:
     head = b"\x8ePXC" + struct.pack("<HI", version, len(text) if length is None else length) + text
-    return head + struct.pack("<I", zlib.crc32(text)) + b"\0" + struct.pack("<Q32s", 0, hashlib.sha256().digest())
+    whole = _pack(Identity(), b"")
+    return head + crc(head) + whole[len(next(container.write(Identity(), []))) :]
 
 
 def test_a_newer_version_says_so() -> None:
@@ -147,12 +146,42 @@ def test_a_hostile_header_length_takes_no_memory(length: int) -> None:
         _unpack(_headed(b"{}", length=length))
 
 
-@pytest.mark.parametrize("lengths", [(1 << 32) - 1, (1 << 20) + 1])
+@pytest.mark.parametrize("lengths", [(1 << 32) - 1, (1 << 26) + 1])
 def test_a_hostile_block_length_is_refused(lengths: int) -> None:
-    head = next(container.write(Identity(), []))
-    for raw_length, length in ((lengths, lengths), (lengths, 9), (9, lengths)):
+    start = next(container.write(Identity(), []))
+    for method, raw_length, length in ((0, lengths, lengths), (1, lengths, 9), (0, 9, lengths), (3, 9, 9)):
+        head = b"\x8eBLK" + struct.pack("<BIII", method, raw_length, length, 0)
         with pytest.raises(CorruptStream, match="impossible lengths"):
-            _unpack(head + b"\1" + struct.pack("<BIII", 0, raw_length, length, 0) + b"x" * 9)
+            _unpack(start + head + crc(head) + b"x" * 9)
+
+
+def test_a_block_that_the_codec_does_not_shrink_is_zstd_or_stored(bpe: BPE) -> None:
+    blocks = [b"same " * 9999, hashlib.shake_256(b"noise").digest(50_000)]
+    methods = [container.parse_head(p[4:21], 0).method for p in list(container.write(Identity(), blocks[:1]))[1:2]]
+    assert methods == [container.ZSTD]
+    (_, packed, _) = container.write(bpe, blocks[1:])
+    assert container.parse_head(packed[4:21], 0).method == container.STORED
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+def test_threads_change_nothing(bpe: BPE, threads: int) -> None:
+    data = [hashlib.shake_256(b"%d" % i).hexdigest(300_000).encode() for i in range(9)]
+    packed = b"".join(container.write(bpe, data))
+    assert b"".join(container.write(bpe, data, threads=threads)) == packed
+    assert _unpack(packed, bpe, threads=threads) == b"".join(data)
+
+
+class Forgetful(Identity):
+    """Does not give back what it was given."""
+
+    def decompress(self, data: bytes, *, max_output: int | None = None) -> bytes:
+        return data[:-1] + b"?"
+
+
+def test_verify_on_write_notices_a_codec_that_forgets() -> None:
+    assert list(container.write(Forgetful(), [TEXT]))
+    with pytest.raises(container.VerifyError, match="does not decode"):
+        list(container.write(Forgetful(), [TEXT], verify=True))
 
 
 @pytest.mark.parametrize("given", [None, Identity()])

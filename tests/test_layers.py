@@ -22,7 +22,7 @@ TORCH = {
     "proxylm.train",
 }
 NUMBA = {"compressors.rans", "proxylm.rows"}
-COMMAND_LINE = {"compressors.cli", "proxylm.cli", "proxylm.commands", "bench.demo"}
+COMMAND_LINE = {"compressors.cli", "compressors.files_cli", "proxylm.cli", "proxylm.commands", "bench.demo"}
 BASE = {"compressors.base": {"compressors.errors"}, "compressors.errors": set()}
 
 

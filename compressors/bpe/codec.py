@@ -32,6 +32,7 @@ class BPE(Compressor):
     """
 
     name: ClassVar[str] = "bpe"
+    verify_on_write: ClassVar[bool] = True
     artifact: Artifact | None = None
 
     def __post_init__(self) -> None:

@@ -1,0 +1,154 @@
+"""Reading a `.pxc` file by byte range, and what is left of a damaged one."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from compressors import container, registry
+from compressors.base import Compressor
+from compressors.errors import CorruptStream, FingerprintMismatch, InputError
+
+
+def codec_for(header: container.Header, codec: Compressor | None = None) -> Compressor:
+    """The codec that decodes a file with this header; `codec` is checked if given, and needed if there is an artifact."""
+    if codec is None:
+        if header.config.get("artifact"):
+            raise FingerprintMismatch(
+                f"the file was written with {header.codec} and artifact {header.config['artifact'][:12]}; "
+                f"give it with --codec {header.codec}=FILE"
+            )
+        codec = registry.get(header.codec, **header.config)
+    header.check(codec)
+    return codec
+
+
+class PxcFile(io.RawIOBase):
+    """A seekable, read-only view of the raw bytes of a `.pxc` file; only the blocks that are read are decoded.
+
+    Raises `InputError`, `CorruptStream` or `FingerprintMismatch` when it is opened, `CorruptStream` when a block is bad.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], codec: Compressor | None = None) -> None:
+        try:
+            self._file = open(path, "rb")  # noqa: SIM115 (closed with this object)
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror}") from error
+        try:
+            self.header, _ = container.read_header(self._file.read)
+            self._codec = codec_for(self.header, codec)
+            self._places = container.read_index(self._file.read, os.path.getsize(path), self._file.seek)
+        except BaseException:
+            self._file.close()
+            raise
+        self._begins = [raw for _, raw in self._places]
+        self.size = self._begins[-1]
+        self._position = 0
+        self._held: tuple[int, bytes] = (-1, b"")  # the block read last
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}[whence]
+        if position < 0:
+            raise ValueError(f"seek to {position}: before the beginning of the file")
+        self._position = position
+        return position
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        if self._position >= self.size:
+            return 0
+        number = bisect_right(self._begins, self._position) - 1
+        data = self._block(number)[self._position - self._begins[number] :][: len(buffer)]
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+    def _block(self, number: int) -> bytes:
+        if self._held[0] != number:
+            offset, begin = self._places[number]
+            self._file.seek(offset + len(container.BLOCK))
+            head = container.parse_head(container.exactly(self._file.read, container.HEAD_SIZE), begin)
+            if head.raw_length != self._begins[number + 1] - begin:
+                raise CorruptStream(f"the block at byte {begin} has another length than the index says")
+            payload = container.exactly(self._file.read, head.length)
+            self._held = number, container.unpack_block(self._codec, head, payload, begin)
+        return self._held[1]
+
+    def close(self) -> None:
+        if hasattr(self, "_file"):
+            self._file.close()
+        super().close()
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """What `salvage` found: a sound block, or the place where something is missing."""
+
+    data: bytes | None  # None: a gap
+    at: int | None  # raw offset, where an intact index tells it
+    length: int | None  # raw bytes missing, where it can be told
+
+
+def salvage(path: Path, codec: Compressor | None = None) -> Iterator[Recovered]:
+    """Every undamaged block of a `.pxc` file in order, and the gaps between them.
+
+    With the index intact, the gaps are known to the byte. Without it the file is searched for the heads of blocks; a gap
+    then has no known length. Raises `CorruptStream` if not even the header can be read.
+    """
+    with open(path, "rb") as file:
+        header, first = container.read_header(file.read)
+        codec = codec_for(header, codec)
+        try:
+            places = container.read_index(file.read, path.stat().st_size, file.seek)
+        except CorruptStream:
+            yield from _scan(file, first, codec)
+            return
+        for (offset, begin), (_, end) in itertools.pairwise(places):
+            file.seek(offset)
+            data = _try_block(file, codec)
+            yield Recovered(data, begin, end - begin)
+
+
+def _try_block(file: io.BufferedReader, codec: Compressor) -> bytes | None:
+    """The raw bytes of the block at the file's position, or None if it is damaged."""
+    try:
+        if container.exactly(file.read, 4) != container.BLOCK:
+            return None
+        head = container.parse_head(container.exactly(file.read, container.HEAD_SIZE), 0)
+        return container.unpack_block(codec, head, container.exactly(file.read, head.length), 0)
+    except CorruptStream:
+        return None
+
+
+def _scan(file: io.BufferedReader, at: int, codec: Compressor) -> Iterator[Recovered]:
+    """Blocks found by their marker and the checksum of their head; a marker inside a payload is passed over with it."""
+    window, in_gap = 1 << 20, False
+    while True:
+        file.seek(at)
+        data = _try_block(file, codec)
+        if data is not None:
+            yield Recovered(data, None, len(data))
+            at, in_gap = file.tell(), False
+            continue
+        file.seek(at)
+        seen = file.read(window)
+        if not seen or seen.startswith(container.END):
+            return
+        if not in_gap:
+            yield Recovered(None, None, None)
+            in_gap = True
+        found = min((i for i in (seen.find(container.BLOCK, 1), seen.find(container.END, 1)) if i > 0), default=-1)
+        at += found if found > 0 else max(len(seen) - 3, 1)
