@@ -67,7 +67,7 @@ def demo(output: Path, flops: float, seed: int) -> None:
 
 
 def _codecs(bpe: Compressor) -> dict[str, Compressor]:
-    table = {name: compressors.get(name) for name in compressors.names() if name != "bpe"}
+    table = {name: compressors.get(name) for name in compressors.names() if name not in ("bpe", "pack")}
     return table | {"zstd:level=19": compressors.get("zstd", level=19), "bpe": bpe}
 
 

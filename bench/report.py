@@ -37,16 +37,13 @@ def figure(outcomes: Sequence[Outcome], path: Path) -> None:
     for outcome in outcomes:
         ratio, loss = outcome.n_bytes / outcome.symbols, outcome.result.bits_per_byte
         low, high = outcome.result.interval()
-        axes.errorbar(
-            ratio, loss, [[loss - low], [high - loss]], marker="o" if outcome.arm.reads == "raw" else "s", capsize=3
-        )
-        axes.annotate(
-            f"{outcome.arm.name}, read as {outcome.arm.reads}", (ratio, loss), (8, 6), textcoords="offset points"
-        )
+        marker, label = "o" if outcome.arm.reads == "raw" else "s", f"{outcome.arm.name}, read as {outcome.arm.reads}"
+        axes.errorbar(ratio, loss, [[loss - low], [high - loss]], marker=marker, capsize=3, label=label)
+    axes.legend()
     axes.set_xlabel("bytes of text per symbol in training")
     axes.set_ylabel("bits per byte, held-out documents")
     axes.set_title(f"Equal compute: {outcomes[0].flops:.2g} FLOPs each")
-    axes.margins(x=0.35, y=0.25)
+    axes.margins(x=0.2, y=0.2)
     chart.savefig(path, dpi=120)
     pyplot.close(chart)
 

@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from compressors import container, registry
 from compressors.base import Compressor
@@ -18,14 +19,21 @@ from compressors.errors import CorruptStream, FingerprintMismatch, InputError
 def codec_for(header: container.Header, codec: Compressor | None = None) -> Compressor:
     """The codec that decodes a file with this header; `codec` is checked if given, and needed if there is an artifact."""
     if codec is None:
-        if header.config.get("artifact"):
+        if (artifact := _artifact_of(header.config)) is not None:
             raise FingerprintMismatch(
-                f"the file was written with {header.codec} and artifact {header.config['artifact'][:12]}; "
-                f"give it with --codec {header.codec}=FILE"
+                f"the file was written with {header.codec} and artifact {artifact[:12]}; give it with --codec {header.codec}=FILE"
             )
         codec = registry.get(header.codec, **header.config)
     header.check(codec)
     return codec
+
+
+def _artifact_of(config: dict[str, Any]) -> str | None:
+    """The fingerprint of the artifact a configuration needs, also that of a codec within a codec."""
+    if config.get("artifact"):
+        return str(config["artifact"])
+    inner = [value.get("config") for value in config.values() if isinstance(value, dict)]
+    return next((found for c in inner if isinstance(c, dict) and (found := _artifact_of(c))), None)
 
 
 class PxcFile(io.RawIOBase):

@@ -10,7 +10,7 @@ import functools
 import importlib
 import os
 import re
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -25,6 +25,7 @@ BUILTIN = {
     "brotli": "compressors.brotli:Brotli",
     "bytes": "compressors.identity:Identity",
     "gzip": "compressors.gzip:Gzip",
+    "pack": "compressors.pack:Pack",
     "zstd": "compressors.zstd:Zstd",
 }
 
@@ -94,6 +95,9 @@ def get(name: str, /, **config: Any) -> Compressor:
         raise InvalidConfig(f"{name}: no setting {', '.join(sorted(unknown))}; it has: {', '.join(known) or 'none'}")
     if isinstance(config.get("artifact"), (str, os.PathLike)):
         config["artifact"] = getattr(cls, "read_artifact", Artifact.load)(config["artifact"])
+    required = [f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING]
+    if missing := [field for field in required if field not in config]:
+        raise InvalidConfig(f"{name} needs {', '.join(missing)}, e.g. {name}:{missing[0]}=...")
     return cls(**config)
 
 
@@ -105,7 +109,7 @@ def load(path: str | os.PathLike[str]) -> Compressor:
 
 def parse(spec: str) -> Compressor:
     """A compressor from its command-line form ``NAME[=FILE][:setting=value,...]``, e.g. ``bpe=code.pxa``, ``zstd:level=19``."""
-    match = re.fullmatch(r"(?P<name>[^=:]+)(=(?P<file>.+?))?(:(?P<settings>\w+=[^,=]*(,\w+=[^,=]*)*))?", spec)
+    match = re.fullmatch(r"(?P<name>[^=:]+)(=(?P<file>.+?))?(:(?P<settings>\w+=[^,]*(,\w+=[^,]*)*))?", spec)
     if match is None:
         raise InvalidConfig(f"{spec!r} is no compressor; write NAME, NAME=FILE or NAME:setting=value")
     config: dict[str, Any] = {"artifact": match["file"]} if match["file"] else {}

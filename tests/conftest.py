@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 
 import compressors
 from compressors.bpe.codec import BPE
+from compressors.pack import Pack
 from compressors.zstd import Zstd
 
 settings.register_profile(
@@ -18,7 +19,7 @@ settings.register_profile("nightly", settings.get_profile("default"), derandomiz
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 # A codec whose default needs an artifact is given here by the name of a fixture; all others are found by themselves.
-FITTED = {"bpe": "bpe"}
+FITTED = {"bpe": "bpe", "pack": "packed_bpe"}
 # More configurations than the default one: label -> (name, settings).
 CONFIGURED = {
     "gzip:level=0": ("gzip", {"level": 0}),
@@ -67,6 +68,11 @@ def documents() -> list[bytes]:
 @pytest.fixture(scope="session")
 def bpe(documents: list[bytes]) -> BPE:
     return BPE.fit(documents, vocab_size=1024)
+
+
+@pytest.fixture(scope="session")
+def packed_bpe(bpe: BPE) -> Pack:
+    return Pack(codec=bpe, bits=8, gray=1)
 
 
 @pytest.fixture(scope="session")
