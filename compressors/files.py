@@ -105,6 +105,31 @@ def open(path: str | os.PathLike[str], codec: Compressor | None = None) -> io.Bu
     return io.BufferedReader(PxcFile(path, codec))
 
 
+class Decompressed(io.RawIOBase):
+    """A readable binary file over what `decompressed` gives for `source`, for sources that cannot seek."""
+
+    def __init__(self, source: BinaryIO, codec: Compressor | None = None, **options: Any) -> None:
+        self._source, self._pieces, self._ahead = source, decompressed(source, codec=codec, **options), b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        while not self._ahead:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._ahead = piece
+        n = min(len(buffer), len(self._ahead))
+        buffer[:n] = self._ahead[:n]
+        self._ahead = self._ahead[n:]
+        return n
+
+    def close(self) -> None:
+        self._source.close()
+        super().close()
+
+
 def salvage_stream(path: Path, sink: BinaryIO, codec: Compressor | None = None) -> list[str]:
     """Write all sound blocks of a damaged `.pxc` file to `sink`; say what is missing, a line for each gap."""
     gaps, written = [], 0

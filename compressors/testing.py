@@ -2,12 +2,19 @@
 
 def test_my_codec():
     compressors.testing.check(MyCodec(level=3))
+
+With ``processes=True`` it also compares with fresh processes under other hash seeds; then the codec's class must be importable
+by its module's name.
 """
 
 from __future__ import annotations
 
+import os
 import pickle
 import random
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -31,7 +38,7 @@ def samples() -> list[bytes]:
     ]  # fmt: skip
 
 
-def check(codec: Compressor, documents: list[bytes] | None = None) -> None:
+def check(codec: Compressor, documents: list[bytes] | None = None, *, processes: bool = False) -> None:
     """Raise `LawBroken` unless `codec` keeps every law on `documents` (default: `samples()`)."""
     documents = samples() if documents is None else documents
     for data in documents:
@@ -41,6 +48,9 @@ def check(codec: Compressor, documents: list[bytes] | None = None) -> None:
     _batches(codec, documents)
     _identity(codec, documents)
     _vocabulary(codec)
+    _threads(codec, documents)
+    if processes:
+        _other_processes(codec, documents)
 
 
 def _law(holds: bool, codec: Compressor, law: str, data: object = None) -> None:
@@ -118,6 +128,49 @@ def _identity(codec: Compressor, documents: list[bytes]) -> None:
     _law(np.array_equal(twin.encode(data), codec.encode(data)), codec, "a pickled codec encodes alike")
     _law(len(codec.fingerprint) == 64, codec, "the fingerprint is 64 hex digits")
     _law(hash(codec) == hash(twin), codec, "equal codecs have equal hashes")
+
+
+def _threads(codec: Compressor, documents: list[bytes]) -> None:
+    """One object used by several threads at once gives what it gives alone."""
+    with ThreadPoolExecutor(4) as pool:
+        symbols = list(pool.map(codec.encode, documents * 3))
+        back = list(pool.map(codec.decode, symbols))
+        packed = list(pool.map(codec.compress, documents * 3))
+    _law(back == documents * 3, codec, "encode and decode work from several threads")
+    _law(packed == [codec.compress(d) for d in documents * 3], codec, "compress works from several threads")
+
+
+_CHILD = """
+import hashlib, pickle, sys
+codec, documents = pickle.load(sys.stdin.buffer)
+digest = hashlib.sha256(codec.fingerprint.encode())
+for document in documents:
+    digest.update(codec.encode(document).tobytes() + codec.compress(document))
+print(digest.hexdigest())
+"""
+
+
+def _other_processes(codec: Compressor, documents: list[bytes]) -> None:
+    """Fresh processes, under other hash seeds, locales and time zones, give the same symbols, bytes and fingerprint."""
+    sent = pickle.dumps((codec, documents))
+    found = set()
+    for seed, zone in (("0", "UTC"), ("1", "Asia/Tokyo")):
+        environment = os.environ | {
+            "PYTHONHASHSEED": seed,
+            "TZ": zone,
+            "LC_ALL": "C",
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", _CHILD], input=sent, capture_output=True, env=environment, check=False
+        )
+        _law(
+            done.returncode == 0,
+            codec,
+            f"works in a fresh process, which said {done.stderr.decode(errors='replace')[-300:]}",
+        )
+        found.add(done.stdout)
+    _law(len(found) == 1, codec, "symbols, bytes and fingerprint are the same in every process")
 
 
 def _vocabulary(codec: Compressor) -> None:

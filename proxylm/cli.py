@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -69,9 +70,16 @@ def proxyc() -> None:
 
 
 def main() -> None:
-    """Entry point: errors that are the input's fault are one line, bugs keep their traceback."""
+    """Entry point: errors that are the input's or the system's fault are one line, bugs keep their traceback."""
     try:
         proxyc()
+    except BrokenPipeError:
+        # Who reads our output has gone. Nothing may be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:  # InputError is one, and so are a full disk and a folder that may not be written
+        where = f": {error.filename}" if error.filename else ""
+        _fail(str(error) if error.strerror is None else f"{error.strerror}{where}")
     except Exception as error:
         from compressors.errors import ProxycError  # here, because it brings numpy: help takes 0.1 s instead of 0.3
 
