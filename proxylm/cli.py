@@ -23,6 +23,8 @@ COMMANDS = {
     "test": ("compressors.files_cli:test", "Check compressed files without writing anything."),
     "train": ("proxylm.commands:train", "Train a model on a view store."),
 }
+# Packages that come with an extra.
+EXTRAS = {"torch": "train", "matplotlib": "bench", "numcodecs": "bridges", "fsspec": "bridges"}
 
 
 class LazyGroup(click.Group):
@@ -35,14 +37,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        try:
-            command = getattr(importlib.import_module(module), attribute)
-        except ModuleNotFoundError as error:
-            if error.name not in ("torch", "matplotlib"):
-                raise
-            _fail(
-                f"proxyc {cmd_name} needs {error.name}: pip install 'proxyc[{'train' if error.name == 'torch' else 'bench'}]'"
-            )
+        command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
         return command
 
@@ -80,6 +75,10 @@ def main() -> None:
     except OSError as error:  # InputError is one, and so are a full disk and a folder that may not be written
         where = f": {error.filename}" if error.filename else ""
         _fail(str(error) if error.strerror is None else f"{error.strerror}{where}")
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS:
+            raise
+        _fail(f"this command needs {error.name}, which is not installed: pip install 'proxyc[{EXTRAS[error.name]}]'")
     except Exception as error:
         from compressors.errors import ProxycError  # here, because it brings numpy: help takes 0.1 s instead of 0.3
 
