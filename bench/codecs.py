@@ -29,6 +29,8 @@ def measure(codecs: dict[str, Compressor], documents: Sequence[bytes]) -> list[C
     """Measure every codec on `documents`; speeds are medians of interleaved repeats, after one that warms up."""
     n_bytes = sum(map(len, documents))
     batches = {name: codec.encode_batch(documents) for name, codec in codecs.items()}
+    for name, codec in codecs.items():
+        _decode_all(codec, batches[name])
     encode: dict[str, list[float]] = {name: [] for name in codecs}
     decode: dict[str, list[float]] = {name: [] for name in codecs}
     for _ in range(REPEATS):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from compressors.base import Compressor
 from proxylm.config import RunConfig
 from proxylm.evaluate import Result, evaluate, trained_window
 from proxylm.store import Store
-from proxylm.train import load_run, train
+from proxylm.train import load_run, totals, train
 
 
 @dataclass(frozen=True)
@@ -30,11 +29,12 @@ class Outcome:
 
     arm: Arm
     result: Result
-    flops: float
-    symbols: int
-    n_bytes: float  # of text shown in training
-    steps: int
-    seconds: float
+    totals: dict[str, float]  # steps, flops, symbols, bytes of text shown, seconds
+
+    @property
+    def bytes_per_symbol(self) -> float:
+        """Of what was shown in training."""
+        return self.totals["bytes"] / self.totals["symbols"]
 
 
 def run_arm(
@@ -49,17 +49,10 @@ def run_arm(
     train(store, arm.config, folder, report=report)
     model, config = load_run(folder)
     codec = codecs[arm.reads] if arm.reads != "raw" else None
+    if codec is not None:
+        store.check_codec(arm.reads, codec)
     result = evaluate(model, documents, window=trained_window(config), codec=codec)
-    records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    return Outcome(
-        arm,
-        result,
-        flops=sum(r["flops"] for r in records),
-        symbols=sum(sum(r["symbols"].values()) for r in records),
-        n_bytes=sum(sum(r["bytes"].values()) for r in records),
-        steps=len(records),
-        seconds=sum(r["seconds"] for r in records),
-    )
+    return Outcome(arm, result, totals(folder))
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
@@ -71,7 +64,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
     for o in outcomes:
         low, high = o.result.interval()
         lines.append(
-            f"| {o.arm.name} | {o.arm.reads} | {o.result.bits_per_byte:.3f} ({low:.3f}-{high:.3f}) | {o.flops:.3g} | "
-            f"{o.n_bytes:,.0f} | {o.n_bytes / o.symbols:.2f} | {o.steps} | {o.seconds:.0f} |"
+            f"| {o.arm.name} | {o.arm.reads} | {o.result.bits_per_byte:.3f} ({low:.3f}-{high:.3f}) | {o.totals['flops']:.3g} | "
+            f"{o.totals['bytes']:,.0f} | {o.bytes_per_symbol:.2f} | {o.totals['steps']} | {o.totals['seconds']:.0f} |"
         )
     return "\n".join(lines)

@@ -35,14 +35,14 @@ def figure(outcomes: Sequence[Outcome], path: Path) -> None:
 
     chart, axes = pyplot.subplots(figsize=(6.4, 4.4), layout="constrained")
     for outcome in outcomes:
-        ratio, loss = outcome.n_bytes / outcome.symbols, outcome.result.bits_per_byte
+        ratio, loss = outcome.bytes_per_symbol, outcome.result.bits_per_byte
         low, high = outcome.result.interval()
         marker, label = "o" if outcome.arm.reads == "raw" else "s", f"{outcome.arm.name}, read as {outcome.arm.reads}"
         axes.errorbar(ratio, loss, [[loss - low], [high - loss]], marker=marker, capsize=3, label=label)
     axes.legend()
     axes.set_xlabel("bytes of text per symbol in training")
     axes.set_ylabel("bits per byte, held-out documents")
-    axes.set_title(f"Equal compute: {outcomes[0].flops:.2g} FLOPs each")
+    axes.set_title(f"Equal compute: {outcomes[0].totals['flops']:.2g} FLOPs each")
     axes.margins(x=0.2, y=0.2)
     chart.savefig(path, dpi=120)
     pyplot.close(chart)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from inspect import signature
 from pathlib import Path
 
@@ -58,6 +59,10 @@ def fit(
     cls = registry.get_class(name)
     if not hasattr(cls, "fit"):
         raise InvalidConfig(f"{name} has nothing to fit; those that have: bpe, zstd (a dictionary)")
+    if not output.parent.is_dir() or output.is_dir():  # said before the work, not after it
+        raise InputError(
+            f"cannot write {output}: {'it is a folder' if output.is_dir() else 'its folder does not exist'}"
+        )
     if output.exists() and not force:
         raise InputError(f"{output} exists already; use --force to replace it")
     chosen = dict(_setting(text) for text in settings) | ({"vocab_size": vocab_size} if vocab_size is not None else {})
@@ -67,6 +72,8 @@ def fit(
             f"{name}: fit has no setting {', '.join(sorted(unknown))}; it has: {', '.join(list(known)[1:])}"
         )
     reader = Reader(list(corpus), text_field=text_field, pattern=pattern)
+    if "progress" in known and sys.stderr.isatty():
+        chosen["progress"] = True
     codec = cls.fit([document.data for document in reader], **chosen)
     codec.save(output)
     bad = f"; {reader.n_bad} bad records skipped" if reader.n_bad else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,9 +74,9 @@ class Reader:
                 for number, line in enumerate(lines, 1):
                     try:
                         yield Document(f"{path}:{number}", json.loads(line)[self.text_field].encode())
-                    except (ValueError, LookupError, TypeError, AttributeError) as error:
+                    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
                         self._bad(f"{path}:{number}: {error!r}")
-        except (OSError, EOFError, zstandard.ZstdError) as error:
+        except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"cannot read {path}: {error}") from error

@@ -19,7 +19,10 @@ from compressors.reader import PxcFile, codec_for, salvage
 from compressors.streams import StreamCodec
 
 PIECE = 1 << 17  # bytes read at once
-_MAGICS = {b"\x28\xb5\x2f\xfd": "zstd", b"\x1f\x8b": "gzip"}
+_SKIPPABLE = {
+    bytes([0x50 + i]) + b"\x2a\x4d\x18": "zstd" for i in range(16)
+}  # zstd frames without data (RFC 8878, 3.1.2)
+_MAGICS = {b"\x28\xb5\x2f\xfd": "zstd", b"\x1f\x8b": "gzip", **_SKIPPABLE}
 _SUFFIXES = {".zst": "zstd", ".gz": "gzip", ".br": "brotli", ".pxc": "pxc"}  # brotli has no magic number
 
 Progress = Callable[[int], None]  # told the bytes of input read since the last call
@@ -225,6 +228,8 @@ class AtomicFile:
 def opened(source: Path) -> BinaryIO:
     """`source` for reading; "-" is standard input. Raises `InputError`."""
     if str(source) == "-":
+        if sys.stdin is None:
+            raise InputError("standard input is closed; name a file")
         return sys.stdin.buffer
     try:
         return builtins.open(source, "rb")

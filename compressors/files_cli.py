@@ -213,6 +213,8 @@ def _remove(source: Path, target: Path, codec: Compressor) -> None:
 
 
 def _output() -> BinaryIO:
+    if sys.stdout is None:
+        raise InputError("standard output is closed; use -o FILE")
     if sys.stdout.isatty():
         raise InputError("standard output is a terminal; use -o FILE or a pipe")
     return sys.stdout.buffer

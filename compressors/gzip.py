@@ -16,6 +16,7 @@ class Gzip(StreamCodec):
 
     name: ClassVar[str] = "gzip"
     suffix: ClassVar[str] = ".gz"
+    padding: ClassVar[bytes] = b"\0"  # as tapes have it; gzip -d accepts it too
     level: int = 6
 
     def __post_init__(self) -> None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib
+import json
 import os
 import re
+import typing
 from dataclasses import MISSING, dataclass, fields
 from importlib.metadata import entry_points
 from typing import Any
@@ -80,10 +82,15 @@ def get_class(name: str) -> type[Compressor]:
         if entry.distributions == ("proxyc",):
             raise MissingExtra(f"compressor {name!r} needs {error.name}: pip install {error.name}") from error
         raise PluginError(f"compressor {name!r} of {entry.distributions[0]} is broken: {error}") from error
-    except Exception as error:  # a guest may fail in any way while it is imported
+    except (Exception, SystemExit) as error:  # a guest may fail in any way while it is imported
         raise PluginError(f"compressor {name!r} of {entry.distributions[0]} is broken: {error!r}") from error
     if not (isinstance(found, type) and issubclass(found, Compressor)):
         raise PluginError(f"compressor {name!r} of {entry.distributions[0]} is broken: {entry.target} is no Compressor")
+    wrong = f"it lacks {', '.join(sorted(found.__abstractmethods__))}" if found.__abstractmethods__ else ""
+    if getattr(found, "name", None) != name:
+        wrong = f"its name is {getattr(found, 'name', None)!r}, but it is registered as {name!r}"
+    if wrong:
+        raise PluginError(f"compressor {name!r} of {entry.distributions[0]} is broken: {wrong}")
     return found
 
 
@@ -98,6 +105,10 @@ def get(name: str, /, **config: Any) -> Compressor:
     required = [f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING]
     if missing := [field for field in required if field not in config]:
         raise InvalidConfig(f"{name} needs {', '.join(missing)}, e.g. {name}:{missing[0]}=...")
+    hints = typing.get_type_hints(cls)
+    for key, value in config.items():
+        if hints[key] in (bool, int, str) and type(value) is not hints[key]:
+            raise InvalidConfig(f"{name}: {key} is {value!r}; expected {hints[key].__name__}")
     return cls(**config)
 
 
@@ -105,6 +116,14 @@ def load(path: str | os.PathLike[str]) -> Compressor:
     """The compressor that was saved at `path`."""
     artifact = Artifact.load(path)
     return get(artifact.codec, artifact=artifact)
+
+
+def _literal(text: str) -> Any:
+    """A setting as written on the command line: JSON if it is, else text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def parse(spec: str) -> Compressor:
@@ -116,5 +135,5 @@ def parse(spec: str) -> Compressor:
     for setting in (match["settings"] or "").split(","):
         key, _, value = setting.partition("=")
         if key:
-            config[key] = int(value) if re.fullmatch(r"-?\d+", value) else value
+            config[key] = _literal(value)
     return get(match["name"], **config)

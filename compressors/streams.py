@@ -47,6 +47,7 @@ class StreamCodec(Compressor):
     """A codec over a standard compressed stream."""
 
     frames: ClassVar[int | None] = None  # how many frames a file may hold one after the other; None: any number
+    padding: ClassVar[bytes] = b""  # what may stand between and after frames
 
     @abstractmethod
     def symbol_encoder(self, n_bytes: int) -> Encoder: ...
@@ -88,7 +89,9 @@ class StreamCodec(Compressor):
 
         Raises `CorruptStream` on an empty, damaged or truncated file.
         """
-        return decoded(self.name, self.file_decoder, pieces, frames=self.frames, max_output=max_output)
+        return decoded(
+            self.name, self.file_decoder, pieces, frames=self.frames, padding=self.padding, max_output=max_output
+        )
 
 
 def decoded(
@@ -97,6 +100,7 @@ def decoded(
     pieces: Iterable[bytes],
     *,
     frames: int | None = None,
+    padding: bytes = b"",
     max_output: int | None = None,
 ) -> Iterator[bytes]:
     """Decode up to `frames` frames (None: any number) from `pieces`; what follows the last is an error."""
@@ -104,6 +108,8 @@ def decoded(
     for piece in (part for whole in pieces for part in _cut(whole)):
         rest = piece
         while rest:
+            if n_frames and not started and not (rest := rest.lstrip(padding) if padding else rest):
+                break
             if n_frames == frames:
                 raise CorruptStream(f"{codec}: {len(rest)} or more bytes follow the end of the stream")
             for out in _outputs(codec, decoder, rest):
@@ -124,7 +130,12 @@ def _outputs(codec: str, decoder: Decoder, data: bytes) -> Iterator[bytes]:
         while getattr(decoder, "has_more", False):
             yield decoder.decompress(b"")
     except Exception as error:  # zlib.error, ZstdError and brotli.error have no common base
-        raise CorruptStream(f"{codec}: {error or 'not a stream of this codec'}") from error
+        remedy = (
+            f"; it was written with a dictionary: give it with --codec {codec}=FILE"
+            if "ictionary" in str(error)
+            else ""
+        )
+        raise CorruptStream(f"{codec}: {error or 'not a stream of this codec'}{remedy}") from error
 
 
 def _cut(data: bytes) -> Iterator[bytes]:

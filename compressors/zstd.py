@@ -98,7 +98,7 @@ class Zstd(StreamCodec):
         return self._decoder(format=zstandard.FORMAT_ZSTD1_MAGICLESS)
 
     def file_encoder(self, n_bytes: int | None = None) -> Encoder:
-        return self._encoder(n_bytes, write_checksum=True)
+        return self._encoder(n_bytes, write_checksum=True, write_dict_id=True)
 
     def file_decoder(self) -> Decoder:
         return self._decoder()

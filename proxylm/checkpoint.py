@@ -26,7 +26,8 @@ def save(run: Path, model: Decoder, optimizers: list[torch.optim.Optimizer], sta
     folder = run / "checkpoints"
     target = folder / f"step-{state['step']:08d}"
     temporary = folder / f".{target.name}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
+    for left in folder.glob(".step-*.tmp"):  # of a run that was killed
+        shutil.rmtree(left)
     temporary.mkdir(parents=True)
     save_file({name: t.contiguous() for name, t in model.state_dict().items()}, temporary / "model.safetensors")
     save_file(_optimizer_tensors(optimizers), temporary / "optimizer.safetensors")

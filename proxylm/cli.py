@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from typing import Any
 
@@ -66,6 +67,9 @@ def proxyc() -> None:
 
 def main() -> None:
     """Entry point: errors that are the input's or the system's fault are one line, bugs keep their traceback."""
+    signal.signal(
+        signal.SIGTERM, lambda number, _: sys.exit(128 + number)
+    )  # unwinds, so that temporary files are removed
     try:
         proxyc()
     except BrokenPipeError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,8 +60,10 @@ def encode(
             click.echo(f"\r{done[0]:,} documents, {done[1] / 1e6:,.1f} MB", nl=False, err=True)
 
     made = encoding.encode(reader, store, codecs, threads=threads, shard_bytes=shard_mb << 20, progress=progress)
-    if reader is not None and reader.n_bad:
-        click.echo(f"{reader.n_bad} bad records skipped; the first: {reader.first_bad}", err=True)
+    if not quiet and sys.stderr.isatty():
+        click.echo(err=True)
+    if reader is not None:
+        _say_bad(reader)
     n_bytes = int(made.column("raw").lengths.sum())
     click.echo(f"{store}: {len(made):,} documents, {n_bytes:,} bytes, fingerprint {made.fingerprint[:16]}")
     for name in made.views:
@@ -70,10 +73,15 @@ def encode(
         )
 
 
+def _say_bad(reader: Reader) -> None:
+    if reader.n_bad:
+        click.echo(f"{reader.n_bad} bad records skipped; the first: {reader.first_bad}", err=True)
+
+
 def _view(spec: str) -> tuple[str, Any]:
-    name, at, codec = spec.partition("@")
-    made = registry.parse(codec if at else spec)
-    return (name if at else made.name), made
+    named = re.fullmatch(r"([^@=:]+)@(.+)", spec)  # an @ after = or : belongs to a path
+    made = registry.parse(named[2] if named else spec)
+    return (named[1] if named else made.name), made
 
 
 @click.command()
@@ -112,11 +120,8 @@ def train(
     with _training_bar(quiet or place.rank != 0) as report:
         training.train(Store.open(store), chosen, run, report=report, place=place)
     if place.rank == 0:
-        records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-        shown = sum(sum(record["bytes"].values()) for record in records)
-        click.echo(
-            f"{run}: {len(records)} steps, {sum(r['flops'] for r in records):.3g} FLOPs, {shown:,.0f} bytes of text shown"
-        )
+        done = training.totals(run)
+        click.echo(f"{run}: {done['steps']} steps, {done['flops']:.3g} FLOPs, {done['bytes']:,.0f} bytes of text shown")
 
 
 @contextmanager
@@ -165,11 +170,15 @@ def evaluate(
     chosen = registry.parse(codec) if codec else None
     if chosen is not None:
         training.check_view(run, chosen)
+    reader = Reader(list(corpus), text_field=text_field, pattern=pattern)
     documents: list[bytes] = []
-    for document in Reader(list(corpus), text_field=text_field, pattern=pattern):
-        if max_bytes is not None and sum(map(len, documents)) >= max_bytes:
+    size = 0
+    for document in reader:
+        if max_bytes is not None and size >= max_bytes:
             break
         documents.append(document.data)
+        size += len(document.data)
+    _say_bad(reader)
     result = evaluation.evaluate(model, documents, window=window or evaluation.trained_window(config), codec=chosen)
     found = result.to_json()
     if as_json:
@@ -196,11 +205,13 @@ def generate(run: Path, prompt: str, max_bytes: int, temperature: float, top_p: 
     from proxylm import train as training
 
     model, config = training.load_run(run)
-    sys.stdout.buffer.write(prompt.encode("utf-8", "surrogateescape"))
-    for byte in generation.generate(
-        model, prompt.encode("utf-8", "surrogateescape"), max_bytes=max_bytes, context=evaluation.trained_window(config),
+    start = prompt.encode("utf-8", "surrogateescape")
+    continuation = generation.generate(
+        model, start, max_bytes=max_bytes, context=evaluation.trained_window(config),
         temperature=temperature, top_p=top_p, seed=seed,
-    ):  # fmt: skip
+    )  # fmt: skip
+    sys.stdout.buffer.write(start)
+    for byte in continuation:
         sys.stdout.buffer.write(bytes([byte]))
         sys.stdout.buffer.flush()
     sys.stdout.buffer.write(b"\n")

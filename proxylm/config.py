@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import sys
 import types
 import typing
@@ -29,6 +30,12 @@ class ModelConfig:
     rope_theta: float = 10_000.0
 
     def __post_init__(self) -> None:
+        for name in ("d_model", "n_layers", "n_heads", "n_kv_heads", "d_ff"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InvalidConfig(f"model: {name} is {value}; expected 1 or more")
+        if not 0 < self.rope_theta < math.inf:
+            raise InvalidConfig(f"model: rope_theta is {self.rope_theta}; expected a positive number")
         if self.d_model % (2 * self.n_heads) or self.n_heads % self.kv_heads:
             raise InvalidConfig(
                 f"model: d_model {self.d_model} must be a multiple of 2 * n_heads {self.n_heads}, and n_heads of n_kv_heads {self.kv_heads}"
@@ -117,8 +124,16 @@ class TrainConfig:
         for name, low in (("rows", 1), ("row_length", 8), ("checkpoint_every", 1), ("keep", 1)):
             if getattr(self, name) < low:
                 raise InvalidConfig(f"train: {name} is {getattr(self, name)}; expected {low} or more")
-        if (self.steps is not None and self.steps < 1) or (self.flops is not None and self.flops <= 0):
-            raise InvalidConfig("train: steps and flops must be positive")
+        if (self.steps is not None and self.steps < 1) or (self.flops is not None and not 0 < self.flops < math.inf):
+            raise InvalidConfig(f"train: steps {self.steps}, flops {self.flops}; expected a positive number")
+        for name in ("matrix_lr", "embedding_lr", "head_lr"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InvalidConfig(f"train: {name} is {getattr(self, name)}; expected 0 or more")
+        for name in ("warmup", "decay"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InvalidConfig(f"train: {name} is {getattr(self, name)}; expected a share of the run, 0 to 1")
+        if not 0 <= self.seed < 1 << 63:
+            raise InvalidConfig(f"train: seed is {self.seed}; expected 0 to 2^63 - 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,12 +144,20 @@ class RunConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     mix: MixConfig = field(default_factory=MixConfig)
 
+    def __post_init__(self) -> None:
+        if self.mix.lanes < self.train.rows:  # else a batch would hold consecutive rows of one document
+            raise InvalidConfig(
+                f"mix.lanes is {self.mix.lanes}, fewer than train.rows {self.train.rows}; use at least {4 * self.train.rows}"
+            )
+
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=1)
 
 
 def from_mapping(cls: type[T], values: Mapping[str, Any], where: str = "config") -> T:
     """A config dataclass from nested mappings. Raises `InvalidConfig` on an unknown key or a value of the wrong type."""
+    if not isinstance(values, Mapping):
+        raise InvalidConfig(f"{where} is {values!r}; expected a table of settings")
     hints = typing.get_type_hints(cls)
     if unknown := set(values) - set(hints):
         raise InvalidConfig(f"{where}: no setting {', '.join(sorted(unknown))}; it has: {', '.join(hints)}")
@@ -145,9 +168,9 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], where: str = "config")
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+    if dataclasses.is_dataclass(hint):
         return from_mapping(hint, value, where)  # type: ignore[arg-type]
-    if typing.get_origin(hint) is tuple:
+    if typing.get_origin(hint) is tuple and isinstance(value, (list, tuple)):
         return tuple(_value(typing.get_args(hint)[0], item, where) for item in value)
     allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if float in allowed and isinstance(value, int) and not isinstance(value, bool):
@@ -163,7 +186,9 @@ def load(path: Path) -> dict[str, Any]:
     try:
         text = path.read_bytes().decode()
         if path.suffix == ".json":
-            found: dict[str, Any] = json.loads(text)
+            found = json.loads(text)
+            if not isinstance(found, dict):
+                raise ValueError("expected an object")
             return found
         if sys.version_info >= (3, 11):
             import tomllib
@@ -184,6 +209,8 @@ def override(values: dict[str, Any], assignment: str) -> None:
         raise InvalidConfig(f"{assignment!r}: write section.key=value, e.g. train.steps=100")
     for section in sections:
         values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise InvalidConfig(f"{assignment!r}: {section} is a setting, not a section")
     try:
         values[key] = json.loads(text)
     except ValueError:

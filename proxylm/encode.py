@@ -63,7 +63,9 @@ class _Maker:
         return arrays
 
     def write(self, shard: Path, documents: list[bytes], threads: int) -> None:
-        facts: dict[str, Any] = {"fingerprint": self.codec.fingerprint, "documents": len(documents), "files": {}}
+        for left in shard.glob(f".{self.name}.*.tmp"):  # of a run that was killed
+            left.unlink()
+        facts: dict[str, Any] = {"view": self.facts(), "documents": len(documents), "files": {}}
         for suffix, array in self.arrays(documents, threads).items():
             data = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
             write_atomically(shard / f"{self.name}.{suffix}", data)
@@ -75,9 +77,10 @@ class _Maker:
         facts = _read_json(shard / f"{self.name}.json")
         if facts is None:
             return False
-        if facts["fingerprint"] != self.codec.fingerprint:
+        made_by = facts["view"]["fingerprint"]
+        if made_by != self.codec.fingerprint:
             raise FingerprintMismatch(
-                f"view {self.name!r} in {shard} was made by {facts['fingerprint'][:12]}, not by {self.codec.fingerprint[:12]} "
+                f"view {self.name!r} in {shard} was made by {made_by[:12]}, not by {self.codec.fingerprint[:12]} "
                 f"({self.codec.name}); choose another name for the view (NAME@{self.codec.name}...) or another folder"
             )
         return True
@@ -101,15 +104,14 @@ def encode(
         if name == RAW or not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or name[0] == ".":
             raise InvalidConfig(f"view name {name!r}: use letters, digits, '-', '_' and '.', and not 'raw'")
     if documents is None:
-        shards: Iterator[list[bytes]] = _stored(Store.open(path))
+        shards: Iterator[list[bytes]] = _stored(Store.open(path, check=(RAW,)))
     else:
         shards = _shards(documents, shard_bytes)
     makers = [_Maker(RAW, Identity()), *(_Maker(name, codec) for name, codec in views.items())]
-    path.mkdir(parents=True, exist_ok=True)
     names: list[str] = []
     for number, contents in enumerate(shards):
         shard = path / f"{number:05d}"
-        shard.mkdir(exist_ok=True)
+        shard.mkdir(parents=True, exist_ok=True)
         names.append(shard.name)
         if makers[0].complete(shard):
             _check_same(shard, contents)
@@ -121,7 +123,7 @@ def encode(
         raise StoreError(
             f"{path} has more shards than the corpus fills ({len(names)}): the corpus has changed; use another folder"
         )
-    _write_manifest(path, names, makers)
+    _write_manifest(path, names)
     return Store.open(path)
 
 
@@ -151,28 +153,23 @@ def _check_same(shard: Path, documents: list[bytes]) -> None:
     digests = {suffix: hashlib.sha256(array.tobytes()).hexdigest() for suffix, array in arrays.items()}
     if digests != {suffix: file["sha256"] for suffix, file in facts["files"].items()}:
         raise StoreError(
-            f"{shard} holds other documents than the corpus gives now; use another folder, or delete the store"
+            f"{shard} holds other documents than the corpus gives now (or shards of another size); use another folder, or delete it"
         )
 
 
-def _write_manifest(path: Path, shards: list[str], makers: list[_Maker]) -> None:
-    """The manifest names the views made now and those that were there before."""
-    before = _read_json(path / "manifest.json") or {"views": {}}
-    columns = {shard: _read_json(path / shard / f"{RAW}.json") or {} for shard in shards}
+def _write_manifest(path: Path, shards: list[str]) -> None:
+    """Put together what the shards say of their columns: the views that all of them have."""
+    columns = {
+        shard: {file.stem: _read_json(file) or {} for file in sorted((path / shard).glob("*.json"))} for shard in shards
+    }
+    names = sorted(set.intersection(*(set(found) for found in columns.values())))
+    first = columns[shards[0]]
     views = {
-        **before["views"],
-        **{
-            maker.name: maker.facts()
-            | {"files": {shard: (_read_json(path / shard / f"{maker.name}.json") or {})["files"] for shard in shards}}
-            for maker in makers
-        },
+        name: first[name]["view"] | {"files": {shard: columns[shard][name]["files"] for shard in shards}}
+        for name in names
     }
-    manifest = {
-        "format": FORMAT,
-        "documents": sum(facts["documents"] for facts in columns.values()),
-        "shards": shards,
-        "views": views,
-    }
+    documents = sum(found[RAW]["documents"] for found in columns.values())
+    manifest = {"format": FORMAT, "documents": documents, "shards": shards, "views": views}
     write_atomically(path / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True).encode())
 
 
@@ -183,4 +180,6 @@ def _read_json(file: Path) -> dict[str, Any] | None:
         return None
     except ValueError as error:
         raise StoreError(f"{file} is damaged: {error}; delete it and encode again") from error
+    if not isinstance(found, dict) or not {"view", "documents", "files"} <= set(found):
+        raise StoreError(f"{file} is damaged: it lacks a field; delete it and encode again")
     return found

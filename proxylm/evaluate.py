@@ -9,6 +9,7 @@ For a compressed view the figure is an upper bound: the model may give the same 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,6 @@ from proxylm import alphabet as ids
 from proxylm.config import RunConfig
 from proxylm.model import Decoder
 
-LN2 = 0.6931471805599453
 _BATCH_POSITIONS = 1 << 14
 
 
@@ -44,8 +44,11 @@ class Result:
 
     def interval(self, resamples: int = 1000, seed: int = 0) -> tuple[float, float]:
         """95 % interval of `bits_per_byte` from a bootstrap over documents."""
-        chosen = np.random.RandomState(seed).randint(0, len(self.n_bytes), (resamples, len(self.n_bytes)))
-        totals = (self.text_bits + self.end_bits)[chosen].sum(1) / np.maximum(self.n_bytes[chosen].sum(1), 1)
+        draw, n, bits = np.random.RandomState(seed), len(self.n_bytes), self.text_bits + self.end_bits
+        totals = []
+        for _ in range(resamples):
+            times = np.bincount(draw.randint(0, n, n), minlength=n)  # how often each document is drawn
+            totals.append((bits @ times) / max(int(self.n_bytes @ times), 1))
         low, high = np.percentile(totals, [2.5, 97.5])
         return float(low), float(high)
 
@@ -95,18 +98,21 @@ def evaluate(
     for i, document in enumerate(documents):
         symbols = codec.encode(document)
         n_symbols += len(symbols)
-        windows += list(_windows(i, symbols, _spans(codec, document, len(symbols)), window, comp, offset))
+        windows += list(_windows(i, symbols, _spans(codec, document, symbols), window, comp, offset))
     text, end = np.zeros(len(documents)), np.zeros(len(documents))
     for batch in _batches(windows):
         _score(model, batch, comp, text, end)
     sizes = np.fromiter(map(len, documents), np.int64, len(documents))
-    return Result(sizes, text / LN2, end / LN2, n_symbols)
+    return Result(sizes, text / math.log(2), end / math.log(2), n_symbols)
 
 
-def _spans(codec: Compressor, document: bytes, n_symbols: int) -> npt.NDArray[Any]:
+def _spans(codec: Compressor, document: bytes, symbols: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Bytes per symbol; in equal parts where the codec does not align."""
+    if codec.vocab.lengths is not None:
+        lengths: npt.NDArray[np.int64] = codec.vocab.lengths[symbols]
+        return lengths
     spans = codec.spans(document)
-    return np.full(n_symbols, len(document) / max(n_symbols, 1)) if spans is None else spans
+    return np.full(len(symbols), len(document) / max(len(symbols), 1)) if spans is None else spans
 
 
 def _windows(

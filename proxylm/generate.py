@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -12,7 +13,6 @@ from proxylm.alphabet import BOS, BYTE_OFFSET, RAW_CLOSE, RAW_OPEN
 from proxylm.model import Cache, Decoder
 
 
-@torch.no_grad()
 def generate(
     model: Decoder,
     prompt: bytes,
@@ -23,15 +23,22 @@ def generate(
     top_p: float = 1.0,
     seed: int = 0,
 ) -> Iterator[int]:
-    """Yield up to `max_bytes` byte values that continue `prompt`; stops early where the model ends the document.
+    """Up to `max_bytes` byte values that continue `prompt`; stops early where the model ends the document.
 
     context: bytes the model was trained to see. When they are used up, the newer half is read again.
-    temperature 0 is greedy; top_p keeps the smallest set of bytes with that much probability.
+    temperature 0 is greedy; top_p keeps the smallest set of bytes with that much probability. Raises `InvalidConfig`.
     """
-    if temperature < 0 or not 0 < top_p <= 1 or context < 2:
+    if not 0 <= temperature < math.inf or not 0 < top_p <= 1 or context < 2:
         raise InvalidConfig(
             f"temperature {temperature} (0 or more), top_p {top_p} (above 0, at most 1), context {context} (2 or more)"
         )
+    return _continued(model, prompt, max_bytes, context, temperature, top_p, seed)
+
+
+@torch.no_grad()
+def _continued(
+    model: Decoder, prompt: bytes, max_bytes: int, context: int, temperature: float, top_p: float, seed: int
+) -> Iterator[int]:
     generator = torch.Generator().manual_seed(seed)
     text, cache = bytearray(prompt), Cache()
     shown = 0  # ids in the cache
@@ -60,8 +67,8 @@ def _draw(logits: Tensor, temperature: float, top_p: float, generator: torch.Gen
     allowed = torch.full_like(logits, -torch.inf)
     allowed[BYTE_OFFSET:] = logits[BYTE_OFFSET:]
     allowed[RAW_CLOSE] = logits[RAW_CLOSE]
-    if temperature == 0:
+    if temperature < 1e-6:
         return int(allowed.argmax())
-    probabilities, order = torch.softmax(allowed / temperature, 0).sort(descending=True, stable=True)
+    probabilities, order = torch.softmax((allowed - allowed.max()) / temperature, 0).sort(descending=True, stable=True)
     probabilities[probabilities.cumsum(0) - probabilities >= top_p] = 0
     return int(order[torch.multinomial(probabilities, 1, generator=generator)])

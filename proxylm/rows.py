@@ -56,7 +56,7 @@ class Planner:
         """(segments, 5) of rows first..last-1: row, document, kind, start in the body, count."""
         out = np.empty(
             ((last - first) * (self.row_length // 3 + 1), 5), np.int64
-        )  # a segment takes 3 positions or more
+        )  # a new document takes 3 positions or more
         self._skip_to(first)
         return out[: self._advance(last, out, np.zeros(2, np.int64))]
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from compressors.base import Compressor
+from compressors.base import Compressor, digest
 from compressors.errors import FingerprintMismatch, ProxycError
 
 FORMAT = 1
@@ -75,8 +75,8 @@ class Store:
     manifest: dict[str, Any]
 
     @classmethod
-    def open(cls, path: str | Path) -> Store:
-        """Open a store, checking the size of every file. Raises `StoreError`."""
+    def open(cls, path: str | Path, *, check: tuple[str, ...] | None = None) -> Store:
+        """Open a store, checking the sizes of all files, or of the views in `check`. Raises `StoreError`."""
         path = Path(path)
         file = path / "manifest.json"
         if not file.is_file():
@@ -87,10 +87,12 @@ class Store:
             manifest = json.loads(file.read_bytes())
         except ValueError as error:
             raise StoreError(f"{file} is damaged: {error}; run the same `proxyc encode` again") from error
+        if not isinstance(manifest, dict) or not isinstance(manifest.get("views"), dict):
+            raise StoreError(f"{file} is damaged: it has no views; run the same `proxyc encode` again")
         if manifest.get("format") != FORMAT:
             raise StoreError(f"{path}: store format {manifest.get('format')}, this version reads {FORMAT}")
         store = cls(path, manifest)
-        store._check_sizes()
+        store._check_sizes(check)
         return store
 
     @property
@@ -101,7 +103,11 @@ class Store:
     @property
     def fingerprint(self) -> str:
         """64 hex digits over documents, views and their files: equal for equal stores, on any machine."""
-        return hashlib.sha256(json.dumps(self.manifest, sort_keys=True).encode()).hexdigest()
+        return digest(self.manifest)
+
+    def fingerprint_of(self, view: str | None) -> str:
+        """64 hex digits over the raw bytes and one view alone: other views may come and go without changing it."""
+        return digest([self.manifest["views"][RAW], self.view(view) if view is not None else None])
 
     def __len__(self) -> int:
         """Number of documents."""
@@ -158,8 +164,10 @@ class Store:
             for kind, facts in files.items()
         ]
 
-    def _check_sizes(self) -> None:
+    def _check_sizes(self, views: tuple[str, ...] | None) -> None:
         for file, facts in self._files():
+            if views is not None and file.stem not in views:
+                continue
             size = file.stat().st_size if file.is_file() else None
             if size != facts["bytes"]:
                 found = "is missing" if size is None else f"has {size} bytes"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import time
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from compressors.artifact import write_atomically
 from compressors.base import Compressor
-from compressors.errors import FingerprintMismatch, InputError, InvalidConfig
+from compressors.errors import FingerprintMismatch, InputError, InvalidConfig, ProxycError
 from proxylm import checkpoint
 from proxylm.alphabet import Alphabet
 from proxylm.batches import Batch, Loader
@@ -25,6 +26,11 @@ from proxylm.config import RunConfig, from_mapping
 from proxylm.model import Decoder, training_flops
 from proxylm.optim import optimizers, set_rates
 from proxylm.store import Store
+
+
+class Diverged(ProxycError, FloatingPointError):
+    """The loss is no longer a number."""
+
 
 Report = Callable[[dict[str, Any]], None]  # told each step's log record
 
@@ -49,11 +55,15 @@ class Place:
 
 
 def planned_steps(store: Store, config: RunConfig) -> int:
-    """Steps of the run: as given, or as many as fit into `flops` (at least one)."""
+    """Steps of the run: as given, or as many as fit into `flops`. Raises `InvalidConfig` if not even one does."""
     if config.train.steps is not None:
         return config.train.steps
     assert config.train.flops is not None
     low, high = 1, 2
+    if run_flops(store, config, 1) > config.train.flops:
+        raise InvalidConfig(
+            f"train.flops {config.train.flops:g} is less than one step; give {run_flops(store, config, 1):.3g} or more"
+        )
     while run_flops(store, config, high) <= config.train.flops:
         low, high = high, 2 * high
     while high - low > 1:
@@ -136,7 +146,7 @@ def _claim(run: Path, config: RunConfig, store: Store, steps: int) -> None:
     view = config.mix.view
     facts = {
         "config": dataclasses.asdict(config),
-        "store": store.fingerprint,
+        "store": store.fingerprint_of(view),
         "views": {view: store.view(view)["fingerprint"]} if view else {},
         "alphabet": {view: store.view(view)["vocab_size"]} if view else {},
         "steps": steps,
@@ -170,13 +180,13 @@ def _step(
     raw, comp = _nats(model, batch, place.device)
     ((raw + comp) / (counts[0] + counts[1])).backward()
     _reduce_gradients(model, place)
-    set_rates(tuned, config.train, (step + 1) / steps)
+    set_rates(tuned, config.train, (step + 0.5) / steps)
     for optimizer in tuned:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
     nats = _summed(torch.stack([raw.detach(), comp.detach()]).double().cpu(), place)
     if not bool(torch.isfinite(nats).all()):
-        raise FloatingPointError(
+        raise Diverged(
             f"the loss is {nats.tolist()} at step {step}, rows {step * config.train.rows}..; lower the learning rates"
         )
     return _record(config, loader, step, counts.tolist(), nats.tolist(), time.perf_counter() - began)
@@ -218,7 +228,7 @@ def _record(
     """What the log says of a step: losses in bits per symbol, what was shown, what it cost."""
     n_raw, n_comp, checksum, *shares = counts
     rows, length = config.train.rows, config.train.row_length
-    bits = [n / 0.6931471805599453 for n in nats]
+    bits = [n / math.log(2) for n in nats]
     return {
         "step": step,
         "loss": sum(bits) / (n_raw + n_comp),
@@ -230,6 +240,20 @@ def _record(
         "flops": training_flops(config.model, loader.alphabet, length, rows, int(n_raw), int(n_comp)),
         "rows_checksum": int(checksum),
         "seconds": seconds,
+        "symbols_per_second": sum(shares[3:5]) / seconds,
+        "bytes_per_second": sum(shares[5:7]) / seconds,
+    }
+
+
+def totals(run: Path) -> dict[str, float]:
+    """Sums over the log of a run: steps, flops, symbols, bytes of text shown, seconds."""
+    records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return {
+        "steps": len(records),
+        "flops": sum(r["flops"] for r in records),
+        "symbols": sum(sum(r["symbols"].values()) for r in records),
+        "bytes": sum(sum(r["bytes"].values()) for r in records),
+        "seconds": sum(r["seconds"] for r in records),
     }
 
 

@@ -33,6 +33,16 @@ def test_json_and_toml_round_trip(tmp_path):
         ({"train": {}}, "exactly one"),
         ({"train": {"steps": 1, "flops": 1.0}}, "exactly one"),
         ({"train": {"steps": 0}}, "positive"),
+        ({"train": {"flops": float("inf")}}, "positive"),
+        ({"train": {"flops": float("nan")}}, "positive"),
+        ({"train": {"steps": 1, "warmup": -1}}, "warmup is -1"),
+        ({"train": {"steps": 1, "head_lr": float("nan")}}, "head_lr is nan"),
+        ({"train": {"steps": 1, "seed": -1}}, "seed is -1"),
+        ({"train": {"steps": 1, "rows": 128}}, "lanes is 64, fewer than train.rows 128"),
+        ({"train": 5}, "expected a table"),
+        ({"train": {"steps": 1}, "model": {"n_heads": 0}}, "n_heads is 0"),
+        ({"train": {"steps": 1}, "model": {"n_kv_heads": 0}}, "n_kv_heads is 0"),
+        ({"train": {"steps": 1}, "model": {"rope_theta": 0}}, "rope_theta is 0"),
         ({"train": {"steps": 1, "rows": 0}}, "rows is 0"),
         ({"train": {"steps": 1}, "model": {"d_model": 30, "n_heads": 4}}, "multiple"),
         ({"train": {"steps": 1}, "mix": {"recipe": "papers"}}, "unknown recipe"),
@@ -51,6 +61,8 @@ def test_override():
     for assignment in ("train.steps=5", "model.d_model=64", "mix.view=bpe"):
         override(values, assignment)
     assert values == {"train": {"steps": 5}, "model": {"d_model": 64}, "mix": {"view": "bpe"}}
+    with pytest.raises(InvalidConfig, match="not a section"):
+        override(values, "train.steps.x=1")
     for bad in ("train.steps", "steps=5", ".=1"):
         with pytest.raises(InvalidConfig, match=r"section\.key=value"):
             override(values, bad)

@@ -34,7 +34,7 @@ def test_folders_are_sorted_and_hidden_files_left_out(tmp_path):
 
 
 def test_bad_records_are_counted_or_fatal(tmp_path):
-    bad = ["not json", "[1]", '{"no": 1}', '{"text": 5}', '{"text": "\\ud800"}', "null"]
+    bad = ["[" * 200_000, "not json", "[1]", '{"no": 1}', '{"text": 5}', '{"text": "\\ud800"}', "null"]
     (tmp_path / "a.jsonl").write_text("\n".join(['{"text": "good"}', *bad]) + "\n")
     reader = Reader([tmp_path / "a.jsonl"])
     assert [d.data for d in reader] == [b"good"]
@@ -54,6 +54,9 @@ def test_missing_empty_and_damaged(tmp_path):
         read(tmp_path / "a.jsonl")
     (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(LINES.encode())[:-9])
     (tmp_path / "c.jsonl.zst").write_bytes(b"no zstd at all")
-    for name in ("b.jsonl.gz", "c.jsonl.zst"):
+    damaged = bytearray(gzip.compress(LINES.encode() * 99))
+    damaged[40:60] = b"\xff" * 20
+    (tmp_path / "d.jsonl.gz").write_bytes(damaged)
+    for name in ("b.jsonl.gz", "c.jsonl.zst", "d.jsonl.gz"):
         with pytest.raises(InputError, match="cannot read"):
             read(tmp_path / name)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import compressors
-from compressors.errors import InputError
+from compressors.errors import InputError, InvalidConfig
 from proxylm import alphabet as ids
 from proxylm.alphabet import Alphabet
 from proxylm.config import ModelConfig
@@ -81,6 +81,19 @@ def test_generation_is_seeded_and_gives_bytes(model):
     assert run(seed=3) == run(seed=3) != run(seed=4)
     assert run(temperature=0) == run(temperature=0, seed=9)
     assert len(run(top_p=0.5)) <= 40
+
+
+def test_impossible_settings_are_refused_before_anything_is_written(model):
+    for wrong in (
+        {"temperature": float("nan")},
+        {"temperature": float("inf")},
+        {"temperature": -1},
+        {"top_p": 2},
+        {"top_p": 0},
+    ):
+        with pytest.raises(InvalidConfig, match="temperature"):
+            generate(model, b"x", max_bytes=1, context=16, **wrong)
+    assert len(bytes(generate(model, b"x", max_bytes=3, context=16, temperature=1e-5))) <= 3
 
 
 def test_greedy_generation_with_the_cache_equals_reading_anew(model):

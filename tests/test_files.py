@@ -1,5 +1,6 @@
 """Whole files: the input and an older output survive whatever happens, and nothing half-written stays."""
 
+import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -43,7 +44,7 @@ def test_files_round_trip(codec: Compressor, source: Path, tmp_path: Path) -> No
 
 
 def test_a_file_says_how_it_is_decoded(codec: Compressor, source: Path, tmp_path: Path) -> None:
-    if getattr(codec, "artifact", None) is not None:
+    if '"artifact": "' in json.dumps(codec.config()):
         pytest.skip("an artifact has to be given")
     packed = files.compressed_name(source, codec)
     files.compress_file(source, packed, codec)

@@ -38,6 +38,11 @@ class Rot(Compressor):
 
 not_a_class = 3
 class Plain: ...
+class Half(Compressor):
+    name = "rot"
+    vocab = None
+class Other(Rot):
+    name: ClassVar[str] = "other"
 """
 FAILURE = """
 try:
@@ -106,6 +111,9 @@ print(out.getvalue() == b"hello" * 99)
         (GUEST, "Missing", "Missing"),
         (GUEST, "not_a_class", "is no Compressor"),
         (GUEST, "Plain", "is no Compressor"),
+        (GUEST, "Half", "it lacks compress, decode, decompress, encode"),
+        (GUEST, "Other", "its name is 'other'"),
+        ("raise SystemExit('bye')\n", "Rot", "bye"),
     ],
 )
 def test_a_broken_guest_is_named_and_harms_nobody(tmp_path: Path, source: str, target: str, reason: str) -> None:

@@ -114,3 +114,14 @@ def test_a_wrong_spec_is_an_error_of_the_user(spec: str) -> None:
 def test_a_missing_artifact_is_an_input_error() -> None:
     with pytest.raises(InputError, match=r"none\.pxa"):
         compressors.get("zstd", artifact="none.pxa")
+
+
+def test_settings_are_typed_and_written_as_json() -> None:
+    assert compressors.parse("zstd:level=-5").level == -5
+    for spec, message in (
+        ("zstd:level=fast", "expected int"),
+        ("zstd:level=true", "expected int"),
+        ("gzip:level=1.5", "expected int"),
+    ):
+        with pytest.raises(InvalidConfig, match=message):
+            compressors.parse(spec)

@@ -26,7 +26,9 @@ def store(tmp_path_factory, bpe):
     )
 
 
-def loader(store, *, recipe="raw", phases=(), steps=400, rows=4, seed=0, lanes=8):
+def loader(store, *, recipe="raw", phases=(), seed=0, lanes=8):
+    rows = min(4, lanes)
+    steps = 1600 // rows
     mix = MixConfig(view="bpe", recipe=recipe, phases=phases, lanes=lanes)
     config = RunConfig(train=TrainConfig(steps=steps, rows=rows, row_length=32, seed=seed), mix=mix)
     return Loader(store, config, steps * rows)

@@ -136,3 +136,25 @@ def test_a_dictionary_is_asked_for() -> None:
         compressors.get("zstd").decompress(packed)
     with pytest.raises(ProxycError):
         Zstd.fit(documents[1000:], dictionary_size=1200).decompress(packed)
+
+
+def test_zero_padding_after_gzip_members_is_taken_as_gzip_does() -> None:
+    codec = compressors.get("gzip")
+    member = codec.compress(b"text")
+    assert codec.decompress(member + b"\0" * 5000 + member + b"\0" * 9) == b"texttext"
+    with pytest.raises(CorruptStream):
+        codec.decompress(member + b"\0\0x")
+
+
+def test_skippable_zstd_frames_are_skipped() -> None:
+    skippable = b"\x5a\x2a\x4d\x18" + (7).to_bytes(4, "little") + b"comment"
+    packed = compressors.get("zstd").compress(b"text")
+    for data in (skippable + packed, packed + skippable, skippable + packed + skippable + packed):
+        assert _decompress(data, Zstd()) == b"text" * data.count(packed)
+
+
+def test_a_missing_dictionary_is_named(zstd_with_dictionary: Zstd) -> None:
+    packed = zstd_with_dictionary.compress(b"import asyncio " * 20)
+    assert zstandard.get_frame_parameters(packed).dict_id
+    with pytest.raises(CorruptStream, match="--codec zstd=FILE"):
+        compressors.get("zstd").decompress(packed)

@@ -137,6 +137,28 @@ def test_damage_is_named(tmp_path, bpe, damage):
         build(tmp_path / "s", bpe).verify()
 
 
+def test_a_bad_view_is_made_again_without_the_corpus_and_a_manifest_from_the_shards(tmp_path, bpe):
+    fingerprint = build(tmp_path / "s", bpe).fingerprint
+    os.truncate(tmp_path / "s/00001/bpe.bin", 3)
+    (tmp_path / "s/00001/bpe.json").unlink()
+    assert encode(None, tmp_path / "s", {"bpe": bpe}).fingerprint == fingerprint
+    for broken in ("[]", '{"format": 1}', "{"):
+        (tmp_path / "s/manifest.json").write_text(broken)
+        with pytest.raises(StoreError, match="damaged"):
+            Store.open(tmp_path / "s")
+        assert encode(DOCUMENTS, tmp_path / "s", {}, shard_bytes=2000).fingerprint == fingerprint
+    (tmp_path / "s/00000/bpe.json").write_text("{}")
+    with pytest.raises(StoreError, match=r"bpe\.json is damaged"):
+        build(tmp_path / "s", bpe)
+
+
+def test_what_a_killed_run_left_is_tidied_up(tmp_path, bpe):
+    (tmp_path / "s/00000").mkdir(parents=True)
+    (tmp_path / "s/00000/.raw.bin.123.tmp").write_bytes(b"half")
+    build(tmp_path / "s", bpe)
+    assert not list((tmp_path / "s").rglob(".*"))
+
+
 def test_bad_names_and_missing_views(tmp_path, bpe):
     for name in ("raw", "a/b", "..", ""):
         with pytest.raises(InvalidConfig, match="view name"):

@@ -6,15 +6,19 @@ import sys
 import time
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
+import compressors
 from compressors.documents import Document
 from compressors.errors import FingerprintMismatch, InputError, InvalidConfig
+from proxylm.alphabet import Alphabet
 from proxylm.checkpoint import CheckpointError, latest
 from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
 from proxylm.encode import encode
+from proxylm.model import Decoder
 from proxylm.store import Store
-from proxylm.train import check_view, load_run, planned_steps, run_flops, train
+from proxylm.train import Diverged, check_view, load_run, planned_steps, run_flops, train
 
 SHAPE = {"d_model": 32, "n_layers": 2, "n_heads": 2}
 SETTINGS = [f"model.{key}={value}" for key, value in SHAPE.items()] + [
@@ -39,7 +43,7 @@ def config(recipe="proxy", **options):
 def records(run):
     """The log without what depends on the clock."""
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+    return [{key: value for key, value in line.items() if "second" not in key} for line in lines]
 
 
 def weights(run):
@@ -114,12 +118,37 @@ def test_two_processes_read_the_same_rows_and_learn_the_same(store, tmp_path):
         assert a["loss"] == pytest.approx(b["loss"], rel=1e-3)
 
 
+def test_the_only_step_of_a_run_learns(store, tmp_path):
+    train(store, config(steps=1), tmp_path / "r")
+    torch.manual_seed(0)
+    fresh = Decoder(ModelConfig(**SHAPE), Alphabet({"bpe": store.view("bpe")["vocab_size"]})).state_dict()
+    learnt = load_file(latest(tmp_path / "r") / "model.safetensors")
+    assert all(not learnt[name].equal(fresh[name]) for name in ("embedding.weight", "heads.raw", "heads.comp"))
+
+
+def test_a_view_that_is_added_does_not_keep_a_run_from_going_on(tmp_path, bpe):
+    documents = [Document(str(i), b"some text, %d " % i * 50) for i in range(9)]
+    made = encode(documents, tmp_path / "s", {"bpe": bpe})
+    train(made, config(steps=2), tmp_path / "r")
+    train(encode(None, tmp_path / "s", {"gz": compressors.get("gzip")}), config(steps=2), tmp_path / "r")
+    other = encode(documents[:5], tmp_path / "t", {"bpe": bpe})
+    with pytest.raises(InvalidConfig, match="another store"):
+        train(other, config(steps=2), tmp_path / "r")
+
+
+def test_a_loss_that_is_no_number_stops_the_run(store, tmp_path):
+    with pytest.raises(Diverged, match="learning rates"):
+        train(store, config(steps=9, matrix_lr=1e30, embedding_lr=1e30, head_lr=1e30), tmp_path / "r")
+
+
 def test_flops_budget_is_planned_and_kept(store):
     for recipe in ("raw", "comp", "proxy"):
         chosen = config(recipe, steps=None, flops=3e9)
         steps = planned_steps(store, chosen)
         assert steps > 3
         assert run_flops(store, chosen, steps) <= 3e9 < run_flops(store, chosen, steps + 1)
+    with pytest.raises(InvalidConfig, match="less than one step"):
+        planned_steps(store, config(steps=None, flops=10.0))
 
 
 def test_another_configuration_or_codec_is_refused(store, tmp_path, bpe, documents):

@@ -42,6 +42,7 @@ class BPE(Compressor):
                 "command line"
             )
         self.artifact.expect(self.name, "tokenizer")
+        tokenizer_json.check(self._spec)
         counts = self.artifact.arrays.get("counts")
         if counts is not None and counts.shape != (self.vocab.size,):
             raise InvalidConfig(
@@ -81,7 +82,6 @@ class BPE(Compressor):
             spec = json.loads(Path(path).read_bytes())
         except ValueError as error:
             raise InvalidConfig(f"{path}: neither a proxyc artifact nor a tokenizer.json ({error})") from error
-        tokenizer_json.check(spec)
         return _artifact(spec, {"source": Path(path).name})
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -98,6 +98,10 @@ class BPE(Compressor):
             spec: dict[str, Any] = json.loads(self.artifact.arrays["tokenizer"].tobytes())
         except ValueError as error:
             raise InvalidConfig(f"bpe: the artifact is damaged ({error}); make a new one with `proxyc fit`") from error
+        if not isinstance(spec, dict):
+            raise InvalidConfig(
+                "bpe: the artifact is damaged: its tokenizer is no object; make a new one with `proxyc fit`"
+            )
         return spec | {"truncation": None, "padding": None, "post_processor": None}
 
     @cached_property
