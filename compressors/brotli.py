@@ -65,7 +65,7 @@ class Brotli(StreamCodec):
 
         return {"brotli": str(brotli.version)}
 
-    def symbol_encoder(self, n_bytes: int | None = None) -> Encoder:
+    def symbol_encoder(self) -> Encoder:
         return _BrotliEncoder(self.quality)
 
     def symbol_decoder(self) -> Decoder:

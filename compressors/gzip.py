@@ -25,13 +25,13 @@ class Gzip(StreamCodec):
     def library_versions(self) -> dict[str, str]:
         return {"zlib": zlib.ZLIB_RUNTIME_VERSION}
 
-    def symbol_encoder(self, n_bytes: int) -> Encoder:
+    def symbol_encoder(self) -> Encoder:
         return zlib.compressobj(self.level, wbits=RAW_DEFLATE)
 
     def symbol_decoder(self) -> Decoder:
         return zlib.decompressobj(wbits=RAW_DEFLATE)
 
-    def file_encoder(self, n_bytes: int | None = None) -> Encoder:
+    def file_encoder(self) -> Encoder:
         return zlib.compressobj(self.level, wbits=GZIP)
 
     def file_decoder(self) -> Decoder:

@@ -50,11 +50,11 @@ class StreamCodec(Compressor):
     padding: ClassVar[bytes] = b""  # what may stand between and after frames
 
     @abstractmethod
-    def symbol_encoder(self, n_bytes: int) -> Encoder: ...
+    def symbol_encoder(self) -> Encoder: ...
     @abstractmethod
     def symbol_decoder(self) -> Decoder: ...
     @abstractmethod
-    def file_encoder(self, n_bytes: int | None = None) -> Encoder: ...
+    def file_encoder(self) -> Encoder: ...
     @abstractmethod
     def file_decoder(self) -> Decoder: ...
 
@@ -63,7 +63,7 @@ class StreamCodec(Compressor):
         return Vocab(size=256)
 
     def encode(self, data: bytes) -> Symbols:
-        encoder = self.symbol_encoder(len(data))
+        encoder = self.symbol_encoder()
         return np.frombuffer(encoder.compress(data) + encoder.flush(), np.uint8)
 
     def decode(self, symbols: Symbols, *, max_output: int | None = None) -> bytes:
@@ -71,7 +71,7 @@ class StreamCodec(Compressor):
         return b"".join(decoded(self.name, self.symbol_decoder, [data], frames=1, max_output=max_output))
 
     def compress(self, data: bytes) -> bytes:
-        encoder = self.file_encoder(len(data))
+        encoder = self.file_encoder()
         return encoder.compress(data) + encoder.flush()
 
     def decompress(self, data: bytes, *, max_output: int | None = None) -> bytes:
