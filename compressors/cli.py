@@ -1,7 +1,8 @@
-"""`proxyc codecs | fit`: prints and parses; the work is done elsewhere."""
+"""`proxyc codecs | fit | doctor`: prints and parses; the work is done elsewhere."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from inspect import signature
@@ -11,7 +12,7 @@ import click
 
 from compressors import registry
 from compressors.documents import Reader
-from compressors.errors import InputError, InvalidConfig, ProxycError
+from compressors.errors import InputError, InvalidConfig, PluginError, ProxycError
 
 
 @click.command()
@@ -85,3 +86,23 @@ def _setting(text: str) -> tuple[str, int]:
     if not value.lstrip("-").isdigit():
         raise InvalidConfig(f"--set {text}: write KEY=NUMBER")
     return key, int(value)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(as_json: bool) -> None:
+    """Check this installation: versions, the digest of every numeric path, the laws over every codec.
+
+    Exit code 1 if anything is wrong.
+    """
+    from compressors.doctor import examine
+
+    findings = []
+    for finding in examine():
+        findings.append(finding)
+        if not as_json:
+            click.echo(f"{'ok ' if finding.sound else 'BAD'} {finding.name:<12} {finding.detail}")
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=1))
+    if bad := [finding.name for finding in findings if not finding.sound]:
+        raise PluginError(f"{len(bad)} checks failed: {', '.join(bad)}")

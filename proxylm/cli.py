@@ -16,6 +16,7 @@ COMMANDS = {
     "compress": ("compressors.files_cli:compress", "Compress files or a stream."),
     "decompress": ("compressors.files_cli:decompress", "Decompress files or a stream."),
     "demo": ("bench.demo:demo", "The whole product in five minutes: fit, encode, train three ways, report."),
+    "doctor": ("compressors.cli:doctor", "Check this installation."),
     "encode": ("proxylm.commands:encode", "Encode a corpus into a view store."),
     "eval": ("proxylm.commands:evaluate", "Bits per byte of a trained model on held-out documents."),
     "fit": ("compressors.cli:fit", "Fit a compressor on a corpus."),

@@ -170,3 +170,35 @@ def test_the_main_job_by_command_line(fitted):
     text = run("generate", "run", "def é", "--max-bytes", "9", cwd=fitted).stdout
     assert text.startswith("def é".encode())
     assert run("eval", "run", "corpus", "--codec", "zstd", cwd=fitted).returncode == 1
+
+
+def test_doctor_checks_every_codec():
+    done = run("doctor", "--json")
+    assert done.returncode == 0, done.stdout
+    found = {finding["name"]: finding for finding in json.loads(done.stdout)}
+    assert all(finding["sound"] for finding in found.values())
+    assert "keeps every law" in found["zstd"]["detail"]
+    assert {"bpe", "rANS", "python"} <= set(found)
+
+
+def test_doctor_finds_another_digest(monkeypatch):
+    from compressors import doctor
+
+    monkeypatch.setattr(doctor, "_RANS_DIGEST", "0" * 64)
+    done = CliRunner().invoke(proxyc, ["doctor"])
+    assert done.exit_code == 1
+    assert "BAD rANS" in done.output
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_script_and_words(shell):
+    def complete(**environment):
+        code = "import sys; from proxylm.cli import proxyc; sys.argv = ['proxyc']; proxyc(prog_name='proxyc')"
+        return subprocess.run(
+            [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, check=False
+        ).stdout
+
+    if shell != "bash":  # click asks the installed bash for its version
+        assert "_PROXYC_COMPLETE" in complete(_PROXYC_COMPLETE=f"{shell}_source")
+    words = {"COMP_WORDS": "proxyc comp", "COMP_CWORD": "comp" if shell == "fish" else "1"}
+    assert "compress" in complete(_PROXYC_COMPLETE=f"{shell}_complete", **words)
