@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from compressors.atomic import write_atomically
 from compressors.errors import InputError, InvalidConfig
 
 FORMAT = "1"
@@ -94,17 +95,3 @@ class Artifact:
         except (SafetensorError, LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise InvalidConfig(f"{path} is not a proxyc artifact ({error}); make one with `proxyc fit`") from error
         return cls(codec=codec, settings=settings, arrays=arrays, card=card)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write under a temporary name, sync, rename: a reader sees the old file or the whole new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

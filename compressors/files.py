@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 import io
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from compressors import container, registry
+from compressors.atomic import AtomicFile
 from compressors.base import Compressor
 from compressors.errors import CorruptStream, InputError, InvalidConfig
 from compressors.reader import PxcFile, codec_for, salvage
@@ -189,40 +189,6 @@ def decompressed_name(source: Path) -> Path:
     if source.suffix not in _SUFFIXES:
         raise InputError(f"{source}: unknown suffix; expected {', '.join(_SUFFIXES)}, or name the output with -o")
     return source.with_suffix("")
-
-
-class AtomicFile:
-    """A new file that gets its name only once it is complete and on disk; on any error nothing stays."""
-
-    def __init__(self, target: Path, *, source: Path | None = None, force: bool = False) -> None:
-        if target.exists() and source is not None and target.samefile(source):
-            raise InputError(f"{target} is the input; name another output")
-        if target.exists() and not target.is_file():
-            raise InputError(f"{target} is no ordinary file; to write to a device use -c and a redirection")
-        if target.exists() and not force:
-            raise InputError(f"{target} exists already; use --force to replace it")
-        self._target, self._source = target, source
-        self._temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-
-    def __enter__(self) -> BinaryIO:
-        try:
-            self._file = builtins.open(self._temporary, "wb")
-        except OSError as error:
-            raise InputError(f"cannot write {self._target}: {error.strerror}") from error
-        return self._file
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            with self._file:
-                if kind is None:
-                    self._file.flush()
-                    os.fsync(self._file.fileno())
-            if kind is None:
-                if self._source is not None and self._source.is_file():
-                    shutil.copystat(self._source, self._temporary)
-                os.replace(self._temporary, self._target)
-        finally:
-            self._temporary.unlink(missing_ok=True)
 
 
 def opened(source: Path) -> BinaryIO:

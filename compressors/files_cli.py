@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import click
 
 from compressors import files, registry
+from compressors.atomic import AtomicFile
 from compressors.base import Compressor
 from compressors.errors import CorruptStream, InputError, InvalidConfig, ProxycError
 
@@ -120,7 +121,7 @@ def decompress(
 
     def to_file(path: Path, target: Path, progress: files.Progress) -> None:
         if salvage:
-            with files.AtomicFile(target, source=path, force=how["force"]) as writer:
+            with AtomicFile(target, source=path, force=how["force"]) as writer:
                 gaps = files.salvage_stream(path, writer, chosen)
             _report_gaps(path, gaps)
             return

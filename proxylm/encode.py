@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from compressors.artifact import write_atomically
+from compressors.atomic import write_atomically
 from compressors.base import Compressor
 from compressors.documents import Document
 from compressors.errors import FingerprintMismatch, InvalidConfig

@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from compressors.artifact import write_atomically
+from compressors.atomic import write_atomically
 from compressors.base import Compressor
 from compressors.errors import FingerprintMismatch, InputError, InvalidConfig, ProxycError
 from proxylm import checkpoint

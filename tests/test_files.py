@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import compressors
-from compressors import Compressor, CorruptStream, InputError, InvalidConfig, OutputLimitExceeded, files
+from compressors import Compressor, CorruptStream, InputError, InvalidConfig, OutputLimitExceeded, atomic, files
 from compressors.gzip import Gzip
 from compressors.identity import Identity
 
@@ -155,3 +155,20 @@ def test_an_unknown_format_asks_for_the_codec() -> None:
         files.decompressed_name(Path("x.txt"))
     with pytest.raises(CorruptStream):
         files.decompress_stream(BytesIO(b"hello"), BytesIO(), codec=compressors.get("bytes"))
+
+
+def test_a_sync_that_fails_beside_the_work_is_not_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system reports a failed write once: to the early sync, not to the last one."""
+    calls: list[int] = []
+
+    def fsync(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) == 1:
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(atomic, "SYNC_EVERY", 1000)
+    monkeypatch.setattr("os.fsync", fsync)
+    with pytest.raises(OSError, match="Input/output"), atomic.AtomicFile(tmp_path / "x") as file:
+        file.writelines([b"y" * (3 << 20)] * 5)
+    assert calls
+    assert not list(tmp_path.iterdir())
