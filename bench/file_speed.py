@@ -5,6 +5,7 @@ python -m bench.file_speed CORPUS... -o bench/results/file_speed.json
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import statistics
@@ -58,6 +59,7 @@ def main(corpus: tuple[Path, ...], output: Path | None, megabytes: int, repeats:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "corpus.txt"
         _write(corpus, source, megabytes * 1_000_000)
+        corpus_sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
         for codec in chosen or [name for name in NATIVE if name != "zstd:level=19"]:
             if shutil.which(NATIVE[codec][0][0]) is None:
                 click.echo(f"{codec}: the native tool is not installed", err=True)
@@ -69,7 +71,13 @@ def main(corpus: tuple[Path, ...], output: Path | None, megabytes: int, repeats:
                     f"ratio {row.ratio:.2f}, peak {row.ours_mb:.0f} MB"
                 )
     if output:
-        facts = {"megabytes": megabytes, "repeats": repeats, "threads": 1, "environment": environment()}
+        facts: dict[str, object] = {
+            "megabytes": megabytes,
+            "repeats": repeats,
+            "threads": 1,
+            "environment": environment(),
+        }
+        facts["corpus_sha256"] = corpus_sha256
         found = [asdict(row) | {"ratio": row.ratio} for row in rows]
         output.write_text(
             json.dumps(facts | {"corpus": [path.name for path in corpus], "rows": found}, indent=1) + "\n"
