@@ -17,6 +17,7 @@ from compressors.errors import (
     OutputLimitExceeded,
     PluginError,
     ProxycError,
+    SlowPath,
     UnknownCompressor,
 )
 from compressors.registry import entries, get, get_class, load, names, parse
@@ -33,6 +34,7 @@ __all__ = [
     "PluginError",
     "ProxycError",
     "Ragged",
+    "SlowPath",
     "UnknownCompressor",
     "Vocab",
     "entries",

@@ -42,3 +42,7 @@ class FingerprintMismatch(ProxycError, ValueError):
 
 class InputError(ProxycError, OSError):
     """A file or folder that is missing, empty, unreadable, or already there."""
+
+
+class SlowPath(UserWarning):
+    """The result is right, but a slower way was taken; the message says why."""

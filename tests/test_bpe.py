@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers, trainers
 
 import compressors
-from compressors import CorruptStream, InvalidConfig
+from compressors import CorruptStream, InvalidConfig, SlowPath
 from compressors.bpe.codec import BPE
-from compressors.bpe.train import PATTERN
+from compressors.bpe.patterns import PATTERNS
 
 HARD = "\u0301\u200d\ufeff\u2028\u00a0\u017f\u00df\u0130한🙂\0'\r\n\t I'LL don't 1234567 <|end|> <x>ab self.self"
 words = st.lists(st.sampled_from(HARD.split(" ") + list(HARD)), max_size=40)
@@ -36,26 +36,41 @@ def _train(documents: list[bytes], pre_tokenizer: pre_tokenizers.PreTokenizer, *
     return tokenizer
 
 
-@pytest.fixture(scope="module", params=["gpt2", "llama3", "digits", "ignore_merges"])
-def foreign(request: pytest.FixtureRequest, documents: list[bytes]) -> Tokenizer:
+FOREIGN = ["gpt2", "llama3", "qwen2", "o200k", "ignore_merges", "digits", "whole words"]
+SLOW = ["digits", "whole words"]  # no kernel: `tokenizers` does the work
+
+
+@pytest.fixture(scope="module", params=FOREIGN)
+def kind(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def foreign(kind: str, documents: list[bytes]) -> Tokenizer:
     """Tokenizers as others make them: ids of their own, special and added tokens, several pre-tokenizers."""
-    split = pre_tokenizers.Split(Regex(PATTERN), behavior="isolated")
-    stages = {
-        "gpt2": _level(),
-        "llama3": pre_tokenizers.Sequence([split, _level(use_regex=False)]),
-        "digits": pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), _level()]),
-        "ignore_merges": pre_tokenizers.Sequence([split, _level(use_regex=False)]),
-    }
-    tokenizer = _train(documents, stages[request.param], ignore_merges=request.param == "ignore_merges")
-    tokenizer.add_tokens([AddedToken("<x>", normalized=False), AddedToken("self", single_word=True)])
+    if kind == "digits":
+        stages = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), _level()])
+    elif kind == "gpt2":
+        stages = _level()
+    else:
+        regex = PATTERNS[kind if kind in PATTERNS else "llama3"].regex
+        split = pre_tokenizers.Split(Regex(regex), behavior="isolated")
+        stages = pre_tokenizers.Sequence([split, _level(use_regex=False)])
+    tokenizer = _train(documents, stages, ignore_merges=kind == "ignore_merges")
+    added = [AddedToken("<x>", normalized=False), AddedToken("<x>ab"), AddedToken("<|end|>", normalized=False)]
+    tokenizer.add_tokens([*added, AddedToken("self", single_word=kind == "whole words")])
     return tokenizer
 
 
 @pytest.fixture(scope="module")
-def loaded(foreign: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> BPE:
+def loaded(foreign: Tokenizer, tmp_path_factory: pytest.TempPathFactory, kind: str) -> BPE:
     path = tmp_path_factory.mktemp("hf") / "tokenizer.json"
     foreign.save(str(path))
-    return BPE.from_tokenizer_json(path)
+    codec = BPE.from_tokenizer_json(path)
+    if kind in SLOW:
+        with pytest.warns(SlowPath, match="through `tokenizers`"):
+            codec.encode(b"")
+    return codec
 
 
 def test_ids_of_a_foreign_file_on_documents(foreign: Tokenizer, loaded: BPE, documents: list[bytes]) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -18,10 +16,6 @@ from compressors.artifact import Artifact
 from compressors.base import Compressor, Ragged, Symbols, Vocab, check_output, checked_symbols
 from compressors.bpe import tokenizer_json
 from compressors.errors import CorruptStream, InputError, InvalidConfig
-
-# Python decodes a byte that is no part of UTF-8 text to one of these; in well-formed text they do not occur.
-_INVALID_BYTE = re.compile("([\udc80-\udcff])")
-_BATCH = 256  # documents handed to `tokenizers` at once: its result objects take 100 bytes a token
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,20 +99,9 @@ class BPE(Compressor):
         return spec | {"truncation": None, "padding": None, "post_processor": None}
 
     @cached_property
-    def _tokenizer(self) -> Any:
-        from tokenizers import Tokenizer
-
-        return Tokenizer.from_str(json.dumps(self._spec))
-
-    @cached_property
     def vocab(self) -> Vocab:
         pieces = tokenizer_json.pieces(self._spec)
         return Vocab(size=len(pieces), pieces=pieces, splits=_splits(self._spec, pieces))
-
-    @cached_property
-    def _byte_symbols(self) -> list[int]:
-        symbol_of = {piece: symbol for symbol, piece in reversed(list(enumerate(self.vocab.pieces or ())))}
-        return [symbol_of[bytes([byte])] for byte in range(256)]
 
     @cached_property
     def _starts(self) -> Any:
@@ -134,32 +117,29 @@ class BPE(Compressor):
         return self.encode_batch([data])[0]
 
     def encode_batch(self, documents: Iterable[bytes], *, threads: int = 1) -> Ragged:
-        """Encode many documents. `tokenizers` has threads of its own (TOKENIZERS_PARALLELISM); `threads` is not used."""
-        rows: list[Symbols] = []
-        remaining = iter(documents)
-        while batch := list(itertools.islice(remaining, _BATCH)):
-            rows += self._encode_batch(batch)
-        return Ragged.from_rows(rows, self.vocab.dtype)
+        """Encode many documents, with our kernels where they know the pre-tokenizer, else through `tokenizers`."""
+        return cast(Ragged, self._engine.encode(documents, threads))
 
-    def _encode_batch(self, documents: list[bytes]) -> list[Symbols]:
-        runs = [_INVALID_BYTE.split(bytes(document).decode("utf-8", "surrogateescape")) for document in documents]
-        texts = [text for row in runs for text in row[::2]]  # text, byte, text, byte, ..., text
-        encoded = iter(self._tokenizer.encode_batch_fast(texts, add_special_tokens=False))
-        rows = []
-        for row in runs:
-            symbols: list[int] = []
-            for i, part in enumerate(row):
-                symbols += next(encoded).ids if i % 2 == 0 else [self._byte_symbols[ord(part) - 0xDC00]]
-            rows.append(np.array(symbols, self.vocab.dtype))
-        return rows
+    @cached_property
+    def _engine(self) -> Any:
+        """What encodes: an `Encoder`, `WithAddedTokens` around one, or `Library` with a note."""
+        from compressors.bpe import engine
+
+        return engine.of(self._spec, self.vocab)
 
     def decode(self, symbols: Symbols, *, max_output: int | None = None) -> bytes:
         symbols = checked_symbols(self, symbols)
         vocab = self.vocab
-        assert vocab.pieces is not None
         assert vocab.lengths is not None
         check_output(self.name, int(vocab.lengths[symbols].sum()), max_output)
-        return b"".join(map(vocab.pieces.__getitem__, symbols.tolist()))
+        return cast(bytes, self._gather(symbols))
+
+    @cached_property
+    def _gather(self) -> Any:
+        from compressors.bpe import decoder
+
+        assert self.vocab.pieces is not None
+        return decoder.Gather(self.vocab.pieces)
 
     def compress(self, data: bytes) -> bytes:
         """Number of symbols (8 bytes), then the symbols under their static frequencies in the fitting corpus."""

@@ -6,21 +6,19 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from compressors.bpe.patterns import by_name
 from compressors.bpe.tokenizer_json import byte_alphabet
 from compressors.errors import InvalidConfig
 
-# The Llama-3 / cl100k split: contractions, words with one leading character, numbers of at most three digits,
-# punctuation with its line ends, white space.
-PATTERN = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-
 
 def fit(
-    documents: Iterable[bytes], *, vocab_size: int, pattern: str = PATTERN, progress: bool = False
+    documents: Iterable[bytes], *, vocab_size: int, pattern: str = "llama3", progress: bool = False
 ) -> dict[str, Any]:
     """A `tokenizer.json` (as a dict) with at most `vocab_size` ids: 0-255 the bytes in order, then merges by rank.
 
     Bytes that are not UTF-8 are skipped while fitting; they are encoded byte by byte.
-    Raises `InvalidConfig` for `vocab_size` below 257 and for a corpus without text.
+    `pattern`: a name in `compressors.bpe.patterns`.
+    Raises `InvalidConfig` for `vocab_size` below 257, an unknown pattern and a corpus without text.
     """
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 
@@ -29,7 +27,7 @@ def fit(
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(pattern), behavior="isolated"),
+            pre_tokenizers.Split(Regex(by_name(pattern).regex), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )

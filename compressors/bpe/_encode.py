@@ -1,0 +1,213 @@
+"""Kernels that turn pieces of text into ids: a cache with exact keys in front of byte-pair merging.
+
+The cache is one array of 64-byte buckets, each with two entries of four words: two words of key, two of value. The key
+of a piece of at most 15 bytes is the piece; of a longer one, a hash and the length, and its bytes are compared too.
+Value: number of ids in the top 4 bits of the first word, then ids of 20 bits, three in each word; 15 stands for a list
+in `spill` at the offset in the first word, its length in the second, the bytes of a long piece behind it.
+
+Keys of 128 pieces are made and their buckets asked for before the first is looked up, so that cache misses overlap.
+"""
+
+import numba
+import numpy as np
+
+from compressors.bpe._merge import merge_array, merge_heap
+from compressors.bpe._words import prefetch, word
+
+_0, _1, _2, _3, _4, _5, _6, _8 = (np.uint64(k) for k in (0, 1, 2, 3, 4, 5, 6, 8))
+_20, _29, _32, _40, _56, _60 = (np.uint64(k) for k in (20, 29, 32, 40, 56, 60))
+_ID, _LENGTH, _OFFSET = (np.uint64((1 << k) - 1) for k in (20, 56, 40))
+_LONG, _SPILLED = np.uint64(255), np.uint64(15)
+_MIX, _MIX_TOO = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)  # odd: golden ratio, and xxHash's
+_KEPT = np.uint64(15)  # bytes of a piece that is its own key
+_CACHED = np.uint64(256)  # longer pieces are merged each time: they hardly ever come twice
+_ARRAY = np.uint64(64)  # bytes up to which merging with an array is faster than with a heap
+_BATCH = np.uint64(128)
+# masks: the first k bytes of a word; the bytes from 8 on of a piece of k bytes
+_HEAD = np.array([(1 << 8 * min(k, 8)) - 1 for k in range(16)], np.uint64)
+_TAIL = np.array([(1 << 8 * max(k - 8, 0)) - 1 for k in range(16)], np.uint64)
+_inline = numba.njit(cache=True, nogil=True, forceinline=True)
+
+
+@_inline
+def _key(text, s, n):  # type: ignore[no-untyped-def]
+    """Two words that stand for the piece text[s:s+n]."""
+    if n <= _KEPT:
+        return word(text, s) & _HEAD[n], (word(text, s + _8) & _TAIL[n]) | (n << _56)
+    a, k = n, _0
+    while k + _8 <= n:
+        a = (a ^ word(text, s + k)) * _MIX
+        a ^= a >> _29
+        k += _8
+    a = (a ^ word(text, s + n - _8)) * _MIX
+    return a ^ (a >> _32), n | (_LONG << _56)
+
+
+@_inline
+def _same(text, s, n, spill, at):  # type: ignore[no-untyped-def]
+    """Are the n bytes kept from spill[at] on those of text[s:s+n]?"""
+    k = _0
+    while k < n:
+        if spill[at] != word(text, s + k) & _HEAD[min(n - k, _8)]:
+            return False
+        at += _1
+        k += _8
+    return True
+
+
+@_inline
+def _put_three(value, out, at):  # type: ignore[no-untyped-def]
+    out[at] = value & _ID
+    out[at + _1] = (value >> _20) & _ID
+    out[at + _2] = (value >> _40) & _ID
+
+
+@_inline
+def _recall(text, s, b, cache, slot, spill, out, at):  # type: ignore[no-untyped-def]
+    """Write the ids of the entry at `slot` to out[at:]; their number, 0 if it is another piece with the same hash."""
+    value = cache[slot + _2]
+    count = value >> _60
+    _put_three(value, out, at)
+    if count <= _3:
+        return count
+    if count != _SPILLED:
+        _put_three(cache[slot + _3], out, at + _3)
+        return count
+    offset, count = value & _OFFSET, cache[slot + _3]
+    if (b >> _56) == _LONG and not _same(text, s, b & _LENGTH, spill, offset + count):
+        return _0
+    k = _0
+    while k < count:
+        out[at + k] = spill[offset + k]
+        k += _1
+    return count
+
+
+@_inline
+def _store(text, s, n, a, b, out, at, count, cache, slot, spill, filled):  # type: ignore[no-untyped-def]
+    """Keep ids out[at:at+count] as the newer entry of the bucket at `slot`; words of `spill` in use then."""
+    need = _0
+    if n > _KEPT:
+        need = count + ((n + np.uint64(7)) >> _3)
+    elif count > _6:
+        need = count
+    if filled + need > np.uint64(len(spill)):  # full: start anew
+        cache[:] = _0
+        filled = _0
+    for k in range(4):
+        cache[slot + _4 + np.uint64(k)] = cache[slot + np.uint64(k)]
+    cache[slot], cache[slot + _1] = a, b
+    if need:
+        cache[slot + _2], cache[slot + _3] = (_SPILLED << _60) | filled, count
+        for k in range(count):
+            spill[filled + np.uint64(k)] = out[at + np.uint64(k)]
+        filled += count
+        k = _0
+        while n > _KEPT and k < n:
+            spill[filled] = word(text, s + k) & _HEAD[min(n - k, _8)]
+            filled += _1
+            k += _8
+        return filled
+    low, high, k = count << _60, _0, _0
+    while k < count:
+        item = np.uint64(out[at + k])
+        if k < _3:
+            low |= item << (_20 * k)
+        else:
+            high |= item << (_20 * (k - _3))
+        k += _1
+    cache[slot + _2], cache[slot + _3] = low, high
+    return filled
+
+
+@_inline
+def _whole(text, s, n, a, b, whole, whole_text):  # type: ignore[no-untyped-def]
+    """Id of a piece that is an id though merging would not give it (`ignore_merges`); all ones if it is none."""
+    last = np.uint64(len(whole) - 1)
+    slot = (a ^ (b * _MIX_TOO)) & last
+    while whole[slot, _1]:
+        if whole[slot, _0] == a and whole[slot, _1] == b and _same(text, s, n, whole_text, whole[slot, _3]):
+            return np.int64(whole[slot, _2])
+        slot = (slot + _1) & last
+    return -1
+
+
+@numba.njit(cache=True, nogil=True)
+def fill_whole(text, starts, ids, whole, whole_text):  # type: ignore[no-untyped-def]
+    """Hash table for `_whole`: rows of key, key, id and where the bytes are kept; empty rows are zero, 2^k of them."""
+    last, kept = np.uint64(len(whole) - 1), _0
+    for j in range(len(ids)):
+        s = np.uint64(starts[j])
+        n = np.uint64(starts[j + 1]) - s
+        a, b = _key(text, s, n)
+        slot = (a ^ (b * _MIX_TOO)) & last
+        while whole[slot, _1]:
+            slot = (slot + _1) & last
+        whole[slot, _0], whole[slot, _1], whole[slot, _2], whole[slot, _3] = a, b, np.uint64(ids[j]), kept
+        k = _0
+        while k < n:
+            whole_text[kept] = word(text, s + k) & _HEAD[min(n - k, _8)]
+            kept += _1
+            k += _8
+
+
+@_inline
+def _merge(text, s, n, tables, whole, a, b, work, links, heap, out, at):  # type: ignore[no-untyped-def]
+    """Ids of one piece by merging, into out[at:]; their number."""
+    byte_id, byte_pair, pairs, merged, whole_text = tables
+    if len(whole):
+        known = _whole(text, s, n, a, b, whole, whole_text)
+        if known >= 0:
+            out[at] = known
+            return _1
+    if n <= _ARRAY:
+        return merge_array(text, s, n, byte_id, byte_pair, pairs, merged, out, at, work)
+    return np.uint64(merge_heap(text[s:], np.int64(n), byte_id, pairs, merged, out[at:], links, heap))
+
+
+@numba.njit(cache=True, nogil=True)
+def encode(text, starts, first_piece, tables, whole, cache, spill, used, work, links, heap, out, rows):  # type: ignore[no-untyped-def]
+    """Ids of every piece into `out`, one after the other; returns their number.
+
+    text, starts (pieces + 1), first_piece (documents + 1): as `_split.split` leaves them, 64 bytes readable beyond the
+    text. tables: id of each byte (256), rank of each pair of bytes (65536), `fill_pairs`, id of each merge, and the
+    bytes for `whole`. cache, spill, used (1): kept between calls. work (192), links (n, 3), heap (3 n): for merging a
+    piece of n bytes. Filled: out (text + 6), rows (documents + 1), where the ids of each document start.
+    """
+    keys = np.empty((_BATCH, 3), np.uint64)
+    last_bucket = np.uint64((len(cache) >> 3) - 1)
+    at, filled = _0, np.uint64(used[0])
+    for d in range(len(first_piece) - 1):
+        rows[d] = at
+        j, stop = np.uint64(first_piece[d]), np.uint64(first_piece[d + 1])
+        while j < stop:
+            batch, p = min(stop - j, _BATCH), _0
+            s = np.uint64(starts[j])
+            while p < batch:
+                following = np.uint64(starts[j + p + _1])
+                a, b = _key(text, s, following - s)
+                slot = ((((a ^ (b * _MIX_TOO)) * _MIX) >> _32) & last_bucket) << _3
+                keys[p, _0], keys[p, _1], keys[p, _2] = a, b, slot
+                prefetch(cache, slot)
+                s = following
+                p += _1
+            p = _0
+            while p < batch:
+                a, b, slot = keys[p, _0], keys[p, _1], keys[p, _2]
+                s = np.uint64(starts[j + p])
+                count = _0
+                if cache[slot] == a and cache[slot + _1] == b:
+                    count = _recall(text, s, b, cache, slot, spill, out, at)
+                elif cache[slot + _4] == a and cache[slot + _5] == b:
+                    count = _recall(text, s, b, cache, slot + _4, spill, out, at)
+                if count == _0:
+                    n = np.uint64(starts[j + p + _1]) - s
+                    count = _merge(text, s, n, tables, whole, a, b, work, links, heap, out, at)
+                    if n <= _CACHED:
+                        filled = _store(text, s, n, a, b, out, at, count, cache, slot, spill, filled)
+                at += count
+                p += _1
+            j += batch
+    rows[len(first_piece) - 1] = at
+    used[0] = filled
+    return at

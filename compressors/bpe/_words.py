@@ -1,0 +1,60 @@
+"""Machine words: the few operations that Numba lacks. All are inlined into the kernels of this package.
+
+Numba's cache looks at the file of the outer kernel only: after a change here, or in `_merge.py`, touch the files that
+import it. An installation writes all files anew, so that users never meet a stale kernel.
+"""
+
+import sys
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+
+@intrinsic
+def word(typingctx, text, i):  # type: ignore[no-untyped-def]
+    """The eight bytes text[i:i+8], the first lowest."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        pointer = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(64).as_pointer())
+        word = builder.load(pointer, align=1)
+        return word if sys.byteorder == "little" else builder.bswap(word)
+
+    return types.uint64(text, i), generate
+
+
+@intrinsic
+def prefetch(typingctx, array, i):  # type: ignore[no-untyped-def]
+    """Ask for the cache line of array[i]."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
+        fetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        builder.call(fetch, [builder.bitcast(builder.gep(data, [arguments[1]]), byte), flag(0), flag(3), flag(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, i), generate
+
+
+@intrinsic
+def lowest(typingctx, bits):  # type: ignore[no-untyped-def]
+    """Index of the lowest set bit; 64 if there is none."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.uint64(types.uint64), generate
+
+
+@intrinsic
+def highest(typingctx, bits):  # type: ignore[no-untyped-def]
+    """Index of the highest set bit; -1 (as uint64) if there is none."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        zeros = builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 0))
+        return builder.sub(ir.Constant(ir.IntType(64), 63), zeros)
+
+    return types.uint64(types.uint64), generate

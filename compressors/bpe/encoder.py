@@ -1,0 +1,205 @@
+"""From documents to ids with the kernels: tables of one tokenizer, and the work space that each thread needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from compressors.base import Ragged
+from compressors.bpe import _classify, _encode, _merge, _o200k, _split, classes
+from compressors.bpe.patterns import Pattern
+from compressors.errors import InputError
+
+# Chosen on 40 MB of python-train and 10 MB of prose-train (bench/encode_speed.py --constants): 2^15 buckets 0.83 of the
+# speed of 2^17, 2^16 0.93, 2^18 1.0 and twice the memory.
+BUCKETS = 1 << 17  # of 64 bytes: 8 MB a thread
+SPILL = 1 << 19  # words for ids and bytes of long pieces: 4 MB
+CHUNK = 1 << 18  # bytes of text handed to the kernels at once: text, masks, starts and ids stay in the L2 and L3 cache
+_PAD = bytes(64)  # the kernels read whole words and blocks beyond the end
+LIMIT = 1 << 20  # ids the cache can hold
+
+
+@dataclass(frozen=True, eq=False)
+class Merges:
+    """A byte-level BPE as arrays: id of each byte (256), and each merge's left, right and joined id (merges,)."""
+
+    byte_ids: npt.NDArray[np.uint32]
+    left: npt.NDArray[np.uint32]
+    right: npt.NDArray[np.uint32]
+    joined: npt.NDArray[np.uint32]
+
+    def tables(self) -> tuple[Any, ...]:
+        """(byte_id, byte_pair, pairs, merged) as `_encode.encode` takes them."""
+        pairs = np.full(1 << max(4, (2 * len(self.left)).bit_length()), ~np.uint64(0), np.uint64)
+        _merge.fill_pairs(self.left, self.right, pairs)
+        byte_pair = np.full(1 << 16, 0xFFFFFFFF, np.uint32)
+        byte_of = np.full(LIMIT, -1, np.int64)
+        byte_of[self.byte_ids] = np.arange(256)
+        ranks = np.flatnonzero((byte_of[self.left] >= 0) & (byte_of[self.right] >= 0))
+        byte_pair[byte_of[self.left[ranks]] << 8 | byte_of[self.right[ranks]]] = ranks
+        return self.byte_ids, byte_pair, pairs, self.joined
+
+
+@dataclass(eq=False)
+class Workspace:
+    """What one thread needs: the piece cache, and room for a chunk of text that grows with the largest one seen."""
+
+    cache: npt.NDArray[np.uint64]
+    dtype: np.dtype[Any]
+    spill: npt.NDArray[np.uint64] = field(default_factory=lambda: np.zeros(SPILL, np.uint64))
+    used: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
+    work: npt.NDArray[np.uint64] = field(default_factory=lambda: np.empty(192, np.uint64))
+    carry: npt.NDArray[np.uint64] = field(default_factory=lambda: np.zeros(_split.CARRY, np.uint64))
+    n_bytes: int = -1
+    n_blocks: int = -1
+    longest: int = -1
+
+    @classmethod
+    def new(cls, dtype: np.dtype[Any]) -> Workspace:
+        words = np.zeros(8 * BUCKETS + 8, np.uint64)
+        first = -words.ctypes.data // 8 % 8  # so that a bucket is one cache line
+        return cls(words[first : first + 8 * BUCKETS], dtype)
+
+    def room_for(self, n_bytes: int, n_documents: int) -> None:
+        n_blocks = n_bytes // _classify.SHORTEST + 2 * n_documents + 2
+        if n_blocks > self.n_blocks:
+            self.n_blocks = n_blocks
+            self.masks = np.empty((n_blocks, 8), np.uint64)
+            self.heads = np.empty((n_blocks, 3), np.int64)
+        if n_bytes > self.n_bytes:
+            self.n_bytes = n_bytes
+            self.place = np.empty(n_bytes + 64, np.uint32)
+            self.codes = np.empty(n_bytes + 64, np.uint8)
+            self.starts = np.empty(n_bytes + 1, np.uint32)
+            self.out = np.empty(n_bytes + 8, self.dtype)
+
+    def room_for_piece(self, longest: int) -> None:
+        if longest > self.longest:
+            self.longest = max(longest, 1)
+            self.links = np.empty((self.longest, 3), np.int64)
+            self.heap = np.empty(3 * self.longest, np.uint64)
+
+
+class Encoder:
+    """Encodes with one `Pattern` and one set of `Merges`; several threads may share it."""
+
+    def __init__(
+        self, pattern: Pattern, merges: Merges, pieces: Sequence[bytes], *, size: int, ignore_merges: bool = False
+    ) -> None:
+        """`pieces`: the bytes of each id of the model; `size`: of the vocabulary, which sets the dtype of ids.
+
+        `ignore_merges`: a piece that is an id becomes that id, whatever merging would give.
+        """
+        self.pattern = pattern
+        self._dtype = np.dtype(np.min_scalar_type(size - 1))
+        self._pages, self._classes = classes.table()
+        self._tables = (*merges.tables(), np.zeros(1, np.uint64))
+        self._whole = np.zeros((0, 4), np.uint64)
+        self._workspaces: list[Workspace] = []  # not in use; `list.pop` and `append` are atomic
+        self._known = _packed(
+            [piece for piece in pieces if piece][::-1]
+        )  # frequent ids come last: they stay in the cache
+        if ignore_merges:
+            self._take_whole(pieces)
+
+    def _take_whole(self, pieces: Sequence[bytes]) -> None:
+        """Note the ids that merging does not give."""
+        text, starts = _packed(pieces)
+        ids, rows = self._ids(self._workspace(), text, starts, np.arange(len(pieces) + 1))
+        alone = np.diff(rows) == 1
+        wrong = [i for i, piece in enumerate(pieces) if piece and not (alone[i] and ids[rows[i]] == i)]
+        if not wrong:
+            return
+        text, starts = _packed([pieces[i] for i in wrong])
+        whole = np.zeros((1 << (2 * len(wrong)).bit_length(), 4), np.uint64)
+        kept = np.zeros(len(text) // 8 + len(wrong) + 1, np.uint64)
+        _encode.fill_whole(text, starts, np.array(wrong, np.int64), whole, kept)
+        self._whole, self._tables = whole, (*self._tables[:4], kept)
+        self._workspaces.clear()  # their caches hold the other ids
+
+    def encode(self, documents: Iterable[bytes], threads: int = 1) -> Ragged:
+        """Ids of every document, in order; equal for any number of threads."""
+        if threads <= 1:
+            parts = [self._chunk(chunk) for chunk in _chunks(documents)]
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                parts = list(pool.map(self._chunk, _chunks(documents)))
+        if len(parts) == 1:
+            return Ragged(*parts[0])
+        lengths = np.concatenate([np.zeros(1, np.int64), *(np.diff(offsets) for _, offsets in parts)])
+        return Ragged(np.concatenate([np.empty(0, self._dtype), *(ids for ids, _ in parts)]), np.cumsum(lengths))
+
+    def _chunk(self, documents: list[bytes]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+        workspace = self._workspace()
+        try:
+            text = np.frombuffer(b"".join([*documents, _PAD]), np.uint8)
+            offsets = np.zeros(len(documents) + 1, np.int64)
+            np.cumsum([len(document) for document in documents], out=offsets[1:])
+            if offsets[-1] >= 1 << 32:
+                raise InputError(
+                    f"bpe: a document of {offsets[-1]} bytes; expected less than 4 GiB: cut it into several"
+                )
+            workspace.room_for(int(offsets[-1]), len(documents))
+            starts, first_piece = self._split(workspace, text, offsets)
+            return self._ids(workspace, text, starts, first_piece)
+        finally:
+            self._workspaces.append(workspace)
+
+    def _split(self, w: Workspace, text: Any, offsets: Any) -> tuple[Any, Any]:
+        first_piece = np.empty(len(offsets), np.int64)
+        if self.pattern.family == "o200k":
+            count = _o200k.split(text, offsets, self._pages, self._classes, w.codes, w.place, w.starts, first_piece)
+        else:
+            blocks = np.empty(len(offsets), np.int64)
+            _classify.blocks(text, offsets, self._pages, self._classes, w.masks, w.heads, w.place, blocks)
+            family = _split.GPT2 if self.pattern.family == "gpt2" else _split.LLAMA3
+            group = np.uint64(self.pattern.digits)
+            count = _split.split(
+                text, offsets, w.masks, w.heads, w.place, blocks, family, group, w.carry, w.starts, first_piece
+            )
+        return w.starts[: count + 1], first_piece
+
+    def _ids(self, w: Workspace, text: Any, starts: Any, first_piece: Any) -> tuple[Any, Any]:
+        w.room_for(int(starts[-1]), 1)
+        w.room_for_piece(int(np.diff(starts).max(initial=1)))
+        rows = np.empty(len(first_piece), np.int64)
+        count = _encode.encode(
+            text, starts, first_piece, self._tables, self._whole, w.cache, w.spill, w.used, w.work, w.links, w.heap,
+            w.out, rows,
+        )  # fmt: skip
+        return w.out[:count].copy(), rows
+
+    def _workspace(self) -> Workspace:
+        try:
+            return self._workspaces.pop()
+        except IndexError:
+            workspace = Workspace.new(self._dtype)
+            text, starts = self._known
+            self._ids(workspace, text, starts, np.array([0, len(starts) - 1], np.int64))
+            return workspace
+
+
+def _packed(pieces: Sequence[bytes]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint32]]:
+    """Pieces as (text, starts) for `_encode`."""
+    starts = np.zeros(len(pieces) + 1, np.uint32)
+    np.cumsum([len(piece) for piece in pieces], out=starts[1:])
+    return np.frombuffer(b"".join([*pieces, _PAD]), np.uint8), starts
+
+
+def _chunks(documents: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Consecutive documents, each time about CHUNK bytes of them; one empty list if there are none."""
+    chunk: list[bytes] = []
+    size = 0
+    for document in documents:
+        chunk.append(document)
+        size += len(document)
+        if size >= CHUNK:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk

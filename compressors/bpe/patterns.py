@@ -1,0 +1,69 @@
+"""The pre-tokenizers that have a splitting kernel: their regular expressions, and how a `tokenizer.json` spells them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from compressors.errors import InvalidConfig
+
+_GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+_LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+_SUFFIX = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+_O200K = (
+    rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+{_SUFFIX}|[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*{_SUFFIX}"
+    r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """How text is cut: the family of the kernel, its regular expression, and the most numbers in one piece."""
+
+    name: str
+    family: str
+    regex: str
+    digits: int = 1
+
+
+PATTERNS = {
+    pattern.name: pattern
+    for pattern in (
+        Pattern("gpt2", "gpt2", _GPT2),
+        Pattern("llama3", "llama3", _LLAMA3, 3),  # cl100k (GPT-4) cuts alike
+        Pattern("qwen2", "llama3", _LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}"), 1),
+        Pattern("o200k", "o200k", _O200K, 3),
+    )
+}
+ALIASES = {"r50k": "gpt2", "p50k": "gpt2", "cl100k": "llama3"}
+# Other spellings of the same expressions, as published files have them: possessive quantifiers, grouped contractions.
+_SPELLINGS = {
+    r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+": "gpt2",
+    r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s": "gpt2",
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+": "llama3",
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s": "llama3",
+}
+
+
+def by_name(name: str) -> Pattern:
+    """The pattern called `name`, or `InvalidConfig` with the names there are."""
+    try:
+        return PATTERNS[ALIASES.get(name, name)]
+    except KeyError:
+        raise InvalidConfig(f"no pattern {name!r}; there are {', '.join(sorted([*PATTERNS, *ALIASES]))}") from None
+
+
+def of_spec(spec: dict[str, Any]) -> Pattern | None:
+    """The pattern that a `tokenizer.json` cuts by, or None if there is no kernel for its pre-tokenizer."""
+    stages = spec.get("pre_tokenizer") or {}
+    stages = stages.get("pretokenizers", [stages])
+    if [stage.get("type") for stage in stages] == ["ByteLevel"] and stages[0].get("use_regex", True):
+        return PATTERNS["gpt2"]
+    if [stage.get("type") for stage in stages] != ["Split", "ByteLevel"] or stages[1].get("use_regex", True):
+        return None
+    regex = stages[0].get("pattern", {}).get("Regex")
+    if stages[0].get("behavior") != "Isolated" or stages[0].get("invert"):
+        return None
+    known = {pattern.regex: name for name, pattern in PATTERNS.items()} | _SPELLINGS
+    return PATTERNS[known[regex]] if regex in known else None
