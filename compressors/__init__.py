@@ -18,6 +18,7 @@ from compressors.errors import (
     PluginError,
     ProxycError,
     UnknownCompressor,
+    VerifyError,
 )
 from compressors.registry import entries, get, get_class, load, names, parse
 
@@ -34,6 +35,7 @@ __all__ = [
     "ProxycError",
     "Ragged",
     "UnknownCompressor",
+    "VerifyError",
     "Vocab",
     "entries",
     "get",
