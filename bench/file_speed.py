@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,7 @@ FACTOR, START_UP = 1.10, 0.2
 
 @dataclass(frozen=True)
 class Native:
-    """A native tool: its commands without file names, and how much of the file it is given."""
+    """A native tool: its commands without file names, and how much of the file it is given. gzip writes to a redirection."""
 
     pack: list[str]
     unpack: list[str]
@@ -38,14 +40,13 @@ class Native:
     threads: tuple[int, ...] = (1,)  # gzip and brotli have one thread, there as here
     share: float = 1.0
 
-    @property
-    def takes_output(self) -> bool:
-        return self.pack[0] in ("zstd", "brotli")
+    def to(self, output: Path) -> list[str]:
+        return [] if self.pack[0] == "gzip" else ["-o", str(output)]
 
 
 NATIVE = {
     "zstd:level=3": Native(["zstd", "-q", "-f", "-3"], ["zstd", "-q", "-f", "-d"], ".zst", threads=(1, 2)),
-    "gzip:level=6": Native(["gzip", "-k", "-f", "-6"], ["gzip", "-k", "-f", "-d"], ".gz"),
+    "gzip:level=6": Native(["gzip", "-c", "-6"], ["gzip", "-c", "-d"], ".gz"),
     "brotli:quality=5": Native(["brotli", "-k", "-f", "-q", "5"], ["brotli", "-k", "-f", "-d"], ".br"),
     # Level 19 needs two minutes for 200 MB. Its jobs are of 32 MB: two of them are the least that two threads can share.
     "zstd:level=19": Native(
@@ -141,23 +142,25 @@ def _beginning(source: Path, share: float) -> Path:
 
 
 def _measure(codec: str, native: Native, source: Path, threads: int, repeats: int) -> Iterator[FileRow]:
-    """Both directions; the commands take turns."""
+    """Both directions; the commands take turns, and each writes a new file: to free an old one of 200 MB takes 0.1 s."""
     packed, back = source.with_name("packed" + native.suffix), source.with_name("back.txt")
-    to_packed, to_back = ([["-o", str(path)] if native.takes_output else [] for path in (packed, back)])  # fmt: skip
-    theirs = packed if native.takes_output else source.with_name(source.name + native.suffix)
     several = [f"-T{threads}"] if len(native.threads) > 1 else []
     ours = ["-q", "-f", f"-T{threads}", "--codec", codec]
     commands = {
         "ours compress": [*PROXYC, "compress", *ours, str(source), "-o", str(packed)],
-        "native compress": [*native.pack, *several, str(source), *to_packed],
+        "native compress": [*native.pack, *several, str(source), *native.to(packed)],
         "ours decompress": [*PROXYC, "decompress", *ours, str(packed), "-o", str(back)],
-        "native decompress": [*native.unpack, *several, str(theirs), *to_back],
+        "native decompress": [*native.unpack, *several, str(packed), *native.to(back)],
     }
     seconds: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(repeats):
         for name, command in commands.items():
+            output = back if name.endswith("decompress") else packed
+            output.unlink(missing_ok=True)
+            os.sync()  # nor does it wait for what the one before it left to be written
             began = time.perf_counter()
-            subprocess.run(command, check=True)
+            with nullcontext() if "-o" in command else open(output, "wb") as redirected:
+                subprocess.run(command, stdout=redirected, check=True)
             seconds[name].append(time.perf_counter() - began)
     for direction in ("compress", "decompress"):
         names = f"ours {direction}", f"native {direction}"
@@ -170,7 +173,10 @@ def _peak(command: list[str]) -> float:
 
     Never below the 12 MB which that process has itself: Linux counts a child from before it becomes the command.
     """
-    code = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    code = (
+        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True); "
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
     done = subprocess.run([sys.executable, "-c", code, *command], check=True, capture_output=True, text=True)
     return int(done.stdout) * 1024 / 1e6  # Linux counts kilobytes of 1024
 
