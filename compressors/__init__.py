@@ -19,6 +19,7 @@ from compressors.errors import (
     ProxycError,
     SlowPath,
     UnknownCompressor,
+    VerifyError,
 )
 from compressors.registry import entries, get, get_class, load, names, parse
 
@@ -36,6 +37,7 @@ __all__ = [
     "Ragged",
     "SlowPath",
     "UnknownCompressor",
+    "VerifyError",
     "Vocab",
     "entries",
     "get",

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from compressors.atomic import write_atomically
 from compressors.errors import InputError, InvalidConfig
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 FORMAT = "1"
 
@@ -35,6 +35,8 @@ class Artifact:
     @cached_property
     def fingerprint(self) -> str:
         """64 hex digits over codec, settings and arrays (name, dtype, shape, little-endian bytes)."""
+        import numpy as np
+
         digest = hashlib.sha256(json.dumps([self.codec, self.settings], sort_keys=True).encode())
         for name in sorted(self.arrays):
             array = self.arrays[name]
@@ -65,6 +67,7 @@ class Artifact:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one file, atomically."""
+        import numpy as np
         from safetensors.numpy import save
 
         metadata = {"format": FORMAT, "codec": self.codec, "settings": json.dumps(dict(self.settings), sort_keys=True)}

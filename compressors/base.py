@@ -25,15 +25,16 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from compressors.errors import CorruptStream, InvalidConfig, OutputLimitExceeded
 
-Symbols = npt.NDArray[Any]  # (n,) unsigned, vocab.dtype
-Spans = npt.NDArray[np.int64]  # (n,) bytes per symbol
+if TYPE_CHECKING:  # numpy is imported where it is used: .zst, .gz and .br files need none of its 0.15 s
+    import numpy as np
+    import numpy.typing as npt
+
+Symbols: TypeAlias = "npt.NDArray[Any]"  # (n,) unsigned, vocab.dtype
+Spans: TypeAlias = "npt.NDArray[np.int64]"  # (n,) bytes per symbol
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,11 +53,15 @@ class Vocab:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The smallest unsigned type that holds every symbol."""
+        import numpy as np
+
         return np.dtype(np.min_scalar_type(self.size - 1))
 
     @cached_property
     def lengths(self) -> Spans | None:
         """(size,) bytes per symbol, or None without `pieces`."""
+        import numpy as np
+
         if self.pieces is None:
             return None
         return np.fromiter(map(len, self.pieces), np.int64, len(self.pieces))
@@ -71,6 +76,8 @@ class Ragged:
 
     @classmethod
     def from_rows(cls, rows: Sequence[Symbols], dtype: npt.DTypeLike) -> Ragged:
+        import numpy as np
+
         offsets = np.zeros(len(rows) + 1, np.int64)
         np.cumsum([len(row) for row in rows], out=offsets[1:])
         values = np.concatenate([np.empty(0, dtype), *rows]).astype(dtype, copy=False)
@@ -166,6 +173,8 @@ def digest(value: object) -> str:
 
 def checked_symbols(codec: Compressor, symbols: Symbols) -> Symbols:
     """`symbols` as ``vocab.dtype``, or `CorruptStream` if they are no symbols of this codec."""
+    import numpy as np
+
     symbols = np.asarray(symbols)
     vocab = codec.vocab
     if symbols.ndim != 1 or (symbols.size and not np.issubdtype(symbols.dtype, np.integer)):

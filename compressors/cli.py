@@ -29,7 +29,7 @@ def codecs(as_json: bool) -> None:
 
 def _row(entry: registry.Entry) -> dict[str, str]:
     try:
-        summary = (registry.get_class(entry.name).__doc__ or "").strip().partition("\n")[0]
+        summary = (registry.class_of(entry).__doc__ or "").strip().partition("\n")[0]
     except ProxycError as error:
         summary = f"BROKEN: {error}"
     return {"name": entry.name, "from": ", ".join(entry.distributions), "state": summary}

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from compressors.base import Compressor, check_output
-from compressors.errors import CorruptStream, FingerprintMismatch, ProxycError
+from compressors.errors import CorruptStream, FingerprintMismatch, VerifyError
 
 MAGIC, BLOCK, END, TAIL = b"\x8ePXC", b"\x8eBLK", b"\x8eEND", b"CXP\x8e"
 VERSION = 1
@@ -34,10 +34,6 @@ _CRC = struct.Struct("<I")
 _MAX_HEADER = 1 << 20
 
 Read = Callable[[int], bytes]  # like io.RawIOBase.read: at most n bytes, b"" at the end
-
-
-class VerifyError(ProxycError, RuntimeError):
-    """A block did not decode to what was compressed; nothing was kept."""
 
 
 @dataclass(frozen=True, kw_only=True)

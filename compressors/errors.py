@@ -36,6 +36,10 @@ class OutputLimitExceeded(CorruptStream):
     """Decoding would give more bytes than the stated limit: a decompression bomb, or too small a limit."""
 
 
+class VerifyError(ProxycError, RuntimeError):
+    """What was compressed did not decode to what was given; nothing is kept."""
+
+
 class FingerprintMismatch(ProxycError, ValueError):
     """Data was made with another artifact or configuration than the one at hand."""
 

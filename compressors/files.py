@@ -35,21 +35,24 @@ def _silent(_: int) -> None: ...
 class Options:
     """Keywords of the functions below; the bytes written do not depend on `threads`."""
 
-    threads: int = 1  # over the blocks of a .pxc file
-    verify: bool = False  # decode every block of a .pxc file before it is written
+    threads: int = 1  # over the blocks of a .pxc file, or zstd's own
+    verify: bool = False  # decode what is compressed before it is kept
     max_output: int | None = None  # bytes that one input may decompress to
     force: bool = False  # replace an existing output
     progress: Progress = _silent
 
 
-def compress_stream(codec: Compressor, source: BinaryIO, sink: BinaryIO, **options: Any) -> None:
-    """Compress `source` to `sink`: a standard file for zstd, gzip and brotli, `.pxc` for all others. Bounded memory."""
+def compress_stream(codec: Compressor, source: BinaryIO, sink: BinaryIO, **options: Any) -> int:
+    """Compress `source` to `sink`: a standard file for zstd, gzip and brotli, `.pxc` for all others. Bounded memory.
+
+    Returns the number of bytes written. Raises `VerifyError`.
+    """
     chosen = Options(**options)
     pieces = _pieces(source.read, chosen.progress)
     if isinstance(codec, StreamCodec):
-        _write_all(sink, codec.compress_stream(pieces))
-    else:
-        _write_all(sink, container.write(codec, pieces, threads=chosen.threads, verify=chosen.verify))
+        stream = codec.verified_stream if chosen.verify else codec.compress_stream
+        return _write_all(sink, stream(pieces, threads=chosen.threads))
+    return _write_all(sink, container.write(codec, pieces, threads=chosen.threads, verify=chosen.verify))
 
 
 def decompressed(
@@ -80,21 +83,21 @@ def decompress_stream(
     codec: Compressor | None = None,
     name: str = "<stdin>",
     **options: Any,
-) -> None:
-    """Write what `decompressed` gives to `sink`."""
-    _write_all(sink, decompressed(source, codec=codec, name=name, **options))
+) -> int:
+    """Write what `decompressed` gives to `sink`; the number of bytes written."""
+    return _write_all(sink, decompressed(source, codec=codec, name=name, **options))
 
 
-def compress_file(source: Path, target: Path, codec: Compressor, **options: Any) -> None:
+def compress_file(source: Path, target: Path, codec: Compressor, **options: Any) -> int:
     """Compress the file `source` into `target`, which appears whole or not at all, with the source's mode and times."""
     with opened(source) as reader, AtomicFile(target, source=source, force=Options(**options).force) as writer:
-        compress_stream(codec, reader, writer, **options)
+        return compress_stream(codec, reader, writer, **options)
 
 
-def decompress_file(source: Path, target: Path, *, codec: Compressor | None = None, **options: Any) -> None:
+def decompress_file(source: Path, target: Path, *, codec: Compressor | None = None, **options: Any) -> int:
     """Decompress the file `source` into `target`, which appears whole or not at all, with the source's mode and times."""
     with opened(source) as reader, AtomicFile(target, source=source, force=Options(**options).force) as writer:
-        decompress_stream(reader, writer, codec=codec, name=source.name, **options)
+        return decompress_stream(reader, writer, codec=codec, name=source.name, **options)
 
 
 def check_file(source: Path, *, codec: Compressor | None = None, **options: Any) -> int:
@@ -133,8 +136,8 @@ class Decompressed(io.RawIOBase):
         super().close()
 
 
-def salvage_stream(path: Path, sink: BinaryIO, codec: Compressor | None = None) -> list[str]:
-    """Write all sound blocks of a damaged `.pxc` file to `sink`; say what is missing, a line for each gap."""
+def salvage_stream(path: Path, sink: BinaryIO, codec: Compressor | None = None) -> tuple[list[str], int]:
+    """Write all sound blocks of a damaged `.pxc` file to `sink`; what is missing, a line for each gap, and the bytes written."""
     gaps, written = [], 0
     for found in salvage(path, codec):
         if found.data is not None:
@@ -146,7 +149,7 @@ def salvage_stream(path: Path, sink: BinaryIO, codec: Compressor | None = None) 
             )
         else:
             gaps.append(f"an unknown number of bytes is missing after byte {written} of the output")
-    return gaps
+    return gaps, written
 
 
 def inspect(path: Path) -> dict[str, Any]:
@@ -226,9 +229,12 @@ def _pieces(read: Callable[[int], bytes], progress: Progress) -> Iterator[bytes]
         progress(len(piece))
 
 
-def _write_all(sink: BinaryIO, output: Iterable[bytes]) -> None:
+def _write_all(sink: BinaryIO, output: Iterable[bytes]) -> int:
+    n_bytes = 0
     for piece in output:
         sink.write(piece)
+        n_bytes += len(piece)
+    return n_bytes
 
 
 class _Peekable:

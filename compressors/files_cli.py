@@ -5,18 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import click
 
 from compressors import files, registry
 from compressors.atomic import AtomicFile
 from compressors.base import Compressor
-from compressors.errors import CorruptStream, InputError, InvalidConfig, ProxycError
+from compressors.errors import CorruptStream, InputError, InvalidConfig
+from compressors.jobs import Say, despite_errors, each, expanded, output
 
 CODEC_HELP = "Codec as NAME, NAME=ARTIFACT or NAME:setting=value, e.g. zstd:level=19 or bpe=code.pxa."
 
@@ -25,9 +23,15 @@ CODEC = click.option(
     "--codec", help="Needed only for an artifact or dictionary, and for brotli without its suffix. " + CODEC_HELP
 )
 THREADS = click.option(
-    "-T", "--threads", default=1, show_default=True, type=click.IntRange(min=0), help="Threads; 0: all cores."
+    "-T",
+    "--threads",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Threads for .pxc and for making .zst; 0: all cores. The bytes are the same.",
 )
 QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress, no summary.")
+RECURSIVE = click.option("-r", "--recursive", is_flag=True, help="Take the files below folders.")
 MAX_OUTPUT = click.option(
     "--max-output", type=click.IntRange(min=0), help="Fail beyond this many bytes of output for each input."
 )
@@ -36,14 +40,19 @@ MAX_OUTPUT = click.option(
 def _writes(command: Any) -> Any:
     """The options of commands that write files, as in zstd."""
     for option in (
-        click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write (one input only)."),
+        click.option(
+            "-o", "--output", type=click.Path(path_type=Path), help="Where to write (one input only); - is -c."
+        ),
         click.option("-c", "--stdout", is_flag=True, help="Write to standard output."),
         click.option("-f", "--force", is_flag=True, help="Replace existing outputs."),
-        click.option("-k", "--keep", is_flag=True, help="Keep the source (the default)."),
         click.option(
-            "--rm", "remove", is_flag=True, help="Remove the source once its output is read back and compared."
+            "--rm/--keep",
+            " /-k",
+            "remove",
+            help="Remove the source once its output is complete and checked, or keep it (the default).",
         ),
-        click.option("-r", "--recursive", is_flag=True, help="Take the files below folders."),
+        click.option("-v", "--verbose", is_flag=True, help="Time and speed in the summary; one for streams too."),
+        RECURSIVE,
     ):
         command = option(command)
     return command
@@ -54,7 +63,7 @@ def _writes(command: Any) -> Any:
 @click.option("--codec", default="zstd", show_default=True, help=CODEC_HELP)
 @click.option("-l", "--level", type=int, help="Level (zstd, gzip) or quality (brotli).")
 @click.option(
-    "--verify", is_flag=True, help="Decode every .pxc block before it is written (always on for learned codecs)."
+    "--verify", is_flag=True, help="Decode what is compressed before it is kept (always on for learned codecs)."
 )
 @_writes
 @THREADS
@@ -72,16 +81,16 @@ def compress(
         chosen = _with_level(chosen, level)
     options = {"threads": _threads(threads), "verify": verify, "force": how["force"]}
 
-    def to_stream(path: Path) -> None:
-        with files.opened(path) as reader:
-            files.compress_stream(chosen, reader, _output(), **options)
-
-    def to_file(path: Path, target: Path, progress: files.Progress) -> None:
-        files.compress_file(path, target, chosen, progress=progress, **options)
+    def one(path: Path, target: Path | None, progress: files.Progress) -> int:
+        if target is None:
+            with files.opened(path) as reader:
+                return files.compress_stream(chosen, reader, output(), progress=progress, **options)
+        n_bytes = files.compress_file(path, target, chosen, progress=progress, **options)
         if how["remove"]:
             _remove(path, target, chosen)
+        return n_bytes
 
-    _each(source, to_stream, to_file, lambda path: files.compressed_name(path, chosen), quiet, how)
+    each(source, one, lambda path: files.compressed_name(path, chosen), Say(quiet, how["verbose"], packs=True), how)
 
 
 def _with_level(codec: Compressor, level: int) -> Compressor:
@@ -112,44 +121,54 @@ def decompress(
     chosen = registry.parse(codec) if codec else None
     options = {"threads": _threads(threads), "max_output": max_output, "force": how["force"]}
 
-    def to_stream(path: Path) -> None:
+    def one(path: Path, target: Path | None, progress: files.Progress) -> int:
         if salvage:
-            _report_gaps(path, files.salvage_stream(path, _output(), chosen))
-            return
-        with files.opened(path) as reader:
-            files.decompress_stream(reader, _output(), codec=chosen, name=path.name, **options)
-
-    def to_file(path: Path, target: Path, progress: files.Progress) -> None:
-        if salvage:
-            with AtomicFile(target, source=path, force=how["force"]) as writer:
-                gaps = files.salvage_stream(path, writer, chosen)
-            _report_gaps(path, gaps)
-            return
-        files.decompress_file(path, target, codec=chosen, progress=progress, **options)
+            return _salvage(path, target, chosen, how["force"])
+        if target is None:
+            with files.opened(path) as reader:
+                return files.decompress_stream(
+                    reader, output(), codec=chosen, name=path.name, progress=progress, **options
+                )
+        n_bytes = files.decompress_file(path, target, codec=chosen, progress=progress, **options)
         if how["remove"]:
             path.unlink()  # every checksum of it has just been read
+        return n_bytes
 
-    _each(source, to_stream, to_file, files.decompressed_name, quiet, how)
+    each(source, one, files.decompressed_name, Say(quiet, how["verbose"], packs=False), how)
 
 
-def _report_gaps(path: Path, gaps: list[str]) -> None:
+def _salvage(path: Path, target: Path | None, codec: Compressor | None, force: bool) -> int:
+    if str(path) == "-":
+        raise InputError("--salvage goes back and forth in its source: name a file")
+    if target is None:
+        gaps, n_bytes = files.salvage_stream(path, output(), codec)
+    else:
+        with AtomicFile(target, source=path, force=force) as writer:
+            gaps, n_bytes = files.salvage_stream(path, writer, codec)
     if gaps:
         raise CorruptStream(f"{path}: {len(gaps)} gaps, {'; '.join(gaps)}; all else is in the output")
+    return n_bytes
 
 
 @click.command()
 @SOURCES
 @CODEC
 @MAX_OUTPUT
+@RECURSIVE
 @THREADS
 @QUIET
-def test(source: tuple[Path, ...], codec: str | None, max_output: int | None, threads: int, quiet: bool) -> None:
+def test(
+    source: tuple[Path, ...], codec: str | None, max_output: int | None, recursive: bool, threads: int, quiet: bool
+) -> None:
     """Decompress each SOURCE to nowhere and check every checksum."""
     chosen = registry.parse(codec) if codec else None
-    for path in source or (Path("-"),):
+
+    def one(path: Path) -> None:
         size = files.check_file(path, codec=chosen, threads=_threads(threads), max_output=max_output)
         if not quiet:
             click.echo(f"{path}: sound, {size:,} bytes")
+
+    despite_errors(one, expanded(source, recursive))
 
 
 @click.command()
@@ -165,45 +184,8 @@ def inspect(source: Path, as_json: bool) -> None:
         click.echo(f"{key:<16} {value:,}" if isinstance(value, int) else f"{key:<16} {value}")
 
 
-def _each(
-    source: tuple[Path, ...],
-    to_stream: Callable[[Path], None],
-    to_file: Callable[[Path, Path, files.Progress], None],
-    name: Callable[[Path], Path],
-    quiet: bool,
-    how: dict[str, Any],
-) -> None:
-    """Do every source; one that fails does not keep the others from being done."""
-    if how["output"] is not None and (how["stdout"] or len(source) > 1):
-        raise click.UsageError("-o names one output: give one input, and not -c")
-    failed: list[ProxycError] = []
-    for path in _expanded(source or (Path("-"),), how["recursive"]):
-        try:
-            if how["stdout"] or (str(path) == "-" and how["output"] is None):
-                to_stream(path)
-                continue
-            target = how["output"] or name(path)
-            with _progress(path, quiet) as progress:
-                to_file(path, target, progress)
-            _summary(path, target, quiet)
-        except ProxycError as error:
-            failed.append(error)
-    for earlier in failed[:-1]:
-        click.echo(f"proxyc: {earlier}", err=True)
-    if failed:
-        raise failed[-1]
-
-
 def _threads(given: int) -> int:
     return given or os.cpu_count() or 1
-
-
-def _expanded(sources: tuple[Path, ...], recursive: bool) -> Iterator[Path]:
-    for path in sources:
-        if recursive and path.is_dir():
-            yield from sorted(found for found in path.rglob("*") if found.is_file())
-        else:
-            yield path
 
 
 def _remove(source: Path, target: Path, codec: Compressor) -> None:
@@ -211,27 +193,3 @@ def _remove(source: Path, target: Path, codec: Compressor) -> None:
     if not files.same_content(source, target, codec):
         raise CorruptStream(f"{target} does not decompress to {source}; the source is kept")
     source.unlink()
-
-
-def _output() -> BinaryIO:
-    if sys.stdout is None:
-        raise InputError("standard output is closed; use -o FILE")
-    if sys.stdout.isatty():
-        raise InputError("standard output is a terminal; use -o FILE or a pipe")
-    return sys.stdout.buffer
-
-
-@contextmanager
-def _progress(path: Path, quiet: bool) -> Iterator[files.Progress]:
-    """A progress bar with ETA on standard error, where that is a terminal."""
-    if quiet or not sys.stderr.isatty() or not path.is_file():
-        yield lambda n: None
-        return
-    with click.progressbar(length=os.path.getsize(path), label=path.name, file=sys.stderr) as bar:
-        yield bar.update
-
-
-def _summary(source: Path, target: Path, quiet: bool) -> None:
-    if not quiet and source.is_file():
-        before, after = source.stat().st_size, target.stat().st_size
-        click.echo(f"{source}: {before:,} -> {after:,} bytes ({after / max(before, 1):.1%}) {target}", err=True)

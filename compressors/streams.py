@@ -7,15 +7,14 @@ format can be).
 
 from __future__ import annotations
 
+import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-import numpy as np
-
 from compressors.base import Compressor, Symbols, Vocab, check_output, checked_symbols
-from compressors.errors import CorruptStream
+from compressors.errors import CorruptStream, VerifyError
 
 # One piece of input is decoded at a time, so that a bomb is noticed before it fills the memory. zstd expands at most
 # 128 KiB per 4 bytes, so 4 KiB of input give at most 128 MiB.
@@ -63,6 +62,8 @@ class StreamCodec(Compressor):
         return Vocab(size=256)
 
     def encode(self, data: bytes) -> Symbols:
+        import numpy as np
+
         encoder = self.symbol_encoder()
         return np.frombuffer(encoder.compress(data) + encoder.flush(), np.uint8)
 
@@ -77,8 +78,11 @@ class StreamCodec(Compressor):
     def decompress(self, data: bytes, *, max_output: int | None = None) -> bytes:
         return b"".join(self.decompress_stream([data], max_output=max_output))
 
-    def compress_stream(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """Compress a stream piece by piece into one standard file, in bounded memory."""
+    def compress_stream(self, pieces: Iterable[bytes], *, threads: int = 1) -> Iterator[bytes]:
+        """Compress a stream piece by piece into one standard file, in bounded memory.
+
+        `threads` are used where the library has any (zstd); the bytes do not depend on how many.
+        """
         encoder = self.file_encoder()
         for piece in pieces:
             yield encoder.compress(piece)
@@ -92,6 +96,28 @@ class StreamCodec(Compressor):
         return decoded(
             self.name, self.file_decoder, pieces, frames=self.frames, padding=self.padding, max_output=max_output
         )
+
+    def verified_stream(self, pieces: Iterable[bytes], *, threads: int = 1) -> Iterator[bytes]:
+        """What `compress_stream` gives, decompressed again as it goes by. Raises `VerifyError` at the end on a difference."""
+        given, back, passed = hashlib.sha256(), hashlib.sha256(), list[bytes]()
+
+        def seen() -> Iterator[bytes]:
+            for piece in pieces:
+                given.update(piece)
+                yield piece
+
+        def packed() -> Iterator[bytes]:
+            for out in self.compress_stream(seen(), threads=threads):
+                passed.append(out)
+                yield out
+
+        for raw in self.decompress_stream(packed()):
+            back.update(raw)
+            yield from passed
+            passed.clear()
+        yield from passed
+        if back.digest() != given.digest():
+            raise VerifyError(f"{self.name}: the stream does not decode to what was compressed; please report it")
 
 
 def decoded(

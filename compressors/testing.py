@@ -9,17 +9,25 @@ by its module's name.
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
 import os
 import pickle
 import random
+import select
+import signal
 import subprocess
 import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from compressors.base import Compressor
 from compressors.errors import CorruptStream
+
+FORK_SECONDS = 60  # a forked child that says nothing for so long hangs on a lock that it inherited
 
 
 class LawBroken(AssertionError):
@@ -49,6 +57,7 @@ def check(codec: Compressor, documents: list[bytes] | None = None, *, processes:
     _identity(codec, documents)
     _vocabulary(codec)
     _threads(codec, documents)
+    _forked(codec, documents)
     if processes:
         _other_processes(codec, documents)
 
@@ -128,6 +137,15 @@ def _identity(codec: Compressor, documents: list[bytes]) -> None:
     _law(np.array_equal(twin.encode(data), codec.encode(data)), codec, "a pickled codec encodes alike")
     _law(len(codec.fingerprint) == 64, codec, "the fingerprint is 64 hex digits")
     _law(hash(codec) == hash(twin), codec, "equal codecs have equal hashes")
+    settings = json.loads(json.dumps(codec.config()))
+    for field in dataclasses.fields(codec):  # what stands there as its fingerprint has to be given as it is
+        if hasattr(value := getattr(codec, field.name), "fingerprint"):
+            settings[field.name] = value
+    try:
+        again: object = type(codec)(**settings)
+    except (TypeError, ValueError) as error:
+        again = error
+    _law(again == codec, codec, f"config() as JSON makes an equal codec, not {again!r:.100}")
 
 
 def _threads(codec: Compressor, documents: list[bytes]) -> None:
@@ -140,13 +158,44 @@ def _threads(codec: Compressor, documents: list[bytes]) -> None:
     _law(packed == [codec.compress(d) for d in documents * 3], codec, "compress works from several threads")
 
 
+def _digest(codec: Compressor, documents: list[bytes]) -> str:
+    """One hash over fingerprint, symbols and compressed bytes."""
+    digest = hashlib.sha256(codec.fingerprint.encode())
+    for document in documents:
+        digest.update(codec.encode(document).tobytes() + codec.compress(document))
+    return digest.hexdigest()
+
+
+def _forked(codec: Compressor, documents: list[bytes]) -> None:
+    """A child forked after the codec was used, also by threads, gives what the parent gives, and ends."""
+    if not hasattr(os, "fork"):
+        return
+    expected = _digest(codec, documents).encode()
+    reader, writer = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # from Python 3.12 on, if any thread lives: that is the test
+        child = os.fork()
+    if child == 0:  # nothing of the parent's may run here: no handlers at exit, no buffers written twice
+        try:
+            os.write(writer, _digest(codec, documents).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    said, _, _ = select.select([reader], [], [], FORK_SECONDS)
+    found = os.read(reader, 100) if said else b""
+    os.close(reader)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    _law(bool(said), codec, "works in a forked process, which hangs")
+    _law(found == expected, codec, "symbols and bytes in a forked process are the parent's")
+
+
 _CHILD = """
-import hashlib, pickle, sys
-codec, documents = pickle.load(sys.stdin.buffer)
-digest = hashlib.sha256(codec.fingerprint.encode())
-for document in documents:
-    digest.update(codec.encode(document).tobytes() + codec.compress(document))
-print(digest.hexdigest())
+import pickle, sys
+from compressors import testing
+print(testing._digest(*pickle.load(sys.stdin.buffer)))
 """
 
 

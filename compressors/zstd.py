@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
-
-import numpy as np
 
 from compressors.artifact import Artifact
 from compressors.base import check_range
 from compressors.errors import InvalidConfig
 from compressors.streams import Decoder, Encoder, StreamCodec
+
+_OUTPUT_PART = 1 << 17
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +37,7 @@ class Zstd(StreamCodec):
 
         Raises `InvalidConfig` if there are too few documents: zstd wants some hundred, together 10-100 times the size.
         """
+        import numpy as np
         import zstandard
 
         samples: list[bytes | bytearray | memoryview] = list(documents)
@@ -97,14 +98,21 @@ class Zstd(StreamCodec):
 
         return self._decoder(format=zstandard.FORMAT_ZSTD1_MAGICLESS)
 
-    def compress(self, data: bytes) -> bytes:
+    def file_encoder(self) -> Encoder:
         if not hasattr(self._own, "files"):
             self._own.files = self._compressor(write_checksum=True, write_dict_id=True)
-        return bytes(self._own.files.compress(data))
+        return _OneShot(self._own.files)
 
-    def file_encoder(self) -> Encoder:
-        encoder: Encoder = self._compressor(write_checksum=True, write_dict_id=True).compressobj()
-        return encoder
+    def compress_stream(self, pieces: Iterable[bytes], *, threads: int = 1) -> Iterator[bytes]:
+        """One frame, made by zstd's own threads: at least one beside ours, as the bytes then depend on no number of them.
+
+        A chunker gives its output in small parts, so that Ctrl-C need not wait for a job of 32 MB (level 19).
+        """
+        compressor = self._compressor(write_checksum=True, write_dict_id=True, threads=max(1, threads))
+        chunker = compressor.chunker(chunk_size=_OUTPUT_PART)
+        for piece in pieces:
+            yield from chunker.compress(piece)
+        yield from chunker.finish()
 
     def file_decoder(self) -> Decoder:
         return self._decoder()

@@ -39,8 +39,22 @@ def test_help_loads_neither_torch_nor_numba_nor_numpy():
     assert all(name in done.stdout for name in COMMANDS)
 
 
+@pytest.mark.parametrize("codec", ["zstd", "gzip", "brotli"])
+def test_standard_files_need_no_numpy(tmp_path, codec):
+    """Its import takes longer than all else that a small file needs."""
+    (tmp_path / "x.txt").write_text(TEXT)
+    code = (
+        "import sys\nfrom proxylm.cli import proxyc\nfor command in (['compress', '-l5', '--codec', %r, 'x.txt', '-o', 'y'],"
+        "['decompress', '--codec', %r, 'y', '-o', 'z']):\n    proxyc(command, standalone_mode=False)\n"
+        "print({'torch', 'numba', 'numpy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code % (codec, codec)], cwd=tmp_path, capture_output=True, check=False)
+    assert done.stdout == b"set()\n", done.stderr
+    assert (tmp_path / "z").read_text() == TEXT
+
+
 def test_importing_compressors_loads_neither_torch_nor_numba():
-    code = "import sys, compressors; compressors.names(); print({'torch', 'numba', 'zstandard', 'tokenizers'} & set(sys.modules))"
+    code = "import sys, compressors; compressors.names(); print({'torch', 'numba', 'numpy', 'zstandard', 'tokenizers'} & set(sys.modules))"
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
         == "set()"

@@ -13,7 +13,16 @@ import pytest
 import zstandard
 
 import compressors
-from compressors import CorruptStream, FingerprintMismatch, OutputLimitExceeded, ProxycError, container, files, rans
+from compressors import (
+    CorruptStream,
+    FingerprintMismatch,
+    OutputLimitExceeded,
+    ProxycError,
+    VerifyError,
+    container,
+    files,
+    rans,
+)
 from compressors.bpe.codec import BPE
 from compressors.identity import Identity
 
@@ -180,7 +189,7 @@ class Forgetful(Identity):
 
 def test_verify_on_write_notices_a_codec_that_forgets() -> None:
     assert list(container.write(Forgetful(), [TEXT]))
-    with pytest.raises(container.VerifyError, match="does not decode"):
+    with pytest.raises(VerifyError, match="does not decode"):
         list(container.write(Forgetful(), [TEXT], verify=True))
 
 

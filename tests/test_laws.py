@@ -1,12 +1,14 @@
 """Every registered codec keeps the laws; and the kit that says so does find a codec that breaks one."""
 
 import itertools
+import os
+import time
 from collections.abc import Iterable
 
 import numpy as np
 import pytest
 
-from compressors import Compressor, CorruptStream, Ragged, Vocab
+from compressors import Compressor, CorruptStream, Ragged, Vocab, testing
 from compressors.identity import Identity
 from compressors.testing import LawBroken, check, samples
 
@@ -167,6 +169,31 @@ class WrongSplits(Framed):
         return Identity().decode(symbols, max_output=max_output)
 
 
+class DiffersInAChild(Framed):
+    _parent = os.getpid()
+
+    def compress(self, data: bytes) -> bytes:
+        return super().compress(data if os.getpid() == self._parent else data + b"!")
+
+
+class HangsInAChild(DiffersInAChild):
+    def compress(self, data: bytes) -> bytes:
+        if os.getpid() != self._parent:
+            time.sleep(60)
+        return super().compress(data)
+
+
+class ConfigOfAnother(Framed):
+    def config(self) -> dict[str, object]:
+        return {"level": 3}
+
+
+def test_a_child_that_hangs_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(testing, "FORK_SECONDS", 0.2)
+    with pytest.raises(LawBroken, match="forked process, which hangs"):
+        check(HangsInAChild(), [b"x"])
+
+
 def test_a_correct_codec_of_this_file_passes() -> None:
     check(Framed())
 
@@ -193,6 +220,8 @@ def test_a_correct_codec_of_this_file_passes() -> None:
         (UnequalAfterPickling, "pickling"),
         (FingerprintOfTheObject, "pickling"),
         (WrongSplits, "splits"),
+        (DiffersInAChild, "in a forked process are the parent's"),
+        (ConfigOfAnother, "config\\(\\) as JSON makes an equal codec"),
     ],
 )
 def test_the_kit_finds_the_broken_law(broken: type[Compressor], law: str) -> None:

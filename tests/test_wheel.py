@@ -1,8 +1,10 @@
-"""The distribution builds, holds what it needs, and works where only it and its dependencies are installed."""
+"""The distribution builds, holds what it needs, and works where only it and its dependencies are installed; plugins too."""
 
+import re
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -10,67 +12,102 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+BUILD = ["wheel", "-q", "--no-index", "--no-deps", "--no-build-isolation"]
+MODULES = {
+    str(p.relative_to(ROOT)) for package in ("compressors", "proxylm", "bench") for p in (ROOT / package).rglob("*.py")
+}
+
+
+def run(*command: str | Path, cwd: Path | None = None) -> str:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sdist")
     source = folder / "source"
-    tracked = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.split("\n")
-    for name in filter(None, tracked):  # a clean copy: building in place would leave folders behind
-        if (ROOT / name).is_file() and not name.startswith("tests/"):
+    for name in run("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT).splitlines():
+        if (ROOT / name).is_file():  # a clean copy: building in place would leave folders behind
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes((ROOT / name).read_bytes())
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "-q",
-        "--no-deps",
-        "--no-build-isolation",
-        "-w",
-        str(folder),
-        str(source),
-    ]
-    subprocess.run(command, check=True, capture_output=True)
-    (found,) = folder.glob("proxyc-*.whl")
+    code = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
+    run(sys.executable, "-c", code, folder, cwd=source)
+    (found,) = folder.glob("proxyc-*.tar.gz")
     return found
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist: Path) -> Path:
+    """Built from the source distribution alone."""
+    run(*PIP, *BUILD, "-w", sdist.parent, sdist)
+    (found,) = sdist.parent.glob("proxyc-*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of a package made of what the README says about adding a compressor, and of nothing else."""
+    chapter = (ROOT / "README.md").read_text().partition("## Add a compressor")[2].partition("\n## ")[0]
+    (code,), (points,) = (
+        re.findall(rf"^```{kind}\n(.*?)^```", chapter, re.DOTALL | re.MULTILINE) for kind in ("python", "toml")
+    )
+    folder = tmp_path_factory.mktemp("plugin")
+    (folder / "your_package.py").write_text(code)
+    project = '[project]\nname = "your-package"\nversion = "1.0"\n[tool.setuptools]\npy-modules = ["your_package"]\n'
+    (folder / "pyproject.toml").write_text(project + points)
+    run(*PIP, *BUILD, "-w", folder, folder)
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory, wheel: Path, plugin: Path) -> Path:
+    """The `bin` of an empty environment into which both were installed."""
+    folder = tmp_path_factory.mktemp("env")
+    venv.create(folder, with_pip=False)
+    run(*PIP, "--python", folder / "bin/python", "install", "-q", "--no-index", "--no-deps", wheel, plugin)
+    site = Path(sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)}))
+    # The dependencies of this environment, without the editable install of the checkout: no .pth of it is read.
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return folder / "bin"
+
+
+def test_the_sdist_holds_all_sources_and_what_the_build_needs(sdist: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert MODULES | {"pyproject.toml", "README.md", "LICENSE", "docs/pxc.md", "tests/golden/zstd.json"} <= names
 
 
 def test_the_wheel_holds_packages_types_and_licence(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    for package in ("compressors", "proxylm", "bench"):
-        assert f"{package}/py.typed" in names
-        modules = {str(p.relative_to(ROOT)) for p in (ROOT / package).rglob("*.py")}
-        assert modules <= names
+    assert {f"{package}/py.typed" for package in ("compressors", "proxylm", "bench")} | MODULES <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not any(name.startswith(("tests", "demo")) for name in names)
 
 
-def test_the_wheel_works_in_an_environment_of_its_own(wheel: Path, tmp_path: Path) -> None:
-    venv.create(tmp_path / "env", with_pip=False)
-    site = Path(sysconfig.get_path("purelib", vars={"base": str(tmp_path / "env"), "platbase": str(tmp_path / "env")}))
-    zipfile.ZipFile(wheel).extractall(site)
-    # The dependencies of this environment, without the editable install of the checkout: no .pth of it is read.
-    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    python = tmp_path / "env/bin/python"
+def test_the_wheel_works_in_an_environment_of_its_own(environment: Path, tmp_path: Path) -> None:
     code = (
         "import compressors, pathlib, sys\n"
         "assert pathlib.Path(compressors.__file__).is_relative_to(sys.prefix), compressors.__file__\n"
         "codec = compressors.get('zstd'); assert codec.decode(codec.encode(b'hello')) == b'hello'\n"
-        "from proxylm.cli import main; sys.argv = ['proxyc', 'codecs']; main()\n"
     )
-    done = subprocess.run([python, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "BROKEN" not in done.stdout
-    assert "zstd" in done.stdout
+    run(environment / "python", "-c", code, cwd=tmp_path)
+    listed = run(environment / "proxyc", "codecs", cwd=tmp_path)
+    assert "BROKEN" not in listed
+    assert "zstd" in listed
+
+
+def test_the_plugin_of_the_readme_compresses_files(environment: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_bytes(b"any bytes \xff\x00" * 5000)
+    assert re.search(r"^nibbles +your-package +Two symbols", run(environment / "proxyc", "codecs"), re.MULTILINE)
+    run(environment / "proxyc", "compress", "--codec", "nibbles:high_first=false", "--rm", "x.txt", cwd=tmp_path)
+    inspected = run(environment / "proxyc", "inspect", "x.txt.pxc", cwd=tmp_path)
+    assert re.search(r"^codec +nibbles$", inspected, re.MULTILINE)
+    run(environment / "proxyc", "decompress", "--rm", "x.txt.pxc", cwd=tmp_path)
+    assert (tmp_path / "x.txt").read_bytes() == b"any bytes \xff\x00" * 5000
 
 
 def test_without_the_train_extra_the_command_says_what_to_install(tmp_path: Path) -> None:

@@ -1,0 +1,168 @@
+"""Each flag of `compress`, `decompress` and `test` does what it says, and what zstd's of that name does."""
+
+import itertools
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from compressors import ProxycError, VerifyError, files, registry
+from compressors.gzip import Gzip
+from compressors.streams import Encoder
+from compressors.zstd import Zstd
+from proxylm.cli import proxyc
+
+DATA = b"".join(b"line %d, %d\n" % (i, i * i % 9973) for i in range(90_000))  # more than one .pxc block
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_bytes(DATA)
+    return tmp_path
+
+
+def run(*arguments: str, stdin: bytes = b"") -> Result:
+    return CliRunner().invoke(proxyc, arguments, input=stdin)
+
+
+def held(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_stdout_and_output(folder: Path) -> None:
+    packed = run("compress", "-c", "a.txt").stdout_bytes
+    assert held(folder) == {"a.txt"}
+    assert Zstd().decompress(packed) == DATA
+    assert run("compress", "a.txt", "-o", "-").stdout_bytes == packed
+    assert run("compress", "-", stdin=DATA).stdout_bytes == run("compress", stdin=DATA).stdout_bytes == packed
+    assert run("compress", "-", "-o", "named", stdin=DATA).exit_code == 0
+    assert (folder / "named").read_bytes() == packed
+    assert run("decompress", "-c", "named").stdout_bytes == DATA
+
+
+def test_keep_is_the_default_and_the_last_of_keep_and_rm_counts(folder: Path) -> None:
+    for flags, kept in (([], True), (["-k"], True), (["--rm", "-k"], True), (["-k", "--rm"], False)):
+        (folder / "a.txt").write_bytes(DATA)
+        assert run("compress", "-q", "-f", *flags, "a.txt").exit_code == 0
+        assert (folder / "a.txt").exists() == kept
+    assert run("decompress", "--rm", "a.txt.zst").exit_code == 0
+    assert held(folder) == {"a.txt"}
+
+
+@pytest.mark.parametrize("flags", [["-c"], ["-o", "-"]])
+def test_rm_needs_an_output_that_can_be_checked(folder: Path, flags: list[str]) -> None:
+    assert run("compress", "--rm", "a.txt", *flags).exit_code == 2
+    assert (folder / "a.txt").read_bytes() == DATA
+
+
+def test_two_sources_never_share_an_output(folder: Path) -> None:
+    """With -f the second would replace the first, and with --rm nothing would be left of it."""
+    (folder / "b.txt").write_bytes(b"other")
+    for arguments in (["-r", "."], ["a.txt", "b.txt"]):
+        assert run("compress", "--rm", "-f", "-o", "one.zst", *arguments).exit_code == 2
+    (folder / "x.zst").write_bytes(Zstd().compress(b"first"))
+    (folder / "x.gz").write_bytes(Gzip().compress(b"second"))
+    done = run("decompress", "--rm", "-f", "x.zst", "x.gz")
+    assert isinstance(done.exception, ProxycError)
+    assert held(folder) == {"a.txt", "b.txt", "x", "x.gz"}
+    assert (folder / "x").read_bytes() == b"first"
+
+
+def test_quiet_and_verbose(folder: Path) -> None:
+    assert run("compress", "-q", "a.txt").stderr == ""
+    plain = run("compress", "-f", "a.txt").stderr
+    assert re.fullmatch(r"a\.txt: [\d,]+ -> [\d,]+ bytes \(\d+\.\d%\) a\.txt\.zst\n", plain)
+    timed = r"%s: [\d,]+ -> [\d,]+ bytes \(\d+\.\d%%\) in \d+\.\d\d s, \d+\.\d MB/s %s\n"
+    assert re.fullmatch(timed % (r"a\.txt", r"a\.txt\.zst"), run("compress", "-v", "-f", "a.txt").stderr)
+    done = run("decompress", "-v", "-f", "a.txt.zst")
+    assert re.fullmatch(timed % (r"a\.txt\.zst", r"a\.txt"), done.stderr)
+    assert plain.partition("(")[2].partition(")")[0] in done.stderr  # compressed over raw, both ways
+    stream = run("compress", "-v", stdin=DATA)
+    assert re.fullmatch(timed % ("-", r"\(standard output\)"), stream.stderr)
+    assert f"-: {len(DATA):,} -> {len(stream.stdout_bytes):,} bytes" in stream.stderr
+
+
+@pytest.mark.parametrize("codec", ["zstd", "gzip", "brotli", "bytes"])
+def test_threads_change_no_byte(folder: Path, codec: str) -> None:
+    made = {
+        run("compress", "-c", "--codec", codec, *flags, "a.txt").stdout_bytes for flags in ([], ["-T2"], ["-T", "0"])
+    }
+    assert len(made) == 1
+    Path("a.packed").write_bytes(made.pop())
+    for threads in ("-T1", "-T3"):
+        assert run("decompress", "-c", "--codec", codec, threads, "a.packed").stdout_bytes == DATA
+
+
+def test_zstd_files_depend_neither_on_threads_nor_on_pieces(zstd_with_dictionary: Zstd) -> None:
+    """Three jobs of zstd's workers (2 MB each at level 1), whatever the reads were."""
+    data = DATA * 4
+    for codec in (Zstd(level=1), Zstd(level=1, artifact=zstd_with_dictionary.artifact)):
+        cuts = {
+            threads: range(0, len(data) + size, size) for threads, size in ((1, 1 << 17), (2, 99_991), (4, 1 << 21))
+        }
+        made = {
+            b"".join(codec.compress_stream([data[a:b] for a, b in itertools.pairwise(at)], threads=threads))
+            for threads, at in cuts.items()
+        }
+        assert len(made) == 1
+        assert codec.decompress(made.pop()) == data
+
+
+def test_levels(folder: Path) -> None:
+    sizes = [len(run("compress", "-c", flag, "a.txt").stdout_bytes) for flag in ("-l1", "-l19")]
+    assert sizes[1] < sizes[0]
+    assert run("compress", "-c", "-l", "9", "--codec", "gzip", "a.txt").stdout_bytes == Gzip(level=9).compress(DATA)
+    for wrong in (["-l", "99"], ["--codec", "bytes", "-l", "3"]):
+        assert isinstance(run("compress", "-c", *wrong, "a.txt").exception, ProxycError)
+
+
+class ForgetfulEncoder:
+    """Loses the last byte of every piece."""
+
+    def __init__(self) -> None:
+        self._encoder = Gzip().file_encoder()
+        self.flush = self._encoder.flush
+
+    def compress(self, data: bytes, /) -> bytes:
+        return self._encoder.compress(data[:-1])
+
+
+class Forgetful(Gzip):
+    def file_encoder(self) -> Encoder:
+        return ForgetfulEncoder()
+
+
+def test_verify_notices_a_standard_file_that_is_not_its_source(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for codec in ("zstd", "gzip", "brotli", "bytes"):
+        plain, verified = (run("compress", "-c", "--codec", codec, *v, "a.txt") for v in ([], ["--verify"]))
+        assert verified.stdout_bytes == plain.stdout_bytes != b""
+    monkeypatch.setattr(registry, "parse", lambda _: Forgetful())
+    assert isinstance(run("compress", "--verify", "--rm", "a.txt").exception, VerifyError)
+    assert held(folder) == {"a.txt"}
+    files.compress_file(Path("a.txt"), Path("lost.gz"), Forgetful())  # which only --verify and --rm notice
+
+
+def test_max_output(folder: Path) -> None:
+    run("compress", "-q", "a.txt")
+    for command in ("decompress", "test"):
+        assert isinstance(run(command, "--max-output", str(len(DATA) - 1), "a.txt.zst").exception, ProxycError)
+        extra = ["-f"] if command == "decompress" else []
+        assert run(command, *extra, "--max-output", str(len(DATA)), "a.txt.zst").exit_code == 0
+
+
+def test_recursion_and_what_is_sound_beside_what_is_not(folder: Path) -> None:
+    (folder / "in/deep").mkdir(parents=True)
+    for name in ("in/b.txt", "in/deep/c.txt"):
+        (folder / name).write_bytes(name.encode())
+    assert run("compress", "-q", "-r", "--rm", "--codec", "gzip", "in").exit_code == 0
+    assert {path.name for path in (folder / "in").rglob("*.*")} == {"b.txt.gz", "c.txt.gz"}
+    (folder / "in/a.gz").write_bytes(b"no gzip")
+    done = run("test", "-r", "in")
+    assert isinstance(done.exception, ProxycError)
+    assert done.stdout.count("sound") == 2  # the bad one, tested first, does not keep the others from being tested
+
+
+def test_salvage_needs_a_file(folder: Path) -> None:
+    assert "name a file" in str(run("decompress", "--salvage", stdin=b"x").exception)
