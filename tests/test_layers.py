@@ -21,7 +21,7 @@ TORCH = {
     "proxylm.optim",
     "proxylm.train",
 }
-NUMBA = {"compressors.rans", "proxylm.rows"}
+NUMBA = {"compressors.neural._kernels", "compressors.neural._training", "compressors.rans", "proxylm.rows"}
 COMMAND_LINE = {"compressors.cli", "compressors.files_cli", "proxylm.cli", "proxylm.commands", "bench.demo"}
 BASE = {"compressors.base": {"compressors.errors"}, "compressors.errors": set()}
 
