@@ -33,8 +33,11 @@ def _read(b, i, s, brackets):  # type: ignore[no-untyped-def]
     """Take byte `b`, the one before position i, into the state."""
     s[_LAST8] = (s[_LAST8] << _8) | b
     lower = b | np.uint64(32)
-    if (lower >= np.uint64(97) and lower <= np.uint64(122)) or b == np.uint64(95) or b >= np.uint64(128) or (
-        b >= np.uint64(48) and b <= np.uint64(57)
+    if (
+        (lower >= np.uint64(97) and lower <= np.uint64(122))
+        or b == np.uint64(95)
+        or b >= np.uint64(128)
+        or (b >= np.uint64(48) and b <= np.uint64(57))
     ):  # part of a word: its hash grows, the shape of the line has one "a" for all of it
         s[_WORD] = (s[_WORD] + b + _1) * _K1
         s[_WORD] ^= s[_WORD] >> np.uint64(27)
@@ -240,17 +243,21 @@ def _emit(out, used, state, low):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def code(
+def code(  # type: ignore[no-untyped-def]
     data, decoding, stream, contexts, which, bits, n_seconds, start, width, table, weight1, bias1, weight2, bias2,
     squash, stretch, reciprocal, mixer, places, history, counters,
-):  # type: ignore[no-untyped-def] # fmt: skip
+):  # fmt: skip
     """Code data (n,) uint8 into `stream`, or decode `stream` into data; the bytes used of the stream, -1 if it is too short.
 
     mixer (16, 1 + N_COUNTERS) int32 in 1/2^16 is learnt on; places, history, counters come zeroed, sizes powers of two.
     """
     s, brackets, ctx = np.zeros(N_STATE, np.uint64), np.zeros(16, np.uint64), np.zeros(N_CONTEXTS, np.uint64)
     slots, found = np.zeros(len(which), np.int64), np.zeros(len(which), np.uint32)
-    rows, x, hidden = np.zeros(len(start), np.int32), np.zeros(weight1.shape[1], np.int16), np.zeros(len(bias1), np.int16)
+    rows, x, hidden = (
+        np.zeros(len(start), np.int32),
+        np.zeros(weight1.shape[1], np.int16),
+        np.zeros(len(bias1), np.int16),
+    )
     inputs, places_of = np.zeros(1 + N_COUNTERS, np.int64), np.zeros(N_COUNTERS, np.int64)
     carry, used = np.array([-1, 0]), 0
     low, span, value = _0, np.uint64(1 << 48), _0

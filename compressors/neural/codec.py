@@ -14,7 +14,7 @@ import numpy as np
 
 from compressors.artifact import Artifact
 from compressors.base import Compressor, Symbols, Vocab, check_output, checked_symbols
-from compressors.errors import CorruptStream, InvalidConfig, ProxycError
+from compressors.errors import CorruptStream, ProxycError
 from compressors.neural.model import PRESETS, Model, preset, squash_table
 
 ASSETS = Path(__file__).parent.parent / "assets"
@@ -22,7 +22,9 @@ _CODED, _ZSTD, _STORED = 0, 1, 2
 # A bit costs at least log2(65536 / 65535): more bytes than this for each byte of a stream are not the coder's.
 _MOST = 50_000
 # What the self-test codes: every kind of context, a match, bytes that are no text.
-_SAMPLE = b"def f(x):\n    return [x, (1, 'a')]\n\ndef f(y):\n    return [y, (2, 'b')]\n" + bytes(range(256)) + b"\0" * 32
+_SAMPLE = (
+    b"def f(x):\n    return [x, (1, 'a')]\n\ndef f(y):\n    return [y, (2, 'b')]\n" + bytes(range(256)) + b"\0" * 32
+)
 
 
 class WrongArithmetic(ProxycError, RuntimeError):
@@ -58,7 +60,9 @@ class Neural(Compressor):
         """
         from compressors.neural import train
 
-        artifact = train.fit(list(documents), preset, n_bytes=n_bytes, seed=seed, checkpoint=checkpoint, progress=progress)
+        artifact = train.fit(
+            list(documents), preset, n_bytes=n_bytes, seed=seed, checkpoint=checkpoint, progress=progress
+        )
         return cls(preset=preset, artifact=artifact)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -116,7 +120,9 @@ class Neural(Compressor):
         elif method == _CODED and n_bytes <= _MOST * (len(payload) + 1):
             out = self._model.decode(payload, n_bytes)
         else:
-            raise CorruptStream(f"neural: {n_bytes} bytes by method {method} in {len(payload)} bytes: the data is damaged")
+            raise CorruptStream(
+                f"neural: {n_bytes} bytes by method {method} in {len(payload)} bytes: the data is damaged"
+            )
         if len(out) != n_bytes:
             raise CorruptStream(f"neural: {len(out)} bytes, expected {n_bytes}: the data is damaged")
         return out
@@ -129,7 +135,7 @@ def self_test(model: Model) -> str:
 
 def artifact_of(name: str, arrays: dict[str, Any], card: dict[str, Any]) -> Artifact:
     """The artifact of a trained network (and mixer), with its self-test."""
-    settings: dict[str, Any] = {"preset": name, "shape": {k: v for k, v in asdict(PRESETS[name]).items()}}
+    settings: dict[str, Any] = {"preset": name, "shape": asdict(PRESETS[name])}
     settings["shape"] |= {k: list(v) for k, v in settings["shape"].items() if isinstance(v, tuple)}
     arrays = {"squash": squash_table(), **arrays}
     settings["self_test"] = self_test(Model.of(settings, arrays))

@@ -113,19 +113,31 @@ class Model:
     def of(cls, settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> Model:
         """The model in an artifact. Raises `InvalidConfig` if its parts do not fit together."""
         try:
-            values = {key: tuple(value) if isinstance(value, list) else value for key, value in settings["shape"].items()}
+            values: dict[str, Any] = {
+                key: tuple(value) if isinstance(value, list) else value for key, value in settings["shape"].items()
+            }
             shape = Shape(**values)
             dtypes = {"table": np.int8, "weight1": np.int16, "weight2": np.int16}
             model = cls(
                 shape=shape, **{name: np.ascontiguousarray(arrays[name], dtypes.get(name, np.int32)) for name in PARTS}
             )
             inputs, hidden = shape.n_inputs, shape.hidden
-            expected = ((shape.starts[-1],), (hidden, inputs), (hidden,), (256, hidden), (256,), (2 * LIMIT + 1,), (16, 5))
+            expected = (
+                (shape.starts[-1],),
+                (hidden, inputs),
+                (hidden,),
+                (256, hidden),
+                (256,),
+                (2 * LIMIT + 1,),
+                (16, 5),
+            )
             wrong = [p for p, e in zip(PARTS, expected, strict=True) if getattr(model, p).shape != e]
             if wrong or not 0 <= min(shape.contexts) <= max(shape.contexts + shape.successors) < 14:
                 raise ValueError(f"{', '.join(wrong) or 'contexts'} of unexpected shape")
         except (LookupError, TypeError, ValueError, AttributeError) as error:
-            raise InvalidConfig(f"neural: the artifact is damaged ({error}); make a new one with `proxyc fit`") from error
+            raise InvalidConfig(
+                f"neural: the artifact is damaged ({error}); make a new one with `proxyc fit`"
+            ) from error
         return model
 
     def encode(self, data: bytes, mixer: npt.NDArray[np.int32] | None = None) -> bytes | None:

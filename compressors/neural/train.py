@@ -95,7 +95,9 @@ class Trainer:
         )  # fmt: skip
         self.step += 1
         unbias1, unbias2 = np.float32(1 / (1 - 0.9**self.step)), np.float32(1 / (1 - 0.995**self.step))
-        for name, gradient, unit, limit in zip(_DENSE, gradients, (64, 256, 64, 256), (127, 2**20, 127, 2**20), strict=True):
+        for name, gradient, unit, limit in zip(
+            _DENSE, gradients, (64, 256, 64, 256), (127, 2**20, 127, 2**20), strict=True
+        ):
             p, m, v = self.arrays[name], self.arrays[f"{name}.m"], self.arrays[f"{name}.v"]
             _training.adam(
                 p.reshape(-1), gradient.reshape(-1), m.reshape(-1), v.reshape(-1), np.float32(rate * unit), unbias1,
@@ -213,9 +215,7 @@ def fit(
     if not any(documents):
         raise InvalidConfig("neural: no documents to train on, or all are empty")
     seen = [document for i, document in enumerate(documents) if i % HELD_OUT != HELD_OUT - 1]
-    trainer = train(
-        seen, shape, n_bytes=n_bytes or _BUDGET[name], seed=seed, checkpoint=checkpoint, progress=progress
-    )
+    trainer = train(seen, shape, n_bytes=n_bytes or _BUDGET[name], seed=seed, checkpoint=checkpoint, progress=progress)
     arrays = trainer.quantised() | {"mixer": np.tile(np.array([1 << 16, 0, 0, 0, 0], np.int32), (16, 1))}
     model = Model.of({"shape": asdict(shape)}, {"squash": squash_table(), **arrays})
     mixer, left = model.mixer.copy(), _MIXER_BYTES
