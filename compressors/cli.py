@@ -7,6 +7,7 @@ import json
 import sys
 from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -40,6 +41,7 @@ def _row(entry: registry.Entry) -> dict[str, str]:
 @click.argument("corpus", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Artifact to write.")
 @click.option("--vocab-size", type=int, help="Number of ids (bpe); short for --set vocab_size=N.")
+@click.option("--preset", help="Size of the network (neural): fast or best.")
 @click.option(
     "--set",
     "settings",
@@ -53,20 +55,25 @@ def _row(entry: registry.Entry) -> dict[str, str]:
 @click.option("--glob", "pattern", default="*", show_default=True, help="Which files of a folder to read.")
 @click.option("-f", "--force", is_flag=True, help="Replace an existing output.")
 def fit(
-    name: str, corpus: tuple[Path, ...], output: Path, vocab_size: int | None, settings: tuple[str, ...],
-    text_field: str, pattern: str, force: bool,
+    name: str, corpus: tuple[Path, ...], output: Path, vocab_size: int | None, preset: str | None,
+    settings: tuple[str, ...], text_field: str, pattern: str, force: bool,
 ) -> None:  # fmt: skip
-    """Fit compressor NAME (bpe, zstd) on CORPUS: text files, folders, .jsonl[.gz|.zst]."""
+    """Fit compressor NAME (bpe, neural, zstd) on CORPUS: text files, folders, .jsonl[.gz|.zst].
+
+    An interrupted neural fit goes on when the same command is given again, from OUTPUT.partial.
+    """
     cls = registry.get_class(name)
     if not hasattr(cls, "fit"):
-        raise InvalidConfig(f"{name} has nothing to fit; those that have: bpe, zstd (a dictionary)")
+        raise InvalidConfig(f"{name} has nothing to fit; those that have: bpe, neural, zstd (a dictionary)")
     if not output.parent.is_dir() or output.is_dir():  # said before the work, not after it
         raise InputError(
             f"cannot write {output}: {'it is a folder' if output.is_dir() else 'its folder does not exist'}"
         )
     if output.exists() and not force:
         raise InputError(f"{output} exists already; use --force to replace it")
-    chosen = dict(_setting(text) for text in settings) | ({"vocab_size": vocab_size} if vocab_size is not None else {})
+    given = {"vocab_size": vocab_size, "preset": preset}
+    chosen: dict[str, Any] = dict(_setting(text) for text in settings)
+    chosen |= {key: value for key, value in given.items() if value is not None}
     known = signature(cls.fit).parameters
     if unknown := set(chosen) - set(known):
         raise InvalidConfig(
@@ -75,8 +82,12 @@ def fit(
     reader = Reader(list(corpus), text_field=text_field, pattern=pattern)
     if "progress" in known and sys.stderr.isatty():
         chosen["progress"] = True
+    partial = output.with_name(output.name + ".partial")
+    if "checkpoint" in known:
+        chosen["checkpoint"] = partial
     codec = cls.fit([document.data for document in reader], **chosen)
     codec.save(output)
+    partial.unlink(missing_ok=True)
     bad = f"; {reader.n_bad} bad records skipped" if reader.n_bad else ""
     click.echo(f"{output}: {codec.name}, {codec.vocab.size} symbols, {output.stat().st_size:,} bytes{bad}", err=True)
 

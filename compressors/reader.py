@@ -13,18 +13,31 @@ from typing import Any
 
 from compressors import container, registry
 from compressors.base import Compressor
-from compressors.errors import CorruptStream, FingerprintMismatch, InputError
+from compressors.errors import CorruptStream, FingerprintMismatch, InputError, ProxycError
 
 
 def codec_for(header: container.Header, codec: Compressor | None = None) -> Compressor:
     """The codec that decodes a file with this header; `codec` is checked if given, and needed if there is an artifact."""
     if codec is None:
         if (artifact := _artifact_of(header.config)) is not None:
+            if (default := _with_default_artifact(header)) is not None:
+                return default
             raise FingerprintMismatch(
                 f"the file was written with {header.codec} and artifact {artifact[:12]}; give it with --codec {header.codec}=FILE"
             )
         codec = registry.get(header.codec, **header.config)
     header.check(codec)
+    return codec
+
+
+def _with_default_artifact(header: container.Header) -> Compressor | None:
+    """The codec as it comes with this version, if that is the one that wrote the file."""
+    settings = {key: value for key, value in header.config.items() if key != "artifact"}
+    try:
+        codec = registry.get(header.codec, **settings)
+        header.check(codec)
+    except ProxycError:
+        return None
     return codec
 
 

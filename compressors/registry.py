@@ -27,6 +27,7 @@ BUILTIN = {
     "brotli": "compressors.brotli:Brotli",
     "bytes": "compressors.identity:Identity",
     "gzip": "compressors.gzip:Gzip",
+    "neural": "compressors.neural.codec:Neural",
     "pack": "compressors.pack:Pack",
     "zstd": "compressors.zstd:Zstd",
 }

@@ -34,13 +34,15 @@ CODECS: dict[str, tuple[str, dict[str, Any]]] = {
     "gzip": ("gzip", {}),
     "gzip-0": ("gzip", {"level": 0}),
     "gzip-9": ("gzip", {"level": 9}),
+    "neural-best": ("neural", {"preset": "best"}),
+    "neural-fast": ("neural", {"preset": "fast"}),
     "pack-3": ("pack", {"codec": "bytes", "bits": 3}),
     "pack-16": ("pack", {"codec": "bytes", "bits": 16, "gray": 1}),
     "zstd": ("zstd", {}),
     "zstd-19": ("zstd", {"level": 19}),
     "zstd-dictionary": ("zstd", {"artifact": GOLDEN / "zstd.pxa"}),
 }
-OF_OUR_OWN = ("bpe", "bytes", "pack")  # no library shapes these streams: they never change
+OF_OUR_OWN = ("bpe", "bytes", "neural", "pack")  # no library shapes these streams: they never change
 
 
 def _make_artifact(path: Path) -> None:

@@ -22,7 +22,13 @@ TORCH = {
     "proxylm.train",
 }
 BPE_KERNELS = {f"compressors.bpe.{name}" for name in ("_classify", "_encode", "_merge", "_o200k", "_split", "_words")}
-NUMBA = {"compressors.rans", "compressors.bpe.decoder", "proxylm.rows"} | BPE_KERNELS
+NUMBA = {
+    "compressors.rans",
+    "compressors.bpe.decoder",
+    "compressors.neural._kernels",
+    "compressors.neural._training",
+    "proxylm.rows",
+} | BPE_KERNELS
 COMMAND_LINE = {"compressors.cli", "compressors.files_cli", "proxylm.cli", "proxylm.commands", "bench.demo"}
 BASE = {"compressors.base": {"compressors.errors"}, "compressors.errors": set()}
 

@@ -1,0 +1,1 @@
+"""The neural codec: a small byte-level model in integers, its training, and arithmetic coding under it."""

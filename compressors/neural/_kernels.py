@@ -1,0 +1,329 @@
+"""What the model sees of the bytes already coded: hashed contexts, the document's own history, rows of the tables.
+
+Integers only. Everything a position sees depends on earlier bytes alone, so the decoder sees the same.
+"""
+
+import numba
+import numpy as np
+
+N_CONTEXTS = 14
+N_BUCKETS = 16  # of match lengths
+_K1, _K2, _K3 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93), np.uint64(0xA0761D6478BD642F)
+_0, _1, _8, _32 = np.uint64(0), np.uint64(1), np.uint64(8), np.uint64(32)
+_BYTE, _BYTE4, _BYTE6 = np.uint64(0xFF), np.uint64(0xFFFFFFFF), np.uint64(0xFFFFFFFFFFFF)
+_MIN_MATCH, _MAX_MATCH = 4, 32  # bytes; a longer match is as good as certain
+# Slots of the state `s`, a uint64 array: what is carried from byte to byte.
+N_STATE = 16
+_LAST8, _WORD, _WORD1, _WORD2, _INDENT, _FIRST, _LINE, _LINE1 = 0, 1, 2, 3, 4, 5, 6, 7
+_SHAPE, _FIRST1, _END1, _VISIBLE, _DEPTH, _INSIDE, _MATCH, _LENGTH = 8, 9, 10, 11, 12, 13, 14, 15
+
+
+@numba.njit(cache=True, nogil=True)
+def _hash(a, b, c):  # type: ignore[no-untyped-def]
+    x = (a + _K1) * _K2
+    x ^= x >> np.uint64(29)
+    x = (x + b) * _K1
+    x ^= x >> _32
+    x = (x + c) * _K3
+    return x ^ (x >> np.uint64(31))
+
+
+@numba.njit(cache=True, nogil=True)
+def _read(b, i, s, brackets):  # type: ignore[no-untyped-def]
+    """Take byte `b`, the one before position i, into the state."""
+    s[_LAST8] = (s[_LAST8] << _8) | b
+    lower = b | np.uint64(32)
+    if (
+        (lower >= np.uint64(97) and lower <= np.uint64(122))
+        or b == np.uint64(95)
+        or b >= np.uint64(128)
+        or (b >= np.uint64(48) and b <= np.uint64(57))
+    ):  # part of a word: its hash grows, the shape of the line has one "a" for all of it
+        s[_WORD] = (s[_WORD] + b + _1) * _K1
+        s[_WORD] ^= s[_WORD] >> np.uint64(27)
+        if s[_SHAPE] & _BYTE != np.uint64(97):
+            s[_SHAPE] = (s[_SHAPE] << _8) | np.uint64(97)
+        s[_INSIDE] = _1
+        s[_VISIBLE] = b
+        return
+    if s[_WORD] != _0:
+        if s[_FIRST] == _0:
+            s[_FIRST] = s[_WORD]
+        s[_WORD2], s[_WORD1], s[_WORD] = s[_WORD1], s[_WORD], _0
+    if b == np.uint64(10):
+        s[_FIRST1], s[_END1], s[_LINE1] = s[_FIRST], s[_VISIBLE], s[_LINE]
+        s[_FIRST], s[_LINE], s[_INDENT], s[_INSIDE] = _0, np.uint64(i), _0, _0
+        s[_SHAPE] = (s[_SHAPE] << _8) | b
+    elif b == np.uint64(32) or b == np.uint64(9):
+        if s[_INSIDE] == _0:
+            s[_INDENT] += _1
+    else:
+        s[_INSIDE] = _1
+        if s[_FIRST] == _0:
+            s[_FIRST] = b
+        s[_SHAPE] = (s[_SHAPE] << _8) | b
+        if b == np.uint64(40) or b == np.uint64(91) or b == np.uint64(123):  # ( [ {
+            s[_DEPTH] = (s[_DEPTH] + _1) & np.uint64(15)
+            brackets[s[_DEPTH]] = _hash(b, s[_WORD1], _1)
+        elif b == np.uint64(41) or b == np.uint64(93) or b == np.uint64(125):
+            brackets[s[_DEPTH]] = _0
+            s[_DEPTH] = (s[_DEPTH] - _1) & np.uint64(15)
+    if b > np.uint64(32):
+        s[_VISIBLE] = b
+
+
+@numba.njit(cache=True, nogil=True)
+def _contexts(data, i, s, brackets, ctx):  # type: ignore[no-untyped-def]
+    """Take in ``data[i - 1]`` and fill ctx (14,) with hashes of what precedes position i; all 64 bits are mixed."""
+    if i > 0:
+        _read(np.uint64(data[i - 1]), i, s, brackets)
+    c, w = s[_LAST8], s[_WORD]
+    b = c & _BYTE
+    out = b if w == _0 else _0  # between words the last byte tells more than an empty word
+    # The last 1 to 6 bytes; the first two have a table row for each value.
+    ctx[0] = (b << np.uint64(56)) | (_hash(b, _0, _0) >> _8)
+    ctx[1] = (c << np.uint64(48)) | (_hash(c & np.uint64(0xFFFF), _0, _1) >> np.uint64(16))
+    ctx[2] = _hash(c & np.uint64(0xFFFFFF), _0, np.uint64(2))
+    ctx[3] = _hash(c & _BYTE4, _0, np.uint64(3))
+    ctx[4] = _hash(c & np.uint64(0xFFFFFFFFFF), _0, np.uint64(4))
+    ctx[5] = _hash(c & _BYTE6, _0, np.uint64(5))
+    ctx[6] = _hash(w, b, np.uint64(6))  # the word so far; and one, two words before it
+    ctx[7] = _hash(w, s[_WORD1], out + np.uint64(7))
+    ctx[8] = _hash(w + _8, s[_WORD1], s[_WORD2] + out)
+    ctx[9] = _hash(w + (s[_INDENT] << np.uint64(56)), s[_FIRST], b)  # the line: indentation, first word
+    above = np.int64(s[_LINE1]) + i - np.int64(s[_LINE])  # the same column of the line before
+    pair = _0
+    if above + 1 < np.int64(s[_LINE]):
+        pair = np.uint64(data[above]) | (np.uint64(data[above + 1]) << _8)
+    ctx[10] = _hash(pair, c & np.uint64(0xFFFF), np.uint64(10))
+    ctx[11] = _hash(s[_SHAPE] & _BYTE6, b, np.uint64(11))  # punctuation, words as one letter
+    ctx[12] = _hash(brackets[s[_DEPTH]], w, b)  # the open bracket and the word before it
+    ctx[13] = _hash(s[_FIRST1] + (s[_INDENT] << np.uint64(56)), s[_END1] | (s[_INSIDE] << _8), w + b)  # the line before
+
+
+@numba.njit(cache=True, nogil=True)
+def _match(data, i, s, h, places):  # type: ignore[no-untyped-def]
+    """Row of the predicted byte and how long the match is: the longest of the last match and the newest of 5 bytes."""
+    at, length = np.int64(s[_MATCH]), np.int64(s[_LENGTH])
+    if length > 0 and data[at] == data[i - 1]:
+        at, length = at + 1, length + 1
+    else:
+        length = 0
+    if i >= 5:
+        slot = np.int64(h & np.uint64(len(places) - 1))
+        if length < 24:
+            other, n = np.int64(places[slot]), 0
+            while n < _MAX_MATCH and other - n > 0 and data[other - 1 - n] == data[i - 1 - n]:
+                n += 1
+            if n >= _MIN_MATCH and n > length:
+                at, length = other, n
+        places[slot] = np.int32(i)
+    s[_MATCH], s[_LENGTH] = np.uint64(at), np.uint64(length)
+    if length == 0:
+        return 0
+    bucket = length - 1
+    if length > 11:
+        bucket = 11 if length == 12 else 12 if length <= 16 else 13 if length < 24 else 14 if length < 32 else 15
+    return bucket * 256 + np.int64(data[at])
+
+
+# A successor: what followed a context in this document. Bits 0-7 the last byte, 8-15 the last other one, 16-18 how often
+# the last came in a row, 19 whether there was another, 20-31 check bits of the context.
+_CHECK = np.uint32(0xFFF)
+
+
+@numba.njit(cache=True, nogil=True)
+def _successors(ctx, which, table, slots, found):  # type: ignore[no-untyped-def]
+    """Where each context of `which` has its successor in table (n, size), and what is there if the check bits agree."""
+    mask = np.uint64(table.shape[1] - 1)
+    for k in range(len(which)):
+        h = ctx[which[k]]
+        slot = np.int64((h >> _32) & mask)
+        entry = table[k, slot]
+        check = np.uint32(h & np.uint64(0xFFF)) << np.uint32(20)
+        slots[k] = slot
+        found[k] = entry if entry & ~np.uint32(0xFFFFF) == check else check
+
+
+@numba.njit(cache=True, nogil=True)
+def _succeed(table, slots, found, byte):  # type: ignore[no-untyped-def]
+    """Enter the byte that followed."""
+    y = np.uint32(byte)
+    for k in range(len(slots)):
+        entry = found[k]
+        run = (entry >> np.uint32(16)) & np.uint32(7)
+        last = entry & np.uint32(0xFF)
+        if run > np.uint32(0) and last == y:
+            run = min(run + np.uint32(1), np.uint32(7))
+            table[k, slots[k]] = (entry & ~np.uint32(0x70000)) | (run << np.uint32(16))
+        else:
+            other = entry & np.uint32(0x8FF00)
+            if run > np.uint32(0):
+                other = np.uint32(0x80000) | (last << np.uint32(8))
+            table[k, slots[k]] = (entry & ~np.uint32(0xFFFFF)) | other | np.uint32(0x10000) | y
+
+
+@numba.njit(cache=True, nogil=True)
+def _rows(ctx, contexts, bits, match, found, n_seconds, rows):  # type: ignore[no-untyped-def]
+    """Fill rows with the row of each feature in its own table: contexts, match, last successors, the others."""
+    f = 0
+    for k in range(len(contexts)):
+        rows[f] = np.int32(ctx[contexts[k]] >> np.uint64(64 - bits[k]))
+        f += 1
+    rows[f] = match
+    f += 1
+    for k in range(len(found)):
+        rows[f] = np.int32(found[k] & np.uint32(0xFF)) | np.int32((found[k] >> np.uint32(8)) & np.uint32(0x700))
+        f += 1
+    for k in range(n_seconds):
+        second = found[k] >> np.uint32(8)
+        rows[f] = np.int32(second & np.uint32(0xFF)) | np.int32((second >> np.uint32(3)) & np.uint32(0x100))
+        f += 1
+
+
+@numba.njit(cache=True, nogil=True)
+def features(data, contexts, which, bits, n_seconds, places, table, rows):  # type: ignore[no-untyped-def]
+    """rows (n, features) int32 of a whole document, data (n,) uint8; bits (len(contexts),) of the tables' rows;
+    places (size,) int32 and table (len(which), size) uint32, sizes powers of two, come zeroed."""
+    s, brackets = np.zeros(N_STATE, np.uint64), np.zeros(16, np.uint64)
+    ctx = np.zeros(N_CONTEXTS, np.uint64)
+    slots, found = np.zeros(len(which), np.int64), np.zeros(len(which), np.uint32)
+    for i in range(len(data)):
+        _contexts(data, i, s, brackets, ctx)
+        match = _match(data, i, s, ctx[4], places)
+        _successors(ctx, which, table, slots, found)
+        _rows(ctx, contexts, bits, match, found, n_seconds, rows[i])
+        _succeed(table, slots, found, data[i])
+
+
+# -- coding ------------------------------------------------------------------------------------------------------------
+# Every byte is eight binary decisions, from the top bit. The network's logit (1/256 nat) and adaptive counters of the last
+# 0 to 3 bytes are mixed with weights learnt online (logistic mixing, M. Mahoney, PAQ6, 2005), one set for each length of
+# match; the arithmetic coder keeps 48 bits, its probabilities 16.
+
+N_COUNTERS = 4
+LOGIT_LIMIT = 2815  # 11 nats: beyond it a probability of 16 bits has no values left
+_RATE_SHIFT = 18
+_HALF = np.int64(1 << 21)
+_TOP, _LOW48, _LOW40 = np.uint64(1 << 40), np.uint64((1 << 48) - 1), np.uint64((1 << 40) - 1)
+
+
+@numba.njit(cache=True, nogil=True)
+def _network(rows, start, width, table, weight1, bias1, x, hidden):  # type: ignore[no-untyped-def]
+    """hidden (units,) int16 of one position."""
+    at = 0
+    for f in range(len(rows)):
+        first = start[f] + np.int64(rows[f]) * width[f]
+        for d in range(width[f]):
+            x[at + d] = table[first + d]
+        at += width[f]
+    for j in range(len(hidden)):
+        row = weight1[j]
+        total = np.int32(0)
+        for k in range(len(x)):
+            total = np.int32(total + np.int32(row[k]) * np.int32(x[k]))  # kept narrow: it vectorises
+        hidden[j] = np.int16(min(max((total + bias1[j] + 8) >> 4, 0), 127))
+
+
+@numba.njit(cache=True, nogil=True)
+def _emit(out, used, state, low):  # type: ignore[no-untyped-def]
+    """Shift the top byte out of `low`; state holds the byte a carry may still reach, and how many 0xFF follow it."""
+    top = np.int64(low >> np.uint64(40))  # 9 bits with the carry
+    if top != 255:
+        if state[0] >= 0:
+            out[used] = np.uint8((state[0] + (top >> 8)) & 255)
+            used += 1
+        for _ in range(state[1]):
+            out[used] = np.uint8((255 + (top >> 8)) & 255)
+            used += 1
+        state[0], state[1] = top & 255, 0
+    else:
+        state[1] += 1
+    return used, (low & _LOW40) << _8
+
+
+@numba.njit(cache=True, nogil=True)
+def code(  # type: ignore[no-untyped-def]
+    data, decoding, stream, contexts, which, bits, n_seconds, start, width, table, weight1, bias1, weight2, bias2,
+    squash, stretch, reciprocal, mixer, places, history, counters,
+):  # fmt: skip
+    """Code data (n,) uint8 into `stream`, or decode `stream` into data; the bytes used of the stream, -1 if it is too short.
+
+    mixer (16, 1 + N_COUNTERS) int32 in 1/2^16 is learnt on; places, history, counters come zeroed, sizes powers of two.
+    """
+    s, brackets, ctx = np.zeros(N_STATE, np.uint64), np.zeros(16, np.uint64), np.zeros(N_CONTEXTS, np.uint64)
+    slots, found = np.zeros(len(which), np.int64), np.zeros(len(which), np.uint32)
+    rows, x, hidden = (
+        np.zeros(len(start), np.int32),
+        np.zeros(weight1.shape[1], np.int16),
+        np.zeros(len(bias1), np.int16),
+    )
+    inputs, places_of = np.zeros(1 + N_COUNTERS, np.int64), np.zeros(N_COUNTERS, np.int64)
+    carry, used = np.array([-1, 0]), 0
+    low, span, value = _0, np.uint64(1 << 48), _0
+    mask = np.uint64(counters.shape[1] - 1)
+    if decoding:
+        for _ in range(6):
+            value = (value << _8) | (np.uint64(stream[used]) if used < len(stream) else _0)
+            used += 1
+    for i in range(len(data)):
+        _contexts(data, i, s, brackets, ctx)
+        match = _match(data, i, s, ctx[4], places)
+        _successors(ctx, which, history, slots, found)
+        _rows(ctx, contexts, bits, match, found, n_seconds, rows)
+        _network(rows, start, width, table, weight1, bias1, x, hidden)
+        w = mixer[match >> 8]
+        byte, node = np.int64(data[i]), 1
+        for shift in range(7, -1, -1):
+            total, row = np.int32(bias2[node]), weight2[node]
+            for j in range(len(hidden)):
+                total = np.int32(total + np.int32(row[j]) * np.int32(hidden[j]))
+            inputs[0] = min(max((np.int64(total) + 2) >> 2, -LOGIT_LIMIT), LOGIT_LIMIT)
+            mixed = w[0] * inputs[0]
+            for k in range(N_COUNTERS):
+                h = np.uint64(node) * _K2
+                if k > 0:
+                    h += ctx[k - 1] * _K3
+                places_of[k] = np.int64((h >> np.uint64(36)) & mask)
+                p22 = np.int64(counters[k, places_of[k]] >> np.uint32(10)) ^ _HALF
+                inputs[1 + k] = stretch[p22 >> 10]
+                mixed += w[1 + k] * inputs[1 + k]
+            z = min(max(mixed >> 16, -LOGIT_LIMIT), LOGIT_LIMIT)
+            p = np.int64(squash[z + LOGIT_LIMIT])
+            bound = (span >> np.uint64(16)) * np.uint64(p)
+            bit = (byte >> shift) & 1
+            if decoding:
+                bit = 1 if value < bound else 0
+            if bit:
+                span = bound
+            else:
+                span -= bound
+                if decoding:
+                    value -= bound
+                else:
+                    low += bound
+            while span < _TOP:
+                span <<= _8
+                if decoding:
+                    value = (value << _8) | (np.uint64(stream[used]) if used < len(stream) else _0)
+                    used += 1
+                else:
+                    if used + carry[1] + 8 > len(stream):
+                        return -1
+                    used, low = _emit(stream, used, carry, low)
+            error = (bit << 16) - p
+            for k in range(1 + N_COUNTERS):
+                w[k] += np.int32((inputs[k] * error + (1 << (_RATE_SHIFT - 1))) >> _RATE_SHIFT)
+            for k in range(N_COUNTERS):
+                entry = counters[k, places_of[k]]
+                p22, n = np.int64(entry >> np.uint32(10)) ^ _HALF, np.int64(entry & np.uint32(1023))
+                p22 += (((bit << 22) - bit - p22) * reciprocal[n]) >> 16
+                counters[k, places_of[k]] = np.uint32((p22 ^ _HALF) << 10) | np.uint32(min(n + 1, len(reciprocal) - 1))
+            node = 2 * node + bit
+        data[i] = np.uint8(node & 255)
+        _succeed(history, slots, found, data[i])
+    if not decoding:  # the shortest number in [low, low + span): span >= 2^40, so its top byte is enough
+        low = (low + _LOW40) & ~_LOW40
+        for _ in range(2):
+            used, low = _emit(stream, used, carry, low)
+    return used

@@ -1,0 +1,166 @@
+"""`neural`: arithmetic coding under a small byte-level network whose inference is integer arithmetic."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from compressors.artifact import Artifact
+from compressors.base import Compressor, Symbols, Vocab, check_output, checked_symbols
+from compressors.errors import CorruptStream, ProxycError
+from compressors.neural.model import PRESETS, Model, preset, squash_table
+
+ASSETS = Path(__file__).parent.parent / "assets"
+_CODED, _ZSTD, _STORED = 0, 1, 2
+# A bit costs at least log2(65536 / 65535): more bytes than this for each byte of a stream are not the coder's.
+_MOST = 50_000
+# What the self-test codes: every kind of context, a match, bytes that are no text.
+_SAMPLE = (
+    b"def f(x):\n    return [x, (1, 'a')]\n\ndef f(y):\n    return [y, (2, 'b')]\n" + bytes(range(256)) + b"\0" * 32
+)
+
+
+class WrongArithmetic(ProxycError, RuntimeError):
+    """This machine does not give the numbers the artifact was made with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neural(Compressor):
+    """A pre-trained network and the document's own history, mixed bit by bit; `preset` best or fast, or an `artifact`."""
+
+    name: ClassVar[str] = "neural"
+    verify_on_write: ClassVar[bool] = True
+    preset: str = "best"
+    artifact: Artifact | None = None
+
+    def __post_init__(self) -> None:
+        preset(self.preset)
+        if self.artifact is None:
+            object.__setattr__(self, "artifact", Artifact.load(ASSETS / f"neural-{self.preset}.pxa"))
+        assert self.artifact is not None
+        self.artifact.expect(self.name, "table", "weight1", "bias1", "weight2", "bias2", "squash", "mixer")
+        object.__setattr__(self, "preset", self.artifact.settings.get("preset", self.preset))
+        preset(self.preset)
+
+    @classmethod
+    def fit(
+        cls, documents: Iterable[bytes], *, preset: str = "best", n_bytes: int = 0, seed: int = 0,
+        checkpoint: Path | None = None, progress: bool = False,
+    ) -> Neural:  # fmt: skip
+        """Train on `n_bytes` bytes of `documents` (0: what the preset takes); every 16th document only fits the mixer.
+
+        With `checkpoint` an interrupted training goes on from that file, bit for bit. Raises `InvalidConfig`.
+        """
+        from compressors.neural import train
+
+        artifact = train.fit(
+            list(documents), preset, n_bytes=n_bytes, seed=seed, checkpoint=checkpoint, progress=progress
+        )
+        return cls(preset=preset, artifact=artifact)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the artifact; `compressors.load` reads it."""
+        assert self.artifact is not None
+        self.artifact.save(path)
+
+    @cached_property
+    def _model(self) -> Model:
+        """The model, after its self-test. Raises `WrongArithmetic`."""
+        assert self.artifact is not None
+        model = Model.of(self.artifact.settings, self.artifact.arrays)
+        found, expected = self_test(model), self.artifact.settings.get("self_test")
+        if found != expected:
+            raise WrongArithmetic(
+                f"neural: this machine codes the self-test as {found[:12]}, expected {str(expected)[:12]}; files written here "
+                "could not be read elsewhere, so nothing was written. `proxyc doctor` names the versions to report"
+            )
+        return model
+
+    # -- symbols: the bytes -------------------------------------------------------------------------------------------
+
+    @property
+    def vocab(self) -> Vocab:
+        return Vocab(size=256, pieces=tuple(bytes([byte]) for byte in range(256)))
+
+    def encode(self, data: bytes) -> Symbols:
+        return np.frombuffer(data, np.uint8)
+
+    def decode(self, symbols: Symbols, *, max_output: int | None = None) -> bytes:
+        symbols = checked_symbols(self, symbols)
+        check_output(self.name, len(symbols), max_output)
+        return symbols.tobytes()
+
+    # -- the stream ---------------------------------------------------------------------------------------------------
+
+    def compress(self, data: bytes) -> bytes:
+        """4 * length + method in base 128, low digits first; then what the network, zstd or nothing made of `data`."""
+        method, payload = _STORED, data
+        if (coded := self._model.encode(data)) is not None and len(coded) < len(payload):
+            method, payload = _CODED, coded
+        if len(data) >= 64 and len(other := _zstd().compress(data)) < len(payload):
+            method, payload = _ZSTD, other
+        return _varint(4 * len(data) + method) + payload
+
+    def decompress(self, data: bytes, *, max_output: int | None = None) -> bytes:
+        head, used = _read_varint(data)
+        n_bytes, method = divmod(head, 4)
+        payload = data[used:]
+        check_output(self.name, n_bytes, max_output)
+        if method == _STORED:
+            out = payload
+        elif method == _ZSTD:
+            out = _zstd().decompress(payload, max_output=n_bytes)
+        elif method == _CODED and n_bytes <= _MOST * (len(payload) + 1):
+            out = self._model.decode(payload, n_bytes)
+        else:
+            raise CorruptStream(
+                f"neural: {n_bytes} bytes by method {method} in {len(payload)} bytes: the data is damaged"
+            )
+        if len(out) != n_bytes:
+            raise CorruptStream(f"neural: {len(out)} bytes, expected {n_bytes}: the data is damaged")
+        return out
+
+
+def self_test(model: Model) -> str:
+    """SHA-256 over the stream of a fixed sample: equal wherever every frequency is."""
+    return hashlib.sha256(model.encode(_SAMPLE) or b"").hexdigest()
+
+
+def artifact_of(name: str, arrays: dict[str, Any], card: dict[str, Any]) -> Artifact:
+    """The artifact of a trained network (and mixer), with its self-test."""
+    settings: dict[str, Any] = {"preset": name, "shape": asdict(PRESETS[name])}
+    settings["shape"] |= {k: list(v) for k, v in settings["shape"].items() if isinstance(v, tuple)}
+    arrays = {"squash": squash_table(), **arrays}
+    settings["self_test"] = self_test(Model.of(settings, arrays))
+    return Artifact(codec=Neural.name, settings=settings, arrays=arrays, card=card)
+
+
+def _zstd() -> Compressor:
+    from compressors.zstd import Zstd
+
+    return Zstd()
+
+
+def _varint(value: int) -> bytes:
+    digits = bytearray()
+    while value > 127:
+        digits.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*digits, value])
+
+
+def _read_varint(data: bytes) -> tuple[int, int]:
+    """(value, bytes used). Raises `CorruptStream`."""
+    value = 0
+    for i, digit in enumerate(data[:9]):
+        value |= (digit & 127) << 7 * i
+        if digit < 128:
+            return value, i + 1
+    raise CorruptStream("neural: the length at the start is damaged")
