@@ -15,11 +15,9 @@ from compressors.bpe import _classify, _encode, _merge, _o200k, _split, classes
 from compressors.bpe.patterns import Pattern
 from compressors.errors import InputError
 
-# Chosen on 40 MB of python-train and 10 MB of prose-train (bench/encode_speed.py --constants): 2^15 buckets 0.83 of the
-# speed of 2^17, 2^16 0.93, 2^18 1.0 and twice the memory.
 BUCKETS = 1 << 17  # of 64 bytes: 8 MB a thread
 SPILL = 1 << 19  # words for ids and bytes of long pieces: 4 MB
-CHUNK = 1 << 18  # bytes of text handed to the kernels at once: text, masks, starts and ids stay in the L2 and L3 cache
+CHUNK = 1 << 18  # bytes of text handed to the kernels at once, so that text, masks, starts and ids stay in the processor's caches
 _PAD = bytes(64)  # the kernels read whole words and blocks beyond the end
 LIMIT = 1 << 20  # ids the cache can hold
 
