@@ -17,7 +17,9 @@ from compressors.errors import InputError
 
 BUCKETS = 1 << 17  # of 64 bytes: 8 MB a thread
 SPILL = 1 << 19  # words for ids and bytes of long pieces: 4 MB
-CHUNK = 1 << 18  # bytes of text handed to the kernels at once, so that text, masks, starts and ids stay in the processor's caches
+CHUNK = (
+    1 << 18
+)  # bytes of text handed to the kernels at once, so that text, masks, starts and ids stay in the processor's caches
 _PAD = bytes(64)  # the kernels read whole words and blocks beyond the end
 LIMIT = 1 << 20  # ids the cache can hold
 
