@@ -84,7 +84,9 @@ def compress(
     def one(path: Path, target: Path | None, progress: files.Progress) -> int:
         if target is None:
             with files.opened(path) as reader:
-                return files.compress_stream(chosen, reader, output(), progress=progress, **options)
+                return files.compress_stream(
+                    chosen, reader, output(binary=not how["force"]), progress=progress, **options
+                )
         n_bytes = files.compress_file(path, target, chosen, progress=progress, **options)
         if how["remove"]:
             _remove(path, target, chosen)
@@ -127,7 +129,7 @@ def decompress(
         if target is None:
             with files.opened(path) as reader:
                 return files.decompress_stream(
-                    reader, output(), codec=chosen, name=path.name, progress=progress, **options
+                    reader, output(binary=False), codec=chosen, name=path.name, progress=progress, **options
                 )
         n_bytes = files.decompress_file(path, target, codec=chosen, progress=progress, **options)
         if how["remove"]:
@@ -141,7 +143,7 @@ def _salvage(path: Path, target: Path | None, codec: Compressor | None, force: b
     if str(path) == "-":
         raise InputError("--salvage goes back and forth in its source: name a file")
     if target is None:
-        gaps, n_bytes = files.salvage_stream(path, output(), codec)
+        gaps, n_bytes = files.salvage_stream(path, output(binary=False), codec)
     else:
         with AtomicFile(target, source=path, force=force) as writer:
             gaps, n_bytes = files.salvage_stream(path, writer, codec)
