@@ -44,7 +44,7 @@ class AtomicFile:
 
     def __enter__(self) -> BinaryIO:
         try:
-            self._raw = _EarlySync(self._temporary, "w")
+            self._raw = _Beside(self._temporary, "w")
         except OSError as error:
             raise InputError(f"cannot write {self._target}: {error.strerror}") from error
         self._file = io.BufferedWriter(self._raw, BUFFER)
@@ -65,32 +65,45 @@ class AtomicFile:
             self._temporary.unlink(missing_ok=True)
 
 
-class _EarlySync(io.FileIO):
-    """Sends what is written to the disk every 32 MB, beside the work that makes the rest.
+class _Beside(io.FileIO):
+    """Writes beside the work that makes the rest, and sends what is written to the disk every 32 MB.
 
-    The last fsync then has little left to wait for: 200 MB decompressed and synced in 0.65 s instead of 0.88.
+    The last fsync then has little left to wait for: 200 MB decompressed and synced in 0.65 s instead of 0.88. Writing in a
+    thread, as the zstd tool does, takes another third off on a busy machine (1.04 s instead of 1.46).
     """
 
     def __init__(self, path: Path, mode: str) -> None:
-        self._pool = ThreadPoolExecutor(1)
+        self._writer, self._syncer = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         super().__init__(path, mode)
+        self._writing: Future[None] | None = None
         self._syncing: Future[None] | None = None
         self._unsynced = 0
 
     def write(self, data: Any, /) -> int:
-        written = super().write(data)
-        self._unsynced += written
+        if self._writing is not None:
+            self._writing.result()
+        self._writing = self._writer.submit(self._write_all, bytes(data))  # the caller uses its buffer again
+        return len(data)
+
+    def _write_all(self, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            left = left[super().write(left) :]
+        self._unsynced += len(data)
         if self._unsynced >= SYNC_EVERY and (self._syncing is None or self._syncing.done()):
-            self.settle()
+            if self._syncing is not None:
+                self._syncing.result()
             self._unsynced = 0
-            self._syncing = self._pool.submit(os.fsync, self.fileno())
-        return written
+            self._syncing = self._syncer.submit(os.fsync, self.fileno())
 
     def settle(self) -> None:
-        """Wait for the sync under way. Raises its OSError: the system reports a failed write only once."""
-        if self._syncing is not None:
+        """Wait for what is under way. Raises its OSError: the system reports a failed write only once."""
+        if self._writing is not None:
+            self._writing.result()
+        if self._syncing is not None:  # looked at only now: the last write may have begun a sync
             self._syncing.result()
 
     def close(self) -> None:
-        self._pool.shutdown()
+        self._writer.shutdown()
+        self._syncer.shutdown()
         super().close()

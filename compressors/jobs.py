@@ -102,10 +102,10 @@ def expanded(sources: tuple[Path, ...], recursive: bool) -> Iterator[Path]:
             yield path
 
 
-def output() -> BinaryIO:
-    """Standard output. Raises `InputError` if it is closed, or a terminal that binary would upset."""
+def output(*, binary: bool) -> BinaryIO:
+    """Standard output. Raises `InputError` if it is closed, or `binary` would upset a terminal."""
     if sys.stdout is None:
         raise InputError("standard output is closed; use -o FILE")
-    if sys.stdout.isatty():
-        raise InputError("standard output is a terminal; use -o FILE or a pipe")
+    if binary and sys.stdout.isatty():
+        raise InputError("standard output is a terminal; use -o FILE, a pipe, or -f")
     return sys.stdout.buffer

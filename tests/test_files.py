@@ -172,3 +172,15 @@ def test_a_sync_that_fails_beside_the_work_is_not_forgotten(tmp_path: Path, monk
         file.writelines([b"y" * (3 << 20)] * 5)
     assert calls
     assert not list(tmp_path.iterdir())
+
+
+def test_a_last_write_that_fails_beside_the_work_is_not_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(atomic._Beside, "_write_all", full)
+    with pytest.raises(OSError, match="No space"), atomic.AtomicFile(tmp_path / "x") as file:
+        file.write(b"a single write, whose error nothing but the end can report")
+    assert not list(tmp_path.iterdir())

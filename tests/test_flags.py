@@ -1,7 +1,12 @@
 """Each flag of `compress`, `decompress` and `test` does what it says, and what zstd's of that name does."""
 
+import contextlib
 import itertools
+import os
+import pty
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -166,3 +171,37 @@ def test_recursion_and_what_is_sound_beside_what_is_not(folder: Path) -> None:
 
 def test_salvage_needs_a_file(folder: Path) -> None:
     assert "name a file" in str(run("decompress", "--salvage", stdin=b"x").exception)
+
+
+def on_a_terminal(stream: str, *arguments: str) -> tuple[int, bytes]:
+    """Exit code and what a terminal shows that is the command's `stream`."""
+    ours, theirs = pty.openpty()
+    other = "stderr" if stream == "stdout" else "stdout"
+    command = [sys.executable, "-m", "proxylm.cli", *arguments]
+    with subprocess.Popen(command, **{stream: theirs, other: subprocess.PIPE}) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # Linux: the end of a terminal is EIO
+            while piece := os.read(ours, 1 << 16):
+                shown += piece
+        said = b"".join(pipe.read() for pipe in (process.stdout, process.stderr) if pipe)
+    os.close(ours)
+    return process.returncode, shown + said
+
+
+def test_binary_does_not_go_to_a_terminal(folder: Path) -> None:
+    (folder / "a.txt").write_bytes(b"some text\n")
+    code, shown = on_a_terminal("stdout", "compress", "-c", "a.txt")
+    assert (code, shown) == (1, b"proxyc: standard output is a terminal; use -o FILE, a pipe, or -f\n")
+    code, shown = on_a_terminal("stdout", "compress", "-c", "-f", "a.txt")
+    assert (code, shown[:4]) == (0, b"\x28\xb5\x2f\xfd")
+    run("compress", "-q", "a.txt")
+    assert on_a_terminal("stdout", "decompress", "-c", "a.txt.zst") == (0, b"some text\r\n")  # as zstd -dc and gzip -dc
+
+
+def test_progress_is_shown_on_a_terminal_only(folder: Path) -> None:
+    code, shown = on_a_terminal("stderr", "compress", "--codec", "bytes", "a.txt")
+    assert code == 0
+    assert re.search(rb"a\.txt.*\[#+.*100%", shown)
+    assert b"100%" not in on_a_terminal("stderr", "compress", "-q", "-f", "--codec", "bytes", "a.txt")[1]
+    assert "100%" not in run("compress", "-f", "--codec", "bytes", "a.txt").stderr
