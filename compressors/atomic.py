@@ -68,8 +68,8 @@ class AtomicFile:
 class _Beside(io.FileIO):
     """Writes beside the work that makes the rest, and sends what is written to the disk every 32 MB.
 
-    The last fsync then has little left to wait for: 200 MB decompressed and synced in 0.65 s instead of 0.88. Writing in a
-    thread, as the zstd tool does, takes another third off on a busy machine (1.04 s instead of 1.46).
+    The last fsync then has little left to wait for; the zstd tool writes in a thread of its own, too. What whole commands
+    take is measured by `bench/file_speed.py`.
     """
 
     def __init__(self, path: Path, mode: str) -> None:

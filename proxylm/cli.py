@@ -6,6 +6,7 @@ import importlib
 import os
 import signal
 import sys
+import warnings
 from typing import Any
 
 import click
@@ -71,6 +72,7 @@ def main() -> None:
     signal.signal(
         signal.SIGTERM, lambda number, _: sys.exit(128 + number)
     )  # unwinds, so that temporary files are removed
+    warnings.showwarning = lambda message, *_: click.echo(f"proxyc: {message}", err=True)  # one line, as errors have
     try:
         proxyc()
     except BrokenPipeError:

@@ -116,8 +116,7 @@ def train(
         configs.override(settings, assignment)
     settings.setdefault("train", {})
     chosen = configs.from_mapping(configs.RunConfig, settings)
-    place = training.Place.here()
-    with _training_bar(quiet or place.rank != 0) as report:
+    with training.Place.here() as place, _training_bar(quiet or place.rank != 0) as report:
         training.train(Store.open(store), chosen, run, report=report, place=place)
     if place.rank == 0:
         done = training.totals(run)

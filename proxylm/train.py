@@ -7,7 +7,8 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,14 +45,22 @@ class Place:
     world: int = 1
 
     @classmethod
-    def here(cls) -> Place:
-        """From the environment that `torchrun` sets; joins the process group if there are several."""
+    @contextmanager
+    def here(cls) -> Iterator[Place]:
+        """From the environment that `torchrun` sets; in the process group while it lasts, if there are several."""
         world, local = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_RANK", 0))
         cuda = torch.cuda.is_available()
-        if world > 1 and not dist.is_initialized():
+        joins = world > 1 and not dist.is_initialized()
+        if joins:
             dist.init_process_group("nccl" if cuda else "gloo")
         device = torch.device("cuda", local) if cuda else torch.device("cpu")
-        return cls(device, int(os.environ.get("RANK", 0)), world)
+        try:
+            yield cls(device, int(os.environ.get("RANK", 0)), world)
+        finally:
+            if (
+                joins
+            ):  # threads of the group that are left to the end of the interpreter abort a finished run now and then
+                dist.destroy_process_group()
 
 
 def planned_steps(store: Store, config: RunConfig) -> int:
@@ -87,7 +96,9 @@ def train(
 
     Raises `InvalidConfig` if `run` holds a run of another configuration or store.
     """
-    place = place or Place.here()
+    if place is None:
+        with Place.here() as here:
+            return train(store, config, run, report=report, place=here)
     if config.train.rows % place.world:
         raise InvalidConfig(
             f"train.rows {config.train.rows} cannot be shared by {place.world} processes; use a multiple"

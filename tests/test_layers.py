@@ -25,7 +25,8 @@ BPE_KERNELS = {f"compressors.bpe.{name}" for name in ("_classify", "_encode", "_
 NUMBA = {
     "compressors.rans",
     "compressors.bpe.decoder",
-    "compressors.neural._kernels",
+    "compressors.neural._code",
+    "compressors.neural._context",
     "compressors.neural._training",
     "proxylm.rows",
 } | BPE_KERNELS

@@ -59,7 +59,7 @@ def test_never_much_larger_than_zstd_or_the_input(codec: compressors.Compressor,
 
 
 def test_machine_code_and_interpreter_agree() -> None:
-    """The reference is the same kernels as plain Python; their helpers stay compiled, integers wrap alike."""
+    """The reference is the same kernels run as plain Python, where integers wrap alike."""
     script = """
 import hashlib, warnings, numpy as np, compressors
 warnings.simplefilter("ignore")
@@ -142,3 +142,8 @@ def test_an_interrupted_training_goes_on_bit_for_bit(tmp_path: Path, documents: 
     assert all(np.array_equal(whole.arrays[name], resumed.arrays[name]) for name in whole.arrays)
     with pytest.raises(compressors.InvalidConfig, match="other documents or settings"):
         train.train(documents[1:], tiny, checkpoint=path, **arguments)
+    whole_file = path.read_bytes()
+    for damaged in (b"", whole_file[:-100], b"no archive"):
+        path.write_bytes(damaged)
+        with pytest.raises(compressors.InvalidConfig, match="no unfinished training"):
+            train.train(documents, tiny, checkpoint=path, **arguments)

@@ -1,11 +1,14 @@
 """Every block of the README runs: Python in one session, shell in another, both in an empty folder."""
 
+import json
 import os
 import re
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+
+from bench.file_speed import table
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -44,3 +47,16 @@ def test_every_file_of_the_tree_is_there():
     named = {name for line in tree.splitlines() for name in re.findall(r"[\w/]+\.py", line.partition("  ")[0] + line)}
     existing = {path.name for folder in ("compressors", "proxylm", "bench") for path in (root / folder).rglob("*.py")}
     assert {name.rpartition("/")[2] for name in named} == existing - {"__init__.py"}
+
+
+def test_the_table_of_file_speed_is_that_of_the_results():
+    rows = json.loads((README.parent / "bench/results/file_speed.json").read_text())["rows"]
+    assert table(rows) in README.read_text()
+
+
+def test_no_damage_but_to_brotli_files_goes_unnoticed():
+    rows = json.loads((README.parent / "bench/results/faults.json").read_text())["rows"]
+    assert {row["suffix"] for row in rows if row["lost"]} == {".br"}
+    flips = next(row for row in rows if row["lost"])
+    assert f"{flips['lost']:,} of {flips['tried']:,} single bits flipped" in README.read_text()
+    assert all(row["detected"] + row["harmless"] + row["lost"] == row["tried"] > 0 for row in rows)

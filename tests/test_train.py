@@ -7,6 +7,7 @@ import time
 
 import pytest
 import torch
+import torch.distributed as dist
 from safetensors.torch import load_file
 
 import compressors
@@ -18,7 +19,7 @@ from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
 from proxylm.encode import encode
 from proxylm.model import Decoder
 from proxylm.store import Store
-from proxylm.train import Diverged, check_view, load_run, planned_steps, run_flops, train
+from proxylm.train import Diverged, Place, check_view, load_run, planned_steps, run_flops, train
 
 SHAPE = {"d_model": 32, "n_layers": 2, "n_heads": 2}
 SETTINGS = [f"model.{key}={value}" for key, value in SHAPE.items()] + [
@@ -103,6 +104,22 @@ def test_sigkill_and_resume_equal_an_uninterrupted_run(store, tmp_path):
     subprocess.run(killed, check=True, capture_output=True)
     assert records(tmp_path / "killed") == records(tmp_path / "whole")
     assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
+
+
+def test_the_process_group_is_left_whatever_happens(monkeypatch):
+    calls = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(dist, "init_process_group", lambda backend: calls.append("joined"))
+    monkeypatch.setattr(dist, "destroy_process_group", lambda: calls.append("left"))
+
+    def interrupted():
+        with Place.here() as place:
+            assert place.world == 2
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert calls == ["joined", "left"]
 
 
 def test_two_processes_read_the_same_rows_and_learn_the_same(store, tmp_path):

@@ -20,8 +20,8 @@ _ID, _LENGTH, _OFFSET = (np.uint64((1 << k) - 1) for k in (20, 56, 40))
 _LONG, _SPILLED = np.uint64(255), np.uint64(15)
 _MIX, _MIX_TOO = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)  # odd: golden ratio, and xxHash's
 _KEPT = np.uint64(15)  # bytes of a piece that is its own key
-_CACHED = np.uint64(256)  # longer pieces are merged each time: they hardly ever come twice
-_ARRAY = np.uint64(64)  # bytes up to which merging with an array is faster than with a heap
+_CACHED = np.uint64(256)  # longer pieces are merged each time, so that few of them cannot fill `spill`
+_ARRAY = np.uint64(64)  # bytes of a piece that the 64-bit mask in `merge_array` can hold
 _BATCH = np.uint64(128)
 # masks: the first k bytes of a word; the bytes from 8 on of a piece of k bytes
 _HEAD = np.array([(1 << 8 * min(k, 8)) - 1 for k in range(16)], np.uint64)

@@ -46,13 +46,23 @@ class BPE(Compressor):
     # -- making and keeping ------------------------------------------------------------------------------------------
 
     @classmethod
-    def fit(cls, documents: Iterable[bytes], *, vocab_size: int = 32_768, progress: bool = False) -> BPE:
-        """Train on `documents` (read once). Raises `InvalidConfig` like `compressors.bpe.train.fit`."""
+    def fit(
+        cls, documents: Iterable[bytes], *, vocab_size: int = 32_768, pattern: str = "llama3", progress: bool = False
+    ) -> BPE:
+        """Train on `documents` (read once), cut by `pattern` (a name in `compressors.bpe.patterns`).
+
+        Raises `InvalidConfig` like `compressors.bpe.train.fit`.
+        """
         from compressors.bpe import train
 
         documents = list(documents)
-        spec = train.fit(documents, vocab_size=vocab_size, progress=progress)
-        card = {"documents": len(documents), "bytes": sum(map(len, documents)), "vocab_size": vocab_size}
+        spec = train.fit(documents, vocab_size=vocab_size, pattern=pattern, progress=progress)
+        card = {
+            "documents": len(documents),
+            "bytes": sum(map(len, documents)),
+            "vocab_size": vocab_size,
+            "pattern": pattern,
+        }
         codec = cls(artifact=_artifact(spec, card))
         # Symbol counts drive `compress`. A sample is enough: 2^24 is the resolution of the frequencies.
         sample = codec.encode_batch(documents[:: max(1, len(documents) // 4096)])
@@ -129,10 +139,10 @@ class BPE(Compressor):
 
     def decode(self, symbols: Symbols, *, max_output: int | None = None) -> bytes:
         symbols = checked_symbols(self, symbols)
-        vocab = self.vocab
-        assert vocab.lengths is not None
-        check_output(self.name, int(vocab.lengths[symbols].sum()), max_output)
-        return cast(bytes, self._gather(symbols))
+        assert self.vocab.lengths is not None
+        n_bytes = int(self.vocab.lengths[symbols].sum())
+        check_output(self.name, n_bytes, max_output)
+        return cast(bytes, self._gather(symbols, n_bytes))
 
     @cached_property
     def _gather(self) -> Any:
@@ -171,8 +181,7 @@ def _splits(spec: dict[str, Any], pieces: tuple[bytes, ...]) -> Any:
         return None
     vocab = spec["model"]["vocab"]
     splits: dict[int, tuple[int, int]] = {}
-    for merge in spec["model"]["merges"]:
-        left, right = merge.split(" ") if isinstance(merge, str) else merge
+    for left, right in tokenizer_json.merges(spec):
         splits.setdefault(vocab[left + right], (vocab[left], vocab[right]))
     ordered = [splits.get(symbol, (symbol, symbol)) for symbol in range(256, len(pieces))]
     if any(max(pair) >= 256 + i for i, pair in enumerate(ordered)):

@@ -5,7 +5,7 @@ import numpy as np
 
 from compressors.base import Symbols
 
-_WIDE = 16  # bytes copied at once: 98 of 100 ids stand for no more
+_WIDE = 16  # bytes copied at once; longer pieces take a second loop
 
 
 class Gather:
@@ -16,9 +16,8 @@ class Gather:
         np.cumsum([len(piece) for piece in pieces], out=self._starts[1:])
         self._text = np.frombuffer(b"".join([*pieces, bytes(_WIDE)]), np.uint8)
 
-    def __call__(self, symbols: Symbols) -> bytes:
-        """The bytes of `symbols`, each below the number of pieces."""
-        n_bytes = int((self._starts[1:] - self._starts[:-1])[symbols].sum())
+    def __call__(self, symbols: Symbols, n_bytes: int) -> bytes:
+        """The `n_bytes` bytes of `symbols`, each below the number of pieces."""
         out = np.empty(n_bytes + _WIDE, np.uint8)
         _gather(symbols, self._starts, self._text, out)
         return out[:n_bytes].tobytes()

@@ -89,30 +89,26 @@ class Encoder:
     """Encodes with one `Pattern` and one set of `Merges`; several threads may share it."""
 
     def __init__(
-        self, pattern: Pattern, merges: Merges, pieces: Sequence[bytes], *, size: int, ignore_merges: bool = False
+        self, pattern: Pattern, merges: Merges, pieces: Sequence[bytes], *, ignore_merges: bool = False
     ) -> None:
-        """`pieces`: the bytes of each id of the model; `size`: of the vocabulary, which sets the dtype of ids.
-
-        `ignore_merges`: a piece that is an id becomes that id, whatever merging would give.
-        """
+        """`pieces`: the bytes of every id. `ignore_merges`: a piece that is an id becomes it, whatever merging gives."""
         self.pattern = pattern
-        self._dtype = np.dtype(np.min_scalar_type(size - 1))
+        self._dtype = np.dtype(np.min_scalar_type(len(pieces) - 1))
         self._pages, self._classes = classes.table()
         self._tables = (*merges.tables(), np.zeros(1, np.uint64))
         self._whole = np.zeros((0, 4), np.uint64)
         self._workspaces: list[Workspace] = []  # not in use; `list.pop` and `append` are atomic
-        self._known = _packed(
-            [piece for piece in pieces if piece][::-1]
-        )  # frequent ids come last: they stay in the cache
+        # What fills a new cache: frequent ids, the early ones, come last and stay.
+        self._known = _packed([piece for piece in pieces if piece][::-1])
         if ignore_merges:
             self._take_whole(pieces)
 
     def _take_whole(self, pieces: Sequence[bytes]) -> None:
         """Note the ids that merging does not give."""
-        text, starts = _packed(pieces)
-        ids, rows = self._ids(self._workspace(), text, starts, np.arange(len(pieces) + 1))
-        alone = np.diff(rows) == 1
-        wrong = [i for i, piece in enumerate(pieces) if piece and not (alone[i] and ids[rows[i]] == i)]
+        symbols = [symbol for symbol, piece in enumerate(pieces) if piece]
+        text, starts = _packed([pieces[symbol] for symbol in symbols])
+        ids, rows = self._ids(self._workspace(), text, starts, np.arange(len(symbols) + 1))
+        wrong = [symbol for i, symbol in enumerate(symbols) if ids[rows[i] : rows[i + 1]].tolist() != [symbol]]
         if not wrong:
             return
         text, starts = _packed([pieces[i] for i in wrong])

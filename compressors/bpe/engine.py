@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 
 from compressors.base import Ragged, Symbols, Vocab
-from compressors.bpe import encoder, patterns
-from compressors.bpe.tokenizer_json import byte_alphabet
+from compressors.bpe import encoder, patterns, tokenizer_json
 from compressors.errors import SlowPath
 
 # Python decodes a byte that is no part of UTF-8 text to one of these; in well-formed text they do not occur.
@@ -37,29 +36,19 @@ def of(spec: dict[str, Any], vocab: Vocab) -> encoder.Encoder | WithAddedTokens 
     elif any(token.get("single_word") for token in added):
         reason = "it has added tokens that match whole words only"
     if reason or pattern is None:
-        warnings.warn(f"bpe: encoding through `tokenizers`, some 60 times slower: {reason}", SlowPath, stacklevel=4)
+        warnings.warn(f"bpe: encoding through `tokenizers`, many times slower: {reason}", SlowPath, stacklevel=4)
         return Library(spec, vocab)
-    kernels = encoder.Encoder(
-        pattern, merges_of(spec), _pieces(spec), size=vocab.size, ignore_merges=bool(spec["model"].get("ignore_merges"))
-    )
+    assert vocab.pieces is not None
+    ignore_merges = bool(spec["model"].get("ignore_merges"))
+    kernels = encoder.Encoder(pattern, merges_of(spec), vocab.pieces, ignore_merges=ignore_merges)
     return WithAddedTokens(kernels, added, vocab) if added else kernels
-
-
-def _pieces(spec: dict[str, Any]) -> list[bytes]:
-    """The bytes of every id of the model (not of added tokens); b"" for ids that it does not have."""
-    alphabet, model = byte_alphabet(), spec["model"]["vocab"]
-    pieces = [b""] * (max(model.values()) + 1)
-    for text, symbol in model.items():
-        if all(character in alphabet for character in text):
-            pieces[symbol] = bytes(alphabet[character] for character in text)
-    return pieces
 
 
 def merges_of(spec: dict[str, Any]) -> encoder.Merges:
     """The merges of a `tokenizer.json`, by rank, as ids."""
     ids = spec["model"]["vocab"]
-    merges = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in spec["model"]["merges"]]
-    of_byte = {byte: ids[character] for character, byte in byte_alphabet().items()}
+    merges = tokenizer_json.merges(spec)
+    of_byte = {byte: ids[character] for character, byte in tokenizer_json.byte_alphabet().items()}
     columns = [
         [ids[left] for left, _ in merges], [ids[right] for _, right in merges],
         [ids[left + right] for left, right in merges],
@@ -81,10 +70,9 @@ class WithAddedTokens:
         self._signs = sorted({content[:2] for content in self._ids})
 
     def encode(self, documents: Iterable[bytes], threads: int = 1) -> Ragged:
-        documents = list(documents)
-        if not any(self._may_hold(document) for document in documents):
-            return self._kernels.encode(documents, threads)
         cut = [self._cut(document) if self._may_hold(document) else [document] for document in documents]
+        if all(len(parts) == 1 for parts in cut):
+            return self._kernels.encode([parts[0] for parts in cut], threads)
         texts = self._kernels.encode(itertools.chain.from_iterable(parts[::2] for parts in cut), threads)
         text = iter(range(len(texts)))
         rows = []

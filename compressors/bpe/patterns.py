@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from compressors.bpe import tokenizer_json
 from compressors.errors import InvalidConfig
 
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -56,11 +57,11 @@ def by_name(name: str) -> Pattern:
 
 def of_spec(spec: dict[str, Any]) -> Pattern | None:
     """The pattern that a `tokenizer.json` cuts by, or None if there is no kernel for its pre-tokenizer."""
-    stages = spec.get("pre_tokenizer") or {}
-    stages = stages.get("pretokenizers", [stages])
-    if [stage.get("type") for stage in stages] == ["ByteLevel"] and stages[0].get("use_regex", True):
+    stages = tokenizer_json.stages(spec)
+    kinds = [stage.get("type") for stage in stages]
+    if kinds == ["ByteLevel"] and stages[0].get("use_regex", True):
         return PATTERNS["gpt2"]
-    if [stage.get("type") for stage in stages] != ["Split", "ByteLevel"] or stages[1].get("use_regex", True):
+    if kinds != ["Split", "ByteLevel"] or stages[1].get("use_regex", True):
         return None
     regex = stages[0].get("pattern", {}).get("Regex")
     if stages[0].get("behavior") != "Isolated" or stages[0].get("invert"):

@@ -55,6 +55,19 @@ def pieces(spec: dict[str, Any]) -> tuple[bytes, ...]:
     return tuple(found[symbol] for symbol in range(len(found)))
 
 
+def merges(spec: dict[str, Any]) -> list[tuple[str, str]]:
+    """The merges by rank, whichever of its two ways the file writes them in."""
+    pairs = (merge.split(" ") if isinstance(merge, str) else merge for merge in spec["model"]["merges"])
+    return [(left, right) for left, right in pairs]
+
+
+def stages(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    """The pre-tokenizers that text goes through, one after the other."""
+    first = spec.get("pre_tokenizer") or {}
+    found: list[dict[str, Any]] = first.get("pretokenizers", [first])
+    return found
+
+
 def _refuse_unless_lossless(spec: dict[str, Any]) -> None:
     model = spec.get("model") or {}
     if model.get("type", "BPE") != "BPE" or "merges" not in model or "vocab" not in model:
@@ -67,13 +80,11 @@ def _refuse_unless_lossless(spec: dict[str, Any]) -> None:
         raise InvalidConfig(f"tokenizer.json: dropout {model['dropout']} makes the ids random; set it to null")
     if model.get("continuing_subword_prefix") or model.get("end_of_word_suffix"):
         raise InvalidConfig("tokenizer.json: subword prefixes and suffixes are not byte-level BPE")
-    stages = spec.get("pre_tokenizer") or {}
-    stages = stages.get("pretokenizers", [stages])
-    if [stage.get("type") for stage in stages].count("ByteLevel") != 1:
+    if [stage.get("type") for stage in stages(spec)].count("ByteLevel") != 1:
         raise InvalidConfig(
             "tokenizer.json: no ByteLevel stage, or several; expected a byte-level BPE with exactly one"
         )
-    for stage in stages:
+    for stage in stages(spec):
         if stage.get("type") not in ("ByteLevel", "Split", "Digits", "Punctuation"):
             raise InvalidConfig(f"tokenizer.json: pre-tokenizer {stage.get('type')!r} may drop or change text")
         if stage.get("add_prefix_space"):

@@ -22,7 +22,7 @@ LARGEST_TABLE = 18  # log2 of the slots a history may have: 13 histories then ta
 class Shape:
     """The features of a model and its sizes; the settings of its artifact."""
 
-    contexts: tuple[int, ...]  # numbers of the contexts of `_kernels` that have a table
+    contexts: tuple[int, ...]  # numbers of the contexts of `_context` that have a table
     successors: tuple[int, ...]  # of those whose successors in the document are looked at
     n_seconds: int  # how many of these show the byte before the last one, too
     width: int  # entries of a row: contexts and match
@@ -37,7 +37,7 @@ class Shape:
 
     @cached_property
     def n_rows(self) -> Ints:
-        """(features,) rows of each table, in the order of `_kernels._rows`."""
+        """(features,) rows of each table, in the order of `_context.rows_of`."""
         history = [16 * 256] + [8 * 256] * len(self.successors) + [2 * 256] * self.n_seconds
         return np.concatenate([np.int64(1) << self.row_bits, np.array(history, np.int64)])
 
@@ -86,13 +86,13 @@ def history_size(n_bytes: int) -> int:
 
 def features(shape: Shape, data: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
     """(n, features) row of each table for every position of a document (n,)."""
-    from compressors.neural import _kernels
+    from compressors.neural import _context
 
     size = history_size(len(data))
     rows = np.empty((len(data), len(shape.n_rows)), np.int32)
     contexts, successors = np.array(shape.contexts, np.int64), np.array(shape.successors, np.int64)
     places, table = np.zeros(size, np.int32), np.zeros((len(successors), size), np.uint32)
-    _kernels.features(data, contexts, successors, shape.row_bits, shape.n_seconds, places, table, rows)
+    _context.features(data, contexts, successors, shape.row_bits, shape.n_seconds, places, table, rows)
     return rows
 
 
@@ -155,22 +155,22 @@ class Model:
     def _code(
         self, raw: npt.NDArray[np.uint8], decoding: int, stream: npt.NDArray[np.uint8], mixer: npt.NDArray[np.int32]
     ) -> int:
-        from compressors.neural import _kernels
+        from compressors.neural import _code
 
         shape, size = self.shape, history_size(len(raw))
         contexts, successors = np.array(shape.contexts, np.int64), np.array(shape.successors, np.int64)
         return int(
-            _kernels.code(
+            _code.code(
                 raw, decoding, stream, contexts, successors, shape.row_bits, shape.n_seconds, shape.starts[:-1].copy(),
                 shape.widths, self.table, self.weight1, self.bias1, self.weight2, self.bias2, self.squash, stretch(self.squash),
                 RECIPROCAL, mixer, np.zeros(size, np.int32), np.zeros((len(successors), size), np.uint32),
-                np.zeros((_kernels.N_COUNTERS, 4 * size), np.uint32),
+                np.zeros((_code.N_COUNTERS, 4 * size), np.uint32),
             )
         )  # fmt: skip
 
 
 PARTS = ("table", "weight1", "bias1", "weight2", "bias2", "squash", "mixer")
-LIMIT = 2815  # 11 nats, as in `_kernels`
+LIMIT = 2815  # 11 nats, as in `_code`
 RECIPROCAL = np.array([(1 << 17) // (2 * n + 3) for n in range(255)], np.int64)  # 1 / (n + 1.5) in 1/2^16
 
 

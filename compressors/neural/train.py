@@ -11,6 +11,7 @@ import hashlib
 import io
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -127,8 +128,14 @@ class Trainer:
 
     def resume(self, path: Path, task: str) -> None:
         """Go on from `path`. Raises `InvalidConfig` if it belongs to another training."""
-        with np.load(path, allow_pickle=False) as saved:
-            if str(saved["task"]) != task:
+        try:
+            opened = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise InvalidConfig(f"{path} is no unfinished training ({error}); delete it to begin anew") from error
+        if not isinstance(opened, np.lib.npyio.NpzFile):
+            raise InvalidConfig(f"{path} is no unfinished training; delete it to begin anew")
+        with opened as saved:
+            if str(saved.get("task")) != task:
                 raise InvalidConfig(
                     f"{path} is an unfinished training on other documents or settings; give these again, or delete it"
                 )
@@ -144,8 +151,7 @@ def train(
     With `checkpoint` the state is saved there every few minutes, and an interrupted training goes on from it bit for bit.
     """
     trainer, chosen = Trainer.new(shape, seed), [document for document in documents if document]
-    hashes = [digest([len(document), document[:64].hex()]) for document in chosen]
-    task = digest([asdict(shape), n_bytes, seed, hashes])
+    task = digest([asdict(shape), n_bytes, seed, _digest(chosen)])
     if checkpoint is not None and checkpoint.exists():
         trainer.resume(checkpoint, task)
     began, started_at, tell = time.monotonic(), trainer.seen, _teller(progress, n_bytes)
@@ -160,6 +166,11 @@ def train(
             trainer.save(checkpoint, task)
         tell(trainer.seen, loss, (time.monotonic() - began) / (trainer.seen - started_at))
     return trainer
+
+
+def _digest(documents: Sequence[bytes]) -> str:
+    """SHA-256 over those of the documents, in order."""
+    return hashlib.sha256(b"".join(hashlib.sha256(document).digest() for document in documents)).hexdigest()
 
 
 def _chunks(documents: Sequence[bytes], seed: int) -> Iterator[list[bytes]]:
@@ -227,7 +238,7 @@ def fit(
     card = {
         "documents": len(documents),
         "bytes": sum(map(len, documents)),
-        "sha256": hashlib.sha256(b"".join(hashlib.sha256(document).digest() for document in documents)).hexdigest(),
+        "sha256": _digest(documents),
         "bytes_trained_on": trainer.seen,
         "seed": seed,
         "seconds_of_last_run": round(time.monotonic() - began),

@@ -7,7 +7,6 @@ import numba
 import numpy as np
 
 N_CONTEXTS = 14
-N_BUCKETS = 16  # of match lengths
 _K1, _K2, _K3 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93), np.uint64(0xA0761D6478BD642F)
 _0, _1, _8, _32 = np.uint64(0), np.uint64(1), np.uint64(8), np.uint64(32)
 _BYTE, _BYTE4, _BYTE6 = np.uint64(0xFF), np.uint64(0xFFFFFFFF), np.uint64(0xFFFFFFFFFFFF)
@@ -73,7 +72,7 @@ def _read(b, i, s, brackets):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _contexts(data, i, s, brackets, ctx):  # type: ignore[no-untyped-def]
+def contexts_at(data, i, s, brackets, ctx):  # type: ignore[no-untyped-def]
     """Take in ``data[i - 1]`` and fill ctx (14,) with hashes of what precedes position i; all 64 bits are mixed."""
     if i > 0:
         _read(np.uint64(data[i - 1]), i, s, brackets)
@@ -102,7 +101,7 @@ def _contexts(data, i, s, brackets, ctx):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _match(data, i, s, h, places):  # type: ignore[no-untyped-def]
+def match_at(data, i, s, h, places):  # type: ignore[no-untyped-def]
     """Row of the predicted byte and how long the match is: the longest of the last match and the newest of 5 bytes."""
     at, length = np.int64(s[_MATCH]), np.int64(s[_LENGTH])
     if length > 0 and data[at] == data[i - 1]:
@@ -133,7 +132,7 @@ _CHECK = np.uint32(0xFFF)
 
 
 @numba.njit(cache=True, nogil=True)
-def _successors(ctx, which, table, slots, found):  # type: ignore[no-untyped-def]
+def successors_of(ctx, which, table, slots, found):  # type: ignore[no-untyped-def]
     """Where each context of `which` has its successor in table (n, size), and what is there if the check bits agree."""
     mask = np.uint64(table.shape[1] - 1)
     for k in range(len(which)):
@@ -146,7 +145,7 @@ def _successors(ctx, which, table, slots, found):  # type: ignore[no-untyped-def
 
 
 @numba.njit(cache=True, nogil=True)
-def _succeed(table, slots, found, byte):  # type: ignore[no-untyped-def]
+def succeed(table, slots, found, byte):  # type: ignore[no-untyped-def]
     """Enter the byte that followed."""
     y = np.uint32(byte)
     for k in range(len(slots)):
@@ -164,7 +163,7 @@ def _succeed(table, slots, found, byte):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _rows(ctx, contexts, bits, match, found, n_seconds, rows):  # type: ignore[no-untyped-def]
+def rows_of(ctx, contexts, bits, match, found, n_seconds, rows):  # type: ignore[no-untyped-def]
     """Fill rows with the row of each feature in its own table: contexts, match, last successors, the others."""
     f = 0
     for k in range(len(contexts)):
@@ -189,141 +188,8 @@ def features(data, contexts, which, bits, n_seconds, places, table, rows):  # ty
     ctx = np.zeros(N_CONTEXTS, np.uint64)
     slots, found = np.zeros(len(which), np.int64), np.zeros(len(which), np.uint32)
     for i in range(len(data)):
-        _contexts(data, i, s, brackets, ctx)
-        match = _match(data, i, s, ctx[4], places)
-        _successors(ctx, which, table, slots, found)
-        _rows(ctx, contexts, bits, match, found, n_seconds, rows[i])
-        _succeed(table, slots, found, data[i])
-
-
-# -- coding ------------------------------------------------------------------------------------------------------------
-# Every byte is eight binary decisions, from the top bit. The network's logit (1/256 nat) and adaptive counters of the last
-# 0 to 3 bytes are mixed with weights learnt online (logistic mixing, M. Mahoney, PAQ6, 2005), one set for each length of
-# match; the arithmetic coder keeps 48 bits, its probabilities 16.
-
-N_COUNTERS = 4
-LOGIT_LIMIT = 2815  # 11 nats: beyond it a probability of 16 bits has no values left
-_RATE_SHIFT = 18
-_HALF = np.int64(1 << 21)
-_TOP, _LOW48, _LOW40 = np.uint64(1 << 40), np.uint64((1 << 48) - 1), np.uint64((1 << 40) - 1)
-
-
-@numba.njit(cache=True, nogil=True)
-def _network(rows, start, width, table, weight1, bias1, x, hidden):  # type: ignore[no-untyped-def]
-    """hidden (units,) int16 of one position."""
-    at = 0
-    for f in range(len(rows)):
-        first = start[f] + np.int64(rows[f]) * width[f]
-        for d in range(width[f]):
-            x[at + d] = table[first + d]
-        at += width[f]
-    for j in range(len(hidden)):
-        row = weight1[j]
-        total = np.int32(0)
-        for k in range(len(x)):
-            total = np.int32(total + np.int32(row[k]) * np.int32(x[k]))  # kept narrow: it vectorises
-        hidden[j] = np.int16(min(max((total + bias1[j] + 8) >> 4, 0), 127))
-
-
-@numba.njit(cache=True, nogil=True)
-def _emit(out, used, state, low):  # type: ignore[no-untyped-def]
-    """Shift the top byte out of `low`; state holds the byte a carry may still reach, and how many 0xFF follow it."""
-    top = np.int64(low >> np.uint64(40))  # 9 bits with the carry
-    if top != 255:
-        if state[0] >= 0:
-            out[used] = np.uint8((state[0] + (top >> 8)) & 255)
-            used += 1
-        for _ in range(state[1]):
-            out[used] = np.uint8((255 + (top >> 8)) & 255)
-            used += 1
-        state[0], state[1] = top & 255, 0
-    else:
-        state[1] += 1
-    return used, (low & _LOW40) << _8
-
-
-@numba.njit(cache=True, nogil=True)
-def code(  # type: ignore[no-untyped-def]
-    data, decoding, stream, contexts, which, bits, n_seconds, start, width, table, weight1, bias1, weight2, bias2,
-    squash, stretch, reciprocal, mixer, places, history, counters,
-):  # fmt: skip
-    """Code data (n,) uint8 into `stream`, or decode `stream` into data; the bytes used of the stream, -1 if it is too short.
-
-    mixer (16, 1 + N_COUNTERS) int32 in 1/2^16 is learnt on; places, history, counters come zeroed, sizes powers of two.
-    """
-    s, brackets, ctx = np.zeros(N_STATE, np.uint64), np.zeros(16, np.uint64), np.zeros(N_CONTEXTS, np.uint64)
-    slots, found = np.zeros(len(which), np.int64), np.zeros(len(which), np.uint32)
-    rows, x, hidden = (
-        np.zeros(len(start), np.int32),
-        np.zeros(weight1.shape[1], np.int16),
-        np.zeros(len(bias1), np.int16),
-    )
-    inputs, places_of = np.zeros(1 + N_COUNTERS, np.int64), np.zeros(N_COUNTERS, np.int64)
-    carry, used = np.array([-1, 0]), 0
-    low, span, value = _0, np.uint64(1 << 48), _0
-    mask = np.uint64(counters.shape[1] - 1)
-    if decoding:
-        for _ in range(6):
-            value = (value << _8) | (np.uint64(stream[used]) if used < len(stream) else _0)
-            used += 1
-    for i in range(len(data)):
-        _contexts(data, i, s, brackets, ctx)
-        match = _match(data, i, s, ctx[4], places)
-        _successors(ctx, which, history, slots, found)
-        _rows(ctx, contexts, bits, match, found, n_seconds, rows)
-        _network(rows, start, width, table, weight1, bias1, x, hidden)
-        w = mixer[match >> 8]
-        byte, node = np.int64(data[i]), 1
-        for shift in range(7, -1, -1):
-            total, row = np.int32(bias2[node]), weight2[node]
-            for j in range(len(hidden)):
-                total = np.int32(total + np.int32(row[j]) * np.int32(hidden[j]))
-            inputs[0] = min(max((np.int64(total) + 2) >> 2, -LOGIT_LIMIT), LOGIT_LIMIT)
-            mixed = w[0] * inputs[0]
-            for k in range(N_COUNTERS):
-                h = np.uint64(node) * _K2
-                if k > 0:
-                    h += ctx[k - 1] * _K3
-                places_of[k] = np.int64((h >> np.uint64(36)) & mask)
-                p22 = np.int64(counters[k, places_of[k]] >> np.uint32(10)) ^ _HALF
-                inputs[1 + k] = stretch[p22 >> 10]
-                mixed += w[1 + k] * inputs[1 + k]
-            z = min(max(mixed >> 16, -LOGIT_LIMIT), LOGIT_LIMIT)
-            p = np.int64(squash[z + LOGIT_LIMIT])
-            bound = (span >> np.uint64(16)) * np.uint64(p)
-            bit = (byte >> shift) & 1
-            if decoding:
-                bit = 1 if value < bound else 0
-            if bit:
-                span = bound
-            else:
-                span -= bound
-                if decoding:
-                    value -= bound
-                else:
-                    low += bound
-            while span < _TOP:
-                span <<= _8
-                if decoding:
-                    value = (value << _8) | (np.uint64(stream[used]) if used < len(stream) else _0)
-                    used += 1
-                else:
-                    if used + carry[1] + 8 > len(stream):
-                        return -1
-                    used, low = _emit(stream, used, carry, low)
-            error = (bit << 16) - p
-            for k in range(1 + N_COUNTERS):
-                w[k] += np.int32((inputs[k] * error + (1 << (_RATE_SHIFT - 1))) >> _RATE_SHIFT)
-            for k in range(N_COUNTERS):
-                entry = counters[k, places_of[k]]
-                p22, n = np.int64(entry >> np.uint32(10)) ^ _HALF, np.int64(entry & np.uint32(1023))
-                p22 += (((bit << 22) - bit - p22) * reciprocal[n]) >> 16
-                counters[k, places_of[k]] = np.uint32((p22 ^ _HALF) << 10) | np.uint32(min(n + 1, len(reciprocal) - 1))
-            node = 2 * node + bit
-        data[i] = np.uint8(node & 255)
-        _succeed(history, slots, found, data[i])
-    if not decoding:  # the shortest number in [low, low + span): span >= 2^40, so its top byte is enough
-        low = (low + _LOW40) & ~_LOW40
-        for _ in range(2):
-            used, low = _emit(stream, used, carry, low)
-    return used
+        contexts_at(data, i, s, brackets, ctx)
+        match = match_at(data, i, s, ctx[4], places)
+        successors_of(ctx, which, table, slots, found)
+        rows_of(ctx, contexts, bits, match, found, n_seconds, rows[i])
+        succeed(table, slots, found, data[i])
