@@ -21,7 +21,7 @@ from compressors.errors import FingerprintMismatch, InvalidConfig
 from compressors.identity import Identity
 from proxylm.store import FORMAT, RAW, Store, StoreError
 
-SHARD_BYTES = 64 << 20  # raw bytes of a shard; two are held in memory, one being read, one being encoded
+SHARD_BYTES = 64 << 20  # raw bytes of a shard; memory holds one being read, one encoded, and a column being written
 
 Progress = Callable[[int, int], None]  # told (documents, raw bytes) finished since the last call
 
@@ -51,7 +51,8 @@ class _Maker:
 
     def arrays(self, documents: list[bytes], threads: int) -> dict[str, npt.NDArray[Any]]:
         """Files of the column by suffix."""
-        symbols = self.codec.encode_batch(documents, threads=threads)
+        # A thread's turn for each document costs more than taking its bytes as they are.
+        symbols = self.codec.encode_batch(documents, threads=threads if self.name != RAW else 1)
         arrays: dict[str, npt.NDArray[Any]] = {"bin": symbols.values, "off": symbols.offsets.astype("<u8")}
         if self.name != RAW and self.codec.spans(b"") is not None:
             lengths = self.codec.vocab.lengths
@@ -67,11 +68,11 @@ class _Maker:
             arrays["len"] = spans.astype("<u2", copy=False)
         return arrays
 
-    def write(self, shard: Path, documents: list[bytes], threads: int) -> None:
+    def write(self, shard: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
         for left in shard.glob(f".{self.name}.*.tmp"):  # of a run that was killed
             left.unlink()
-        facts: dict[str, Any] = {"view": self.facts(), "documents": len(documents), "files": {}}
-        for suffix, array in self.arrays(documents, threads).items():
+        facts: dict[str, Any] = {"view": self.facts(), "documents": len(arrays["off"]) - 1, "files": {}}
+        for suffix, array in arrays.items():
             data = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).view(np.uint8).data
             write_atomically(shard / f"{self.name}.{suffix}", data)
             facts["files"][suffix] = {"bytes": data.nbytes, "sha256": hashlib.sha256(data).hexdigest()}
@@ -114,16 +115,21 @@ def encode(
         shards = _shards(documents, shard_bytes)
     makers = [_Maker(RAW, Identity()), *(_Maker(name, codec) for name, codec in views.items())]
     names: list[str] = []
-    for number, contents in enumerate(_ahead(shards)):
-        shard = path / f"{number:05d}"
-        shard.mkdir(parents=True, exist_ok=True)
-        names.append(shard.name)
-        if makers[0].complete(shard):
-            _check_same(shard, contents)
-        for maker in makers:
-            if not maker.complete(shard):
-                maker.write(shard, contents, threads)
-        progress(len(contents), sum(map(len, contents)))
+    with ThreadPoolExecutor(1, "write") as writer:
+        written = writer.submit(lambda: None)
+        for number, contents in enumerate(_ahead(shards)):
+            shard = path / f"{number:05d}"
+            shard.mkdir(parents=True, exist_ok=True)
+            names.append(shard.name)
+            if makers[0].complete(shard):
+                _check_same(shard, contents)
+            for maker in makers:
+                if not maker.complete(shard):
+                    arrays = maker.arrays(contents, threads)
+                    written.result()  # at most one column waits
+                    written = writer.submit(maker.write, shard, arrays)
+            progress(len(contents), sum(map(len, contents)))
+        written.result()
     if (path / f"{len(names):05d}").exists():
         raise StoreError(
             f"{path} has more shards than the corpus fills ({len(names)}): the corpus has changed; use another folder"
