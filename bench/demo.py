@@ -22,8 +22,8 @@ from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
 from proxylm.encode import encode
 from proxylm.evaluate import trained_window
 from proxylm.generate import generate
+from proxylm.runs import load_run
 from proxylm.store import Store
-from proxylm.train import load_run
 
 FLOPS = 7e11  # per arm: half a minute on two cores
 VOCAB_SIZE = 2048

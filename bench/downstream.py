@@ -7,11 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from compressors.base import Compressor
+from proxylm.batches import alphabet_of
 from proxylm.config import RunConfig
 from proxylm.evaluate import Result, evaluate, trained_window
+from proxylm.model import Decoder
+from proxylm.runs import load_run, totals
 from proxylm.store import Store
-from proxylm.train import load_run, totals, train
+from proxylm.train import planned_steps, run_flops, train
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,20 @@ def run_arm(
         store.check_codec(arm.reads, codec)
     result = evaluate(model, documents, window=trained_window(config), codec=codec)
     return Outcome(arm, result, totals(folder))
+
+
+def planned(arm: Arm, store: Store) -> str:
+    """One line: what the run would take. Plans its rows, and loads nothing else."""
+    steps = planned_steps(store, arm.config)
+    train, model = arm.config.train, arm.config.model
+    with torch.device("meta"):
+        parameters = sum(
+            p.numel() for p in Decoder(model, alphabet_of(store, arm.config), arm.config.mix.largest_bag).parameters()
+        )
+    return (
+        f"{arm.name}: {steps:,} steps of {train.rows} x {train.row_length}, {run_flops(store, arm.config, steps):.4g} FLOPs, "
+        f"{parameters / 1e6:.1f} M parameters, {parameters * 16 / 1e9:.2f} GB of weights, gradients and optimizer state"
+    )
 
 
 def table(outcomes: Sequence[Outcome]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +38,23 @@ class Batch:
     doc: npt.NDArray[np.int32]  # (B, T) segment within the row, -1 = padding; attention stays within one
     mode: npt.NDArray[np.int8]  # (B, T) whose softmax predicts the target: 0 raw, 1 + place of the reading
     shares: Shares
+    documents: list[list[int]]  # of each row: the numbers of its documents
     bags: npt.NDArray[np.int16] | None = None  # (B, T, size) bytes of each target that is a bag; -1 where there is none
+
+    def parts(self, rows: int) -> Iterator[Batch]:
+        """The rows, so many at a time; every part carries the shares of the whole."""
+        for first in range(0, len(self.inputs), rows):
+            here = slice(first, first + rows)
+            bags = None if self.bags is None else self.bags[here]
+            yield Batch(
+                self.inputs[here],
+                self.targets[here],
+                self.doc[here],
+                self.mode[here],
+                self.shares,
+                self.documents[here],
+                bags,
+            )
 
     @property
     def checksum(self) -> int:
@@ -70,9 +87,12 @@ class Loader:
 
     def batch(self, step: int, rank: int = 0, world: int = 1) -> Batch:
         """The rows of `step` (from 0) that process `rank` of `world` reads."""
-        share = self._rows // world
-        first = step * self._rows + rank * share
-        return self.rows(first, first + share)
+        first = self.first_row(step, rank, world)
+        return self.rows(first, first + self._rows // world)
+
+    def first_row(self, step: int, rank: int = 0, world: int = 1) -> int:
+        """The number of the first of them."""
+        return step * self._rows + rank * (self._rows // world)
 
     def rows(self, first: int, last: int) -> Batch:
         """Rows first..last-1 of the run."""
@@ -80,7 +100,7 @@ class Loader:
         inputs, targets = np.zeros((B, T), np.int64), np.full((B, T), -1, np.int64)
         doc, mode = np.full((B, T), -1, np.int32), np.zeros((B, T), np.int8)
         bags = np.full((B, T, self._bag), -1, np.int16)
-        shares = Shares()
+        shares, documents = Shares(), list[list[int]]([] for _ in range(B))
         at, row, segment = 0, -1, 0
         for planned in self.planner.plan(first, last):
             if planned[ROW] != row:
@@ -98,7 +118,8 @@ class Loader:
                 start = int(planned[START])
                 bags[b, scored, : shown.reading.bags] = shown.bags_of(int(planned[DOCUMENT]), start, start + count)
             at, segment = at + count + 1, segment + 1
-        return Batch(inputs, targets, doc, mode, shares, bags if (bags >= 0).any() else None)
+            documents[b].append(int(planned[DOCUMENT]))
+        return Batch(inputs, targets, doc, mode, shares, documents, bags if (bags >= 0).any() else None)
 
     def _body(self, planned: Ints, shares: Shares) -> tuple[Ints, npt.NDArray[np.int8]]:
         """(count,) ids of a segment of a document's body, and the mode of each."""

@@ -16,6 +16,8 @@ from torch import Tensor
 from compressors.errors import InputError, ProxycError
 from proxylm.model import Decoder
 
+BEST = "best"  # folder of the best model, beside those of the last steps
+
 
 class CheckpointError(ProxycError, ValueError):
     """A checkpoint that is damaged or of another run."""
@@ -23,14 +25,29 @@ class CheckpointError(ProxycError, ValueError):
 
 def save(run: Path, model: Decoder, optimizers: list[torch.optim.Optimizer], state: dict[str, Any], keep: int) -> Path:
     """Write RUN/checkpoints/step-N for ``state["step"]`` = N, then delete all but the last `keep`."""
-    folder = run / "checkpoints"
-    target = folder / f"step-{state['step']:08d}"
-    temporary = folder / f".{target.name}.tmp"
-    for left in folder.glob(".step-*.tmp"):  # of a run that was killed
+    tensors = {"model": model.state_dict(), "optimizer": _optimizer_tensors(optimizers)}
+    target = _write(run / "checkpoints" / f"step-{state['step']:08d}", tensors, state)
+    for old in _all(run)[:-keep]:
+        shutil.rmtree(old)
+    return target
+
+
+def save_best(run: Path, model: Decoder, step: int, bits_per_byte: float) -> None:
+    """Keep the model in RUN/checkpoints/best if it is the best so far, by bits per byte of held-out documents."""
+    best = run / "checkpoints" / BEST
+    state = best / "state.json"
+    if not state.exists() or bits_per_byte < json.loads(state.read_text())["bits_per_byte"]:
+        _write(best, {"model": model.state_dict()}, {"step": step, "bits_per_byte": bits_per_byte})
+
+
+def _write(target: Path, tensors: dict[str, dict[str, Tensor]], state: dict[str, Any]) -> Path:
+    """A folder of safetensors and state.json, renamed into place once it is on disk."""
+    for left in target.parent.glob(".*.tmp"):  # of a run that was killed
         shutil.rmtree(left)
+    temporary = target.parent / f".{target.name}.tmp"
     temporary.mkdir(parents=True)
-    save_file({name: t.contiguous() for name, t in model.state_dict().items()}, temporary / "model.safetensors")
-    save_file(_optimizer_tensors(optimizers), temporary / "optimizer.safetensors")
+    for name, found in tensors.items():
+        save_file({key: tensor.contiguous() for key, tensor in found.items()}, temporary / f"{name}.safetensors")
     (temporary / "state.json").write_text(json.dumps(state))
     for file in temporary.iterdir():
         with open(file, "rb") as opened:
@@ -38,8 +55,6 @@ def save(run: Path, model: Decoder, optimizers: list[torch.optim.Optimizer], sta
     if target.exists():
         shutil.rmtree(target)
     os.replace(temporary, target)
-    for old in _all(run)[:-keep]:
-        shutil.rmtree(old)
     return target
 
 
@@ -67,16 +82,17 @@ def load(checkpoint: Path, model: Decoder, optimizers: list[torch.optim.Optimize
     return state
 
 
-def load_model(run: Path, model: Decoder) -> int:
-    """Restore the newest model of a run; return its step. Raises `InputError` if the run has no checkpoint."""
-    checkpoint = latest(run)
-    if checkpoint is None:
-        raise InputError(f"{run} has no checkpoint; train it with `proxyc train`")
+def load_model(run: Path, model: Decoder, *, best: bool = False) -> int:
+    """Restore the newest model of a run, or the best; return its step. Raises `InputError` if there is none."""
+    checkpoint = run / "checkpoints" / BEST if best else latest(run)
+    if checkpoint is None or not checkpoint.exists():
+        missing = "no best model; train it with --held-out" if best else "no checkpoint; train it with `proxyc train`"
+        raise InputError(f"{run} has {missing}")
     try:
         model.load_state_dict(load_file(checkpoint / "model.safetensors"))
-    except (SafetensorError, RuntimeError, OSError) as error:
+        return int(json.loads((checkpoint / "state.json").read_text())["step"])
+    except (SafetensorError, RuntimeError, OSError, ValueError) as error:
         raise CheckpointError(f"{checkpoint} cannot be read ({error}); delete it to use the one before") from error
-    return int(checkpoint.name.removeprefix("step-"))
 
 
 def _all(run: Path) -> list[Path]:

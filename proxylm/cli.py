@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import signal
 import sys
 import warnings
-from typing import Any
 
 import click
 
+from proxylm.lazy import LazyGroup
+
 # name -> (module:attribute, first line of its help). Strings, so that `bench` stays above this package.
 COMMANDS = {
+    "bench": ("bench.cli:bench", "Compare compressors, and what they do to a model."),
     "codecs": ("compressors.cli:codecs", "List the registered compressors, plugins included."),
     "compress": ("compressors.files_cli:compress", "Compress files or a stream."),
     "convert": ("compressors.cli:convert", "Convert a BPE tokenizer: artifact, tokenizer.json, tiktoken's ranks."),
@@ -24,42 +25,15 @@ COMMANDS = {
     "fit": ("compressors.cli:fit", "Fit a compressor on a corpus."),
     "generate": ("proxylm.commands:generate", "Continue a prompt, bytes in and bytes out."),
     "inspect": ("compressors.files_cli:inspect", "What a .pxc file says of itself."),
+    "plot": ("proxylm.train_cli:plot", "Draw the loss of runs against what they cost."),
     "test": ("compressors.files_cli:test", "Check compressed files without writing anything."),
-    "train": ("proxylm.commands:train", "Train a model on a view store."),
+    "train": ("proxylm.train_cli:train", "Train a model on a view store."),
 }
 # Packages that come with an extra.
-EXTRAS = {"torch": "train", "matplotlib": "bench", "numcodecs": "bridges", "fsspec": "bridges"}
+EXTRAS = {"torch": "train", "matplotlib": "bench", "numcodecs": "bridges", "fsspec": "bridges", "tensorboard": "bench"}
 
 
-class LazyGroup(click.Group):
-    """Commands from the table above."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        command = getattr(importlib.import_module(module), attribute)
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The help lines of the table: the commands themselves are not imported."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            import difflib
-
-            near = difflib.get_close_matches(args[0], COMMANDS, 1)
-            raise click.UsageError(f"no command {args[0]!r}{f'; did you mean {near[0]!r}?' if near else ''}", ctx)
-        return super().resolve_command(ctx, args)
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="proxyc")
 def proxyc() -> None:
     """A compression toolkit for language modelling.

@@ -96,6 +96,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
         sizes = [len(w) for w in weights]
         d_x = torch.zeros_like(x) if needed else None
         d_weights = [torch.zeros_like(w) for w in weights] if needed else []
+        if torch.is_autocast_enabled(x.device.type):  # products in bf16; sums, and the softmax, in fp32
+            x, *weights = (t.to(torch.get_autocast_dtype(x.device.type)) for t in (x, *weights))  # type: ignore[assignment]
         total = x.new_zeros((), dtype=torch.float32)
         for rows in torch.arange(len(x), device=x.device).split(max(1, CHUNK_LOGITS // sum(sizes))):
             part, target = x[rows], targets[rows]
@@ -107,8 +109,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
             if d_x is not None:
                 d_logits = log_p.exp_().scatter_add_(1, target, -share)
                 for w, d_w, d_part in zip(weights, d_weights, d_logits.to(x.dtype).split(sizes, 1), strict=True):
-                    d_x[rows] += d_part @ w
-                    d_w += d_part.T @ part
+                    d_x[rows] += (d_part @ w).to(d_x.dtype)
+                    d_w += (d_part.T @ part).to(d_w.dtype)
         ctx.gradients = (d_x, None, *d_weights)
         return total
 

@@ -34,7 +34,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], mask: Tensor | None, cache: Cache | None) -> Tensor:
         B, T, _ = x.shape
         q, k, v = (f(x).view(B, T, -1, self.width).transpose(1, 2) for f in (self.q, self.k, self.v))  # (B, H, T, K)
-        q, k = _rotate(self.q_norm(q), rope), _rotate(self.k_norm(k), rope)
+        q, k = _rotate(self.q_norm(q.float()), rope), _rotate(self.k_norm(k.float()), rope)
         if cache is not None:
             if mask is None and cache and T == 1:
                 past_k, past_v = cache.pop(0)

@@ -2,66 +2,32 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import math
-import os
+import signal
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
-from compressors.atomic import write_atomically
-from compressors.base import Compressor
-from compressors.errors import FingerprintMismatch, InputError, InvalidConfig, ProxycError
-from proxylm import checkpoint
-from proxylm.alphabet import Alphabet, HeadSlice
-from proxylm.batches import Batch, Loader, alphabet_of
-from proxylm.config import RunConfig, from_mapping
+from compressors.errors import InvalidConfig
+from proxylm import checkpoint, runs
+from proxylm.alphabet import HeadSlice
+from proxylm.batches import Batch, Loader
+from proxylm.config import RunConfig
+from proxylm.evaluate import evaluate, trained_window
 from proxylm.model import Decoder, training_flops
 from proxylm.optim import optimizers, set_rates
-from proxylm.store import RAW, Store
-
-
-class Diverged(ProxycError, FloatingPointError):
-    """The loss is no longer a number."""
-
+from proxylm.places import Place
+from proxylm.store import Store
+from proxylm.watch import Watch
 
 Report = Callable[[dict[str, Any]], None]  # told each step's log record
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where this process computes: its device, its rank, and how many there are."""
-
-    device: torch.device
-    rank: int = 0
-    world: int = 1
-
-    @classmethod
-    @contextmanager
-    def here(cls) -> Iterator[Place]:
-        """From the environment that `torchrun` sets; in the process group while it lasts, if there are several."""
-        world, local = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_RANK", 0))
-        cuda = torch.cuda.is_available()
-        joins = world > 1 and not dist.is_initialized()
-        if joins:
-            dist.init_process_group("nccl" if cuda else "gloo")
-        device = torch.device("cuda", local) if cuda else torch.device("cpu")
-        try:
-            yield cls(device, int(os.environ.get("RANK", 0)), world)
-        finally:
-            if (
-                joins
-            ):  # threads of the group that are left to the end of the interpreter abort a finished run now and then
-                dist.destroy_process_group()
 
 
 def planned_steps(store: Store, config: RunConfig) -> int:
@@ -91,126 +57,126 @@ def run_flops(store: Store, config: RunConfig, steps: int) -> float:
 
 
 def train(
-    store: Store, config: RunConfig, run: Path, *, report: Report = lambda record: None, place: Place | None = None
+    store: Store,
+    config: RunConfig,
+    run: Path,
+    *,
+    held_out: Sequence[bytes] = (),
+    report: Report = lambda record: None,
+    place: Place | None = None,
 ) -> Decoder:
     """Train into the folder `run`, going on from its newest checkpoint if there is one.
 
-    Raises `InvalidConfig` if `run` holds a run of another configuration or store.
+    held_out: documents scored every `train.eval_every` steps; the best model is kept beside the last ones. SIGTERM ends the
+    run after the step at hand, with a checkpoint. Raises `InvalidConfig` if `run` holds a run of another configuration or
+    store, `Diverged` if the loss is no number or leaps.
     """
     if place is None:
         with Place.here() as here:
-            return train(store, config, run, report=report, place=here)
+            return train(store, config, run, held_out=held_out, report=report, place=here)
     if config.train.rows % place.world:
         raise InvalidConfig(
             f"train.rows {config.train.rows} cannot be shared by {place.world} processes; use a multiple"
         )
     steps = planned_steps(store, config)
     if place.rank == 0:
-        _claim(run, config, store, steps)
-    torch.manual_seed(config.train.seed)
-    loader = Loader(store, config, steps * config.train.rows)
-    model = Decoder(config.model, loader.alphabet, config.mix.largest_bag).to(place.device)
-    tuned = optimizers(model, config.train)
+        runs.claim(run, config, store, steps)
+    loop = Loop(store, config, steps, place)
     step = 0
     if (found := checkpoint.latest(run)) is not None:
-        step = int(checkpoint.load(found, model, tuned)["step"])
-    with _Log(run / "log.jsonl", step, write=place.rank == 0) as log:
+        step = int(checkpoint.load(found, loop.model, loop.tuned)["step"])
+    with runs.Log(run / "log.jsonl", step, write=place.rank == 0) as log, _terminated() as terminated:
         while step < steps:
-            record = _step(model, tuned, loader, config, step, steps, place)
+            record, stop = loop.step(step, bool(terminated))
             step += 1
+            due = step == steps or (config.train.eval_every and step % config.train.eval_every == 0)
+            if held_out and due and place.rank == 0:
+                record["held_out_bits_per_byte"] = loop.held_out(held_out)
+                checkpoint.save_best(run, loop.model, step, record["held_out_bits_per_byte"])
             log.write(record)
             report(record | {"steps": steps})
-            if place.rank == 0 and (step % config.train.checkpoint_every == 0 or step == steps):
-                checkpoint.save(run, model, tuned, {"step": step}, config.train.keep)
-    return model
+            if place.rank == 0 and (stop or step % config.train.checkpoint_every == 0 or step == steps):
+                checkpoint.save(run, loop.model, loop.tuned, {"step": step}, config.train.keep)
+            if stop:
+                break
+    return loop.model
 
 
-def load_run(run: Path) -> tuple[Decoder, RunConfig]:
-    """The newest model of a run, ready to evaluate, and its configuration. Raises `InputError` or `CheckpointError`."""
-    facts = _facts(run)
-    config = from_mapping(RunConfig, facts["config"])
-    model = Decoder(config.model, Alphabet(facts["alphabet"], config.mix.shared_bytes), config.mix.largest_bag)
-    checkpoint.load_model(run, model)
-    return model.eval(), config
-
-
-def view_of(run: Path, codec: Compressor) -> str:
-    """The view that `codec` made, of those the run was trained on. Raises `FingerprintMismatch` if it made none."""
-    trained: dict[str, str] = _facts(run)["views"]
-    made_by = {fingerprint: view for view, fingerprint in trained.items()}
-    if codec.fingerprint not in made_by:
-        known = ", ".join(f"{name} {made[:12]}" for name, made in trained.items()) or "raw bytes alone"
-        raise FingerprintMismatch(
-            f"{run} was trained on {known}, not on {codec.name} {codec.fingerprint[:12]}; give that artifact"
-        )
-    return made_by[codec.fingerprint]
-
-
-def _facts(run: Path) -> dict[str, Any]:
-    try:
-        facts: dict[str, Any] = json.loads((run / "run.json").read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{run} is no training run ({error}); make one with `proxyc train`") from error
-    return facts
-
-
-def _claim(run: Path, config: RunConfig, store: Store, steps: int) -> None:
-    """Write run.json, or check that it says the same."""
-    run.mkdir(parents=True, exist_ok=True)
-    views = sorted({reading.view for reading in config.mix.readings} - {RAW})
-    facts = {
-        "config": dataclasses.asdict(config),
-        "store": store.fingerprint_of(*views),
-        "views": {view: store.view(view)["fingerprint"] for view in views},
-        "alphabet": dict(alphabet_of(store, config).views),
-        "steps": steps,
-    }
-    if (run / "run.json").exists():
-        before = _facts(run)
-        different = [key for key in facts if before.get(key) != json.loads(json.dumps(facts[key]))]
-        if different:
-            raise InvalidConfig(
-                f"{run} holds a run with another {', '.join(different)}; choose another folder or delete it"
-            )
+@contextmanager
+def _terminated() -> Iterator[list[int]]:
+    """A list that SIGTERM puts itself into; once the block is left, the signal is given to who handled it before."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
+        yield received
         return
-    write_atomically(run / "run.json", json.dumps(facts, indent=1).encode())
+    before = signal.signal(signal.SIGTERM, lambda number, _: received.append(number))
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if received:
+            signal.raise_signal(signal.SIGTERM)
 
 
-def _step(
-    model: Decoder,
-    tuned: list[torch.optim.Optimizer],
-    loader: Loader,
-    config: RunConfig,
-    step: int,
-    steps: int,
-    place: Place,
-) -> dict[str, Any]:
-    """One optimizer step; the log record of all processes together."""
-    began = time.perf_counter()
-    batch = loader.batch(step, place.rank, place.world)
-    scored = np.bincount(batch.mode[batch.targets >= 0], minlength=len(loader.heads))
-    counts = _summed(torch.tensor([*scored, batch.checksum, *_flat(batch)], dtype=torch.float64), place)
-    nats = _nats(model, batch, loader.heads, place.device)
-    (nats.sum() / counts[: len(scored)].sum()).backward()
-    _reduce_gradients(model, place)
-    set_rates(tuned, config.train, (step + 0.5) / steps)
-    for optimizer in tuned:
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-    lost = _summed(nats.detach().double().cpu(), place)
-    if not bool(torch.isfinite(lost).all()):
-        raise Diverged(
-            f"the loss is {lost.tolist()} at step {step}, rows {step * config.train.rows}..; lower the learning rates"
+class Loop:
+    """Model, optimizers and rows of a run of `steps` steps; `step` does one."""
+
+    def __init__(self, store: Store, config: RunConfig, steps: int, place: Place) -> None:
+        self.config, self.steps, self.place = config, steps, place
+        torch.manual_seed(config.train.seed)
+        self.loader = Loader(store, config, steps * config.train.rows)
+        self.model = Decoder(config.model, self.loader.alphabet, config.mix.largest_bag).to(place.device)
+        self.tuned = optimizers(self.model, config.train)
+        self.watch = Watch(config.train.spike)
+        for block in self.model.blocks if config.train.compile else ():
+            block.compile(dynamic=False)
+
+    def step(self, step: int, stop: bool = False) -> tuple[dict[str, Any], bool]:
+        """One optimizer step: the log record of all processes together, and whether any of them was told to `stop`."""
+        began = time.perf_counter()
+        heads, place = self.loader.heads, self.place
+        batch = self.loader.batch(step, place.rank, place.world)
+        scored = np.bincount(batch.mode[batch.targets >= 0], minlength=len(heads))
+        counts = place.summed(torch.tensor([stop, *scored, batch.checksum, *_flat(batch)], dtype=torch.float64))
+        stop, counts = bool(counts[0]), counts[1:]
+        total, nats = counts[: len(heads)].sum(), torch.zeros(len(heads), dtype=torch.float64)
+        for part in batch.parts(self.config.train.micro_rows or len(batch.inputs)):
+            lost = self._nats(part)
+            (lost.sum() / total).backward()
+            nats += lost.detach().double().cpu()
+        nats = place.summed(nats)
+        found = self.watch.look(nats.tolist(), counts[: len(heads)].tolist())
+        if found:
+            self.watch.stop(
+                found, step, batch, self.loader.first_row(step, place.rank, place.world), self._row_bits(batch)
+            )
+        place.reduce_gradients(self.model)
+        set_rates(self.tuned, self.config.train, (step + 0.5) / self.steps)
+        for optimizer in self.tuned:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        return _record(self.config, heads, step, counts.tolist(), nats.tolist(), time.perf_counter() - began), stop
+
+    def held_out(self, documents: Sequence[bytes]) -> float:
+        """Bits per byte of the model as it is."""
+        return evaluate(self.model, documents, window=trained_window(self.config)).bits_per_byte
+
+    def _nats(self, batch: Batch) -> Tensor:
+        """(heads,) summed -ln p under each head."""
+        device = self.place.device
+        ids, targets, doc, mode = (
+            torch.from_numpy(a).to(device) for a in (batch.inputs, batch.targets, batch.doc, batch.mode)
         )
-    return _record(config, loader, step, counts.tolist(), lost.tolist(), time.perf_counter() - began)
+        bags = None if batch.bags is None else torch.from_numpy(batch.bags).to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.config.train.dtype == "bf16"):
+            return self.model.heads.nats(self.model(ids, doc, bags=bags), targets, mode, self.loader.heads, bags)
 
-
-def _nats(model: Decoder, batch: Batch, heads: tuple[HeadSlice, ...], device: torch.device) -> Tensor:
-    ids, targets, doc, mode = (
-        torch.from_numpy(a).to(device) for a in (batch.inputs, batch.targets, batch.doc, batch.mode)
-    )
-    bags = None if batch.bags is None else torch.from_numpy(batch.bags).to(device)
-    return model.heads.nats(model(ids, doc, bags=bags), targets, mode, heads, bags)
+    @torch.no_grad()
+    def _row_bits(self, batch: Batch) -> list[float]:
+        """Bits per symbol of each row of this process."""
+        return [
+            float(self._nats(row).sum()) / math.log(2) / max(int((row.targets >= 0).sum()), 1) for row in batch.parts(1)
+        ]
 
 
 def _flat(batch: Batch) -> list[float]:
@@ -218,29 +184,11 @@ def _flat(batch: Batch) -> list[float]:
     return [*shares.documents.values(), *shares.symbols.values(), *shares.n_bytes.values()]
 
 
-def _summed(values: Tensor, place: Place) -> Tensor:
-    if place.world > 1:
-        values = values.to(place.device)
-        dist.all_reduce(values)
-    return values.cpu()
-
-
-def _reduce_gradients(model: Decoder, place: Place) -> None:
-    """Sum gradients over the processes, in one message. Each holds its rows' share of the mean over all targets."""
-    if place.world == 1:
-        return
-    gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in model.parameters()]
-    flat = torch.cat([g.flatten() for g in gradients])
-    dist.all_reduce(flat)
-    for parameter, part in zip(model.parameters(), flat.split([g.numel() for g in gradients]), strict=True):
-        parameter.grad = part.view_as(parameter)
-
-
 def _record(
-    config: RunConfig, loader: Loader, step: int, counts: list[float], nats: list[float], seconds: float
+    config: RunConfig, heads: Sequence[HeadSlice], step: int, counts: list[float], nats: list[float], seconds: float
 ) -> dict[str, Any]:
     """What the log says of a step: losses in bits per symbol, what was shown, what it cost."""
-    n_heads = len(loader.heads)
+    n_heads = len(heads)
     scored, (checksum, *shares) = counts[:n_heads], counts[n_heads:]
     n_raw, n_comp = scored[0], sum(scored[1:])
     rows, length = config.train.rows, config.train.row_length
@@ -253,43 +201,9 @@ def _record(
         "documents": dict(zip(("raw", "comp", "pair"), shares[:3], strict=True)),
         "symbols": dict(zip(("raw", "comp"), shares[3:5], strict=True)),
         "bytes": dict(zip(("raw", "comp"), shares[5:7], strict=True)),
-        "flops": training_flops(config.model, length, rows, zip(loader.heads, map(int, scored), strict=True)),
+        "flops": training_flops(config.model, length, rows, zip(heads, map(int, scored), strict=True)),
         "rows_checksum": int(checksum),
         "seconds": seconds,
         "symbols_per_second": sum(shares[3:5]) / seconds,
         "bytes_per_second": sum(shares[5:7]) / seconds,
     }
-
-
-def totals(run: Path) -> dict[str, float]:
-    """Sums over the log of a run: steps, flops, symbols, bytes of text shown, seconds."""
-    records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    return {
-        "steps": len(records),
-        "flops": sum(r["flops"] for r in records),
-        "symbols": sum(sum(r["symbols"].values()) for r in records),
-        "bytes": sum(sum(r["bytes"].values()) for r in records),
-        "seconds": sum(r["seconds"] for r in records),
-    }
-
-
-class _Log:
-    """RUN/log.jsonl: one record a step; after a resume the records of steps that are done again are cut off."""
-
-    def __init__(self, path: Path, step: int, *, write: bool) -> None:
-        self._path, self._step, self._write = path, step, write
-
-    def __enter__(self) -> _Log:
-        if self._write:
-            lines = self._path.read_text().splitlines(keepends=True) if self._path.exists() else []
-            write_atomically(self._path, "".join(lines[: self._step]).encode())
-            self._file = open(self._path, "a", buffering=1)
-        return self
-
-    def write(self, record: dict[str, Any]) -> None:
-        if self._write:
-            self._file.write(json.dumps(record) + "\n")
-
-    def __exit__(self, *_: object) -> None:
-        if self._write:
-            self._file.close()

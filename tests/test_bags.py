@@ -17,7 +17,8 @@ from proxylm.config import MixConfig, ModelConfig, Phase, RunConfig, TrainConfig
 from proxylm.encode import encode
 from proxylm.heads import SlicedHeads
 from proxylm.model import Decoder
-from proxylm.train import load_run, run_flops, train
+from proxylm.runs import load_run
+from proxylm.train import run_flops, train
 
 BAGS_THEN_BYTES = (Phase(until=0.5, start=1.0, end=1.0), Phase(until=1.0, start=0.0, end=0.0))
 

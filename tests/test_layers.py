@@ -13,12 +13,15 @@ MAY_IMPORT = {
 }
 # Modules that pull in heavy or optional packages, and what no other module may load when it is imported.
 TORCH = {
+    "bench.downstream",
+    "proxylm.boards",
     "proxylm.checkpoint",
     "proxylm.evaluate",
     "proxylm.generate",
     "proxylm.heads",
     "proxylm.model",
     "proxylm.optim",
+    "proxylm.places",
     "proxylm.train",
 }
 BPE_KERNELS = {
@@ -32,7 +35,15 @@ NUMBA = {
     "compressors.neural._windows",
     "proxylm.rows",
 } | BPE_KERNELS
-COMMAND_LINE = {"compressors.cli", "compressors.files_cli", "proxylm.cli", "proxylm.commands", "bench.demo"}
+COMMAND_LINE = {
+    "compressors.cli",
+    "compressors.files_cli",
+    "proxylm.cli",
+    "proxylm.commands",
+    "proxylm.train_cli",
+    "bench.demo",
+    "bench.grid",
+}
 BASE = {"compressors.base": {"compressors.errors"}, "compressors.errors": set()}
 
 

@@ -18,8 +18,11 @@ from proxylm.checkpoint import CheckpointError, latest
 from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
 from proxylm.encode import encode
 from proxylm.model import Decoder
+from proxylm.places import Place
+from proxylm.runs import load_run, view_of
 from proxylm.store import Store
-from proxylm.train import Diverged, Place, load_run, planned_steps, run_flops, train, view_of
+from proxylm.train import planned_steps, run_flops, train
+from proxylm.watch import Diverged
 
 SHAPE = {"d_model": 32, "n_layers": 2, "n_heads": 2}
 SETTINGS = [f"model.{key}={value}" for key, value in SHAPE.items()] + [

@@ -1,0 +1,16 @@
+"""`proxyc bench`: a lazy group."""
+
+from __future__ import annotations
+
+import click
+
+from proxylm.lazy import LazyGroup
+
+COMMANDS = {
+    "downstream": ("bench.grid:downstream", "Train and evaluate the grid of a recipe."),
+}
+
+
+@click.group(cls=LazyGroup, table=COMMANDS)
+def bench() -> None:
+    """Compare compressors, and what they do to a model."""

@@ -1,0 +1,142 @@
+"""`proxyc bench downstream`: the runs of a recipe, over the cores, each in a folder of its own; a killed grid goes on.
+
+A run is trained (from its newest checkpoint, if there is one) and evaluated once; RESULT.json then holds the bits of every
+held-out document, so that runs can be compared document by document.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench import recipe
+from bench.downstream import planned, run_arm
+from bench.report import environment
+from compressors import registry
+from compressors.atomic import write_atomically
+from compressors.documents import Reader
+from compressors.errors import InvalidConfig
+from proxylm.store import Store
+
+RESULT = "result.json"
+PATH = click.Path(path_type=Path, exists=True)
+
+
+@click.command()
+@click.argument("recipe_file", metavar="RECIPE.toml", type=PATH)
+@click.argument("store", type=PATH)
+@click.argument("held_out", nargs=-1, required=True, type=PATH)
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for the runs.")
+@click.option("--codec", "codecs", multiple=True, metavar="VIEW@CODEC", help="What made a view that an arm is read in.")
+@click.option("--max-bytes", default=500_000, show_default=True, help="Held-out bytes that are scored.")
+@click.option("--jobs", default=1, show_default=True, help="Runs at a time, with one thread each.")
+@click.option("--only", default="", help="Only the runs whose name contains this.")
+@click.option(
+    "--plan", is_flag=True, help="Plan the rows of every run and count steps, FLOPs and memory; train nothing."
+)
+def downstream(
+    recipe_file: Path, store: Path, held_out: tuple[Path, ...], output: Path, codecs: tuple[str, ...], max_bytes: int,
+    jobs: int, only: str, plan: bool,
+) -> None:  # fmt: skip
+    """Train and evaluate the grid of RECIPE.toml on the view store STORE; HELD_OUT documents are scored."""
+    arms = [arm for arm in recipe.load(recipe_file) if only in arm.name]
+    if plan:
+        for arm in arms:
+            click.echo(planned(arm, Store.open(store)))
+        return
+    output.mkdir(parents=True, exist_ok=True)
+    arguments = [str(recipe_file), str(store), *map(str, held_out), "-o", str(output), "--max-bytes", str(max_bytes)]
+    for codec in codecs:
+        arguments += ["--codec", codec]
+    with ThreadPoolExecutor(jobs) as pool:
+        failed = [name for name in pool.map(lambda arm: _in_process(arm.name, output, arguments), arms) if name]
+    click.echo(table(collect(output)))
+    if failed:
+        raise click.ClickException(f"{len(failed)} runs failed: {', '.join(failed)}; see run.err in their folders")
+
+
+def _in_process(name: str, output: Path, arguments: list[str]) -> str | None:
+    """Run one arm in a process of its own; its name if it fails."""
+    folder = output / name
+    folder.mkdir(exist_ok=True)
+    if (folder / RESULT).exists():
+        return None
+    with open(folder / "run.err", "w") as errors:
+        done = subprocess.run(
+            [sys.executable, "-m", "bench.grid", name, *arguments], stderr=errors, check=False,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+    return name if done.returncode else None
+
+
+@click.command()
+@click.argument("name")
+@click.argument("recipe_file", type=PATH)
+@click.argument("store", type=PATH)
+@click.argument("held_out", nargs=-1, required=True, type=PATH)
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path))
+@click.option("--codec", "codecs", multiple=True)
+@click.option("--max-bytes", type=int)
+def run_one(
+    name: str, recipe_file: Path, store: Path, held_out: tuple[Path, ...], output: Path, codecs: tuple[str, ...], max_bytes: int,
+) -> None:  # fmt: skip
+    """One run of the grid, to its result."""
+    (arm,) = (arm for arm in recipe.load(recipe_file) if arm.name == name)
+    named = dict(codec.split("@", 1) for codec in codecs)
+    if arm.reads != "raw" and arm.reads not in named:
+        raise InvalidConfig(
+            f"arm {name} is read as {arm.reads}; say what made that view with --codec {arm.reads}@CODEC"
+        )
+    made = {view: registry.parse(spec) for view, spec in named.items() if view == arm.reads}
+    documents = scored(held_out, max_bytes)
+    began = time.perf_counter()
+    outcome = run_arm(arm, Store.open(store), output / name, made, documents, lambda record: None)
+    facts = {
+        "name": name, "reads": arm.reads, "config": json.loads(arm.config.to_json()), "totals": outcome.totals,
+        "evaluation": outcome.result.to_json(), "seconds": time.perf_counter() - began, "environment": environment(),
+        "document_bytes": outcome.result.n_bytes.tolist(),
+        "document_bits": (outcome.result.text_bits + outcome.result.end_bits).tolist(),
+    }  # fmt: skip
+    write_atomically(output / name / RESULT, json.dumps(facts).encode())
+    click.echo(f"{name}: {outcome.result.bits_per_byte:.4f} bits per byte, {outcome.totals['flops']:.3g} FLOPs")
+
+
+def scored(paths: tuple[Path, ...], max_bytes: int) -> list[bytes]:
+    """Documents of at most a fortieth of `max_bytes`, in order, until that is full: many small ones tell more than few."""
+    found: list[bytes] = []
+    size = 0
+    for document in Reader(list(paths)):
+        if len(document.data) <= max_bytes // 40 and size + len(document.data) <= max_bytes:
+            found.append(document.data)
+            size += len(document.data)
+    return found
+
+
+def collect(output: Path) -> list[dict[str, Any]]:
+    """All results below a folder, sorted by name."""
+    return [json.loads(path.read_bytes()) for path in sorted(output.glob(f"*/{RESULT}"))]
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """Markdown: bits per byte, and what it took."""
+    lines = ["| run | read as | bits per byte (95 %) | FLOPs | symbols | bytes shown | seconds |", "|---|---|---:|---:|---:|---:|---:|"]  # fmt: skip
+    for r in results:
+        low, high = r["evaluation"]["interval_95"]
+        t = r["totals"]
+        lines.append(
+            f"| {r['name']} | {r['reads']} | {r['evaluation']['bits_per_byte']:.4f} ({low:.3f}-{high:.3f}) | {t['flops']:.3g} | "
+            f"{t['symbols']:,.0f} | {t['bytes']:,.0f} | {t['seconds']:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    run_one()

@@ -1,0 +1,76 @@
+"""A recipe: a grid of training runs as data. Every arm is run at every size with every seed.
+
+seeds = [0, 1, 2]
+[base.train]                        # settings of all runs, as for `proxyc train --config`
+flops = 2.5e13
+[sizes.small.model]                 # settings that go with a size
+d_model = 128
+[arms.bytes.mix]                    # settings of one arm
+recipe = "raw"
+[arms.tokens]
+reads = "bpe"                       # the view it is evaluated in; raw if not said
+mix = { recipe = "comp", view = "bpe" }
+[arms.bytes.sweep]                  # one arm for each combination of these values
+"train.matrix_lr" = [0.01, 0.02]
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from bench.downstream import Arm
+from compressors.errors import InvalidConfig
+from proxylm import config as configs
+from proxylm.config import RunConfig
+
+_PARTS = ("train", "model", "mix")
+
+
+def load(path: Path) -> list[Arm]:
+    """The runs of a recipe file, in its order; the first seed of every arm comes before the second of any.
+
+    Raises `InvalidConfig` on an unknown setting, `InputError` if the file cannot be read.
+    """
+    recipe = configs.load(path)
+    if unknown := set(recipe) - {"seeds", "base", "sizes", "arms"}:
+        raise InvalidConfig(f"{path}: no section {', '.join(sorted(unknown))}; it has: seeds, base, sizes, arms")
+    if not recipe.get("arms"):
+        raise InvalidConfig(f"{path}: no arms; expected at least one [arms.NAME]")
+    sizes = recipe.get("sizes", {"": {}})
+    arms = [arm for name, settings in recipe["arms"].items() for arm in _swept(name, settings)]
+    return [
+        _run(f"{path}: arm {name}", "-".join(filter(None, [name, size, f"s{seed}"])), recipe, sizes[size], settings, seed)
+        for seed, size, (name, settings) in itertools.product(recipe.get("seeds", [0]), sizes, arms)
+    ]  # fmt: skip
+
+
+def _swept(name: str, settings: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The arm, once for every combination of its sweep."""
+    sweep = settings.get("sweep", {})
+    for values in itertools.product(*sweep.values()):
+        chosen = deepcopy({key: value for key, value in settings.items() if key != "sweep"})
+        for path, value in zip(sweep, values, strict=True):
+            configs.override(chosen, f"{path}={json.dumps(value)}")
+        label = [f"{path.rpartition('.')[2]}={value}" for path, value in zip(sweep, values, strict=True)]
+        yield ",".join([name, *label]), chosen
+
+
+def _run(
+    where: str, name: str, recipe: Mapping[str, Any], size: Mapping[str, Any], arm: Mapping[str, Any], seed: int
+) -> Arm:
+    if unknown := (set(arm) | set(size) | set(recipe.get("base", {}))) - {*_PARTS, "reads"}:
+        raise InvalidConfig(
+            f"{where}: no setting {', '.join(sorted(unknown))}; expected reads, sweep, train, model, mix"
+        )
+    merged: dict[str, dict[str, Any]] = {part: {} for part in _PARTS}
+    for layer, part in itertools.product((recipe.get("base", {}), size, arm), _PARTS):
+        merged[part].update(layer.get(part, {}))
+    if "steps" in arm.get("train", {}):  # of an arm's own, instead of the FLOPs of all
+        merged["train"].pop("flops", None)
+    merged["train"]["seed"] = seed
+    return Arm(name, configs.from_mapping(RunConfig, merged, where), arm.get("reads", "raw"))

@@ -1,0 +1,114 @@
+"""The folder of a run: run.json (what it is), log.jsonl (a record a step), checkpoints."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from compressors.atomic import write_atomically
+from compressors.base import Compressor
+from compressors.errors import FingerprintMismatch, InputError, InvalidConfig
+from proxylm import checkpoint
+from proxylm.alphabet import Alphabet
+from proxylm.batches import alphabet_of
+from proxylm.config import RunConfig, from_mapping
+from proxylm.model import Decoder
+from proxylm.store import RAW, Store
+
+
+def claim(run: Path, config: RunConfig, store: Store, steps: int) -> None:
+    """Write run.json, or check that it says the same. Raises `InvalidConfig` if it does not."""
+    run.mkdir(parents=True, exist_ok=True)
+    views = sorted({reading.view for reading in config.mix.readings} - {RAW})
+    facts = {
+        "config": dataclasses.asdict(config),
+        "store": store.fingerprint_of(*views),
+        "views": {view: store.view(view)["fingerprint"] for view in views},
+        "alphabet": dict(alphabet_of(store, config).views),
+        "steps": steps,
+    }
+    if (run / "run.json").exists():
+        before = _facts(run)
+        different = [key for key in facts if before.get(key) != json.loads(json.dumps(facts[key]))]
+        if different:
+            raise InvalidConfig(
+                f"{run} holds a run with another {', '.join(different)}; choose another folder or delete it"
+            )
+        return
+    write_atomically(run / "run.json", json.dumps(facts, indent=1).encode())
+
+
+def load_run(run: Path, *, best: bool = False) -> tuple[Decoder, RunConfig]:
+    """The newest model of a run (or the best on its held-out documents), ready to evaluate, and its configuration.
+
+    Raises `InputError` or `CheckpointError`.
+    """
+    facts = _facts(run)
+    config = from_mapping(RunConfig, facts["config"])
+    model = Decoder(config.model, Alphabet(facts["alphabet"], config.mix.shared_bytes), config.mix.largest_bag)
+    checkpoint.load_model(run, model, best=best)
+    return model.eval(), config
+
+
+def view_of(run: Path, codec: Compressor) -> str:
+    """The view that `codec` made, of those the run was trained on. Raises `FingerprintMismatch` if it made none."""
+    trained: dict[str, str] = _facts(run)["views"]
+    made_by = {fingerprint: view for view, fingerprint in trained.items()}
+    if codec.fingerprint not in made_by:
+        known = ", ".join(f"{name} {made[:12]}" for name, made in trained.items()) or "raw bytes alone"
+        raise FingerprintMismatch(
+            f"{run} was trained on {known}, not on {codec.name} {codec.fingerprint[:12]}; give that artifact"
+        )
+    return made_by[codec.fingerprint]
+
+
+def _facts(run: Path) -> dict[str, Any]:
+    try:
+        facts: dict[str, Any] = json.loads((run / "run.json").read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{run} is no training run ({error}); make one with `proxyc train`") from error
+    return facts
+
+
+def totals(run: Path) -> dict[str, float]:
+    """Sums over the log of a run: steps, flops, symbols, bytes of text shown, seconds."""
+    log = records(run)
+    return {
+        "steps": len(log),
+        "flops": sum(r["flops"] for r in log),
+        "symbols": sum(sum(r["symbols"].values()) for r in log),
+        "bytes": sum(sum(r["bytes"].values()) for r in log),
+        "seconds": sum(r["seconds"] for r in log),
+    }
+
+
+def records(run: Path) -> list[dict[str, Any]]:
+    """The log of a run, a record a step. Raises `InputError` if there is none."""
+    try:
+        return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    except (OSError, ValueError) as error:
+        raise InputError(f"{run} has no log of a training run ({error})") from error
+
+
+class Log:
+    """RUN/log.jsonl: one record a step; after a resume the records of steps that are done again are cut off."""
+
+    def __init__(self, path: Path, step: int, *, write: bool) -> None:
+        self._path, self._step, self._write = path, step, write
+
+    def __enter__(self) -> Log:
+        if self._write:
+            lines = self._path.read_text().splitlines(keepends=True) if self._path.exists() else []
+            write_atomically(self._path, "".join(lines[: self._step]).encode())
+            self._file = open(self._path, "a", buffering=1)
+        return self
+
+    def write(self, record: dict[str, Any]) -> None:
+        if self._write:
+            self._file.write(json.dumps(record) + "\n")
+
+    def __exit__(self, *_: object) -> None:
+        if self._write:
+            self._file.close()

@@ -1,0 +1,125 @@
+"""`proxyc train | plot`: parse and print; torch is imported by the commands that need it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from compressors.documents import Reader
+
+PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("store", type=PATH)
+@click.option("-o", "--output", "run", required=True, type=PATH, help="Folder of the run; an interrupted one goes on.")
+@click.option("--recipe", help="raw, comp, proxy (the published schedule) or comp-then-raw.")
+@click.option("--view", help="The compressed view: NAME, NAME:level=K or NAME:bags=N.")
+@click.option("--steps", type=int, help="Length of the run, or:")
+@click.option("--flops", type=float, help="as many steps as fit into these FLOPs.")
+@click.option("--seed", type=int)
+@click.option(
+    "--held-out",
+    multiple=True,
+    type=PATH,
+    help="Documents to score at the end and every train.eval_every steps; the best model is kept.",
+)
+@click.option(
+    "--held-out-bytes", default=1_000_000, show_default=True, help="How many of their bytes, whole documents."
+)
+@click.option("--tensorboard", is_flag=True, help="Log to RUN/tensorboard too.")
+@click.option("--config", type=PATH, help="Settings as .toml or .json: sections train, model, mix.")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", help="One setting, e.g. model.d_model=256."
+)
+@click.option("-q", "--quiet", is_flag=True)
+def train(
+    store: Path, run: Path, recipe: str | None, view: str | None, steps: int | None, flops: float | None, seed: int | None,
+    held_out: tuple[Path, ...], held_out_bytes: int, tensorboard: bool, config: Path | None, assignments: tuple[str, ...],
+    quiet: bool,
+) -> None:  # fmt: skip
+    """Train on the view store STORE. Start it with `torchrun -m proxylm.cli train ...` for several processes."""
+    from proxylm import boards, runs
+    from proxylm import config as configs
+    from proxylm import train as training
+    from proxylm.places import Place
+    from proxylm.store import Store
+
+    settings = configs.load(config) if config else {}
+    for section, key, value in (
+        ("mix", "recipe", recipe), ("mix", "view", view), ("train", "steps", steps), ("train", "flops", flops), ("train", "seed", seed),
+    ):  # fmt: skip
+        if value is not None:
+            settings.setdefault(section, {})[key] = value
+    for assignment in assignments:
+        configs.override(settings, assignment)
+    settings.setdefault("train", {})
+    chosen = configs.from_mapping(configs.RunConfig, settings)
+    documents = _documents(held_out, held_out_bytes)
+    with ExitStack() as stack:
+        place = stack.enter_context(Place.here())
+        reports = [stack.enter_context(_training_bar(quiet or place.rank != 0))]
+        if tensorboard and place.rank == 0:
+            reports.append(stack.enter_context(boards.board(run)))
+
+        def report(record: dict[str, Any]) -> None:
+            for told in reports:
+                told(record)
+
+        training.train(Store.open(store), chosen, run, held_out=documents, report=report, place=place)
+    if place.rank == 0:
+        done = runs.totals(run)
+        click.echo(f"{run}: {done['steps']} steps, {done['flops']:.3g} FLOPs, {done['bytes']:,.0f} bytes of text shown")
+
+
+@contextmanager
+def _training_bar(quiet: bool) -> Iterator[Any]:
+    """A progress bar with ETA and loss on standard error, where that is a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda record: None
+        return
+    state: dict[str, Any] = {}
+
+    def report(record: dict[str, Any]) -> None:
+        bar = state.get("bar")
+        if bar is None:
+            bar = click.progressbar(length=record["steps"], file=sys.stderr, show_pos=True, item_show_func=str)
+            state["bar"] = bar.__enter__()
+            bar.update(record["step"])
+        bar.update(1, f"{record['loss']:.3f} bits/symbol")
+
+    try:
+        yield report
+    finally:
+        if "bar" in state:
+            state["bar"].__exit__(None, None, None)
+
+
+def _documents(paths: tuple[Path, ...], n_bytes: int) -> list[bytes]:
+    """Whole documents, in order, until they hold `n_bytes`."""
+    found: list[bytes] = []
+    for document in Reader(list(paths)) if paths else ():
+        found.append(document.data)
+        n_bytes -= len(document.data)
+        if n_bytes <= 0:
+            break
+    return found
+
+
+@click.command()
+@click.argument("run", nargs=-1, required=True, type=PATH)
+@click.option(
+    "-o", "--output", default="loss.png", show_default=True, type=PATH, help="Picture to write (.png, .svg, .pdf)."
+)
+@click.option("--smooth", default=0.02, show_default=True, help="Share of a run that each point is the mean of.")
+def plot(run: tuple[Path, ...], output: Path, smooth: float) -> None:
+    """Draw the loss of each RUN against FLOPs, bytes of text, symbols and time."""
+    from proxylm import plot as plotting
+
+    plotting.figure(list(run), output, smooth)
+    click.echo(f"{output}: {len(run)} runs")

@@ -1,0 +1,94 @@
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from bench import grid, recipe
+from compressors.documents import Document
+from compressors.errors import InvalidConfig
+from proxylm.encode import encode
+
+RECIPE = """
+seeds = [0, 1]
+[base.train]
+flops = 2e9
+rows = 4
+row_length = 64
+[base.model]
+d_model = 32
+n_layers = 1
+n_heads = 2
+[sizes.small]
+[sizes.wide.model]
+d_model = 64
+[arms.bytes]
+mix = { recipe = "raw" }
+sweep = { "train.matrix_lr" = [0.01, 0.02] }
+[arms.tokens]
+reads = "bpe"
+mix = { recipe = "comp", view = "bpe" }
+train = { steps = 3 }
+"""
+
+
+@pytest.fixture
+def written(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text(RECIPE)
+    return path
+
+
+def test_arms_times_sizes_times_seeds_with_settings_from_the_nearest(written):
+    arms = {arm.name: arm for arm in recipe.load(written)}
+    assert list(arms)[:3] == ["bytes,matrix_lr=0.01-small-s0", "bytes,matrix_lr=0.02-small-s0", "tokens-small-s0"]
+    assert len(arms) == 12
+    chosen = arms["bytes,matrix_lr=0.02-wide-s1"].config
+    assert (chosen.train.matrix_lr, chosen.train.seed, chosen.model.d_model, chosen.model.n_layers) == (0.02, 1, 64, 1)
+    assert (arms["tokens-small-s0"].config.train.steps, arms["tokens-small-s0"].config.train.flops) == (3, None)
+    assert arms["tokens-small-s0"].reads == "bpe"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("[base.model]", "[base.modle]"), "modle"),
+        (("reads", "read"), "no setting read"),
+        (("seeds", "seed"), "no section seed"),
+        (("d_model = 32", "d_modle = 32"), "d_modle"),
+    ],
+)
+def test_what_a_recipe_does_not_know_is_named(written, change, message):
+    written.write_text(RECIPE.replace(*change))
+    with pytest.raises(InvalidConfig, match=message):
+        recipe.load(written)
+
+
+def test_a_grid_is_run_goes_on_and_is_planned(written, tmp_path, bpe, documents):
+    bpe.save(tmp_path / "bpe.pxa")
+    store = encode([Document(str(i), d[:2000]) for i, d in enumerate(documents[:20])], tmp_path / "s", {"bpe": bpe})
+    held_out = tmp_path / "held.py"
+    held_out.write_bytes(documents[21][:900])
+    arguments = [str(written), str(store.path), str(held_out), "-o", str(tmp_path / "runs"), "--max-bytes", "40000"]
+    arguments += ["--codec", f"bpe@bpe={tmp_path / 'bpe.pxa'}", "--only", "small-s0"]
+    planned = CliRunner().invoke(grid.downstream, [*arguments, "--plan"])
+    assert planned.output.count("M parameters") == 3
+    assert not (tmp_path / "runs").exists()
+    done = CliRunner().invoke(grid.downstream, arguments)
+    assert done.exit_code == 0, done.output
+    results = {r["name"]: r for r in grid.collect(tmp_path / "runs")}
+    assert len(results) == 3
+    tokens = results["tokens-small-s0"]
+    assert tokens["reads"] == "bpe"
+    assert tokens["totals"]["steps"] == 3
+    assert tokens["document_bytes"] == [900]
+    assert sum(tokens["document_bits"]) / 900 == pytest.approx(tokens["evaluation"]["bits_per_byte"])
+    file = tmp_path / "runs/tokens-small-s0" / grid.RESULT
+    file.write_text(json.dumps(tokens | {"name": "kept"}))
+    again = CliRunner().invoke(grid.downstream, arguments)
+    assert "| kept |" in again.output
+    bad = CliRunner().invoke(
+        grid.downstream,
+        [*arguments[:4], str(tmp_path / "other"), "--max-bytes", "40000", "--only", "tokens-small-s0"],
+    )
+    assert bad.exit_code == 1
+    assert "--codec bpe@CODEC" in (tmp_path / "other/tokens-small-s0/run.err").read_text()

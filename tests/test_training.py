@@ -1,0 +1,177 @@
+"""What a long run needs: other number formats, parts of a step, signals, leaps of the loss, held-out scores, pictures."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file
+
+from compressors.documents import Document
+from compressors.errors import InputError, InvalidConfig
+from proxylm import plot
+from proxylm.checkpoint import latest
+from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
+from proxylm.encode import encode
+from proxylm.evaluate import evaluate, trained_window
+from proxylm.places import Place
+from proxylm.runs import load_run, records
+from proxylm.train import Loop, train
+from proxylm.train_cli import plot as plot_command
+from proxylm.watch import Diverged, Watch
+
+SHAPE = ModelConfig(d_model=32, n_layers=2, n_heads=2)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, bpe, documents):
+    path = tmp_path_factory.mktemp("training") / "s"
+    return encode([Document(str(i), d[:3000]) for i, d in enumerate(documents)], path, {"bpe": bpe})
+
+
+def config(**options):
+    options = {"steps": 20, "rows": 4, "row_length": 64, "checkpoint_every": 5} | options
+    return RunConfig(train=TrainConfig(**options), model=SHAPE, mix=MixConfig(view="bpe", recipe="proxy"))
+
+
+def losses(run):
+    return [record["loss"] for record in records(run)]
+
+
+@pytest.mark.parametrize("options", [{"dtype": "bf16"}, {"micro_rows": 1}, {"micro_rows": 3}])
+def test_the_same_run_but_for_rounding(store, tmp_path, options):
+    train(store, config(), tmp_path / "plain")
+    train(store, config(**options), tmp_path / "other")
+    first = [record["rows_checksum"] for record in records(tmp_path / "plain")]
+    assert first == [record["rows_checksum"] for record in records(tmp_path / "other")]
+    assert losses(tmp_path / "other") == pytest.approx(losses(tmp_path / "plain"), rel=0.02)
+    assert losses(tmp_path / "other") != losses(tmp_path / "plain")
+
+
+def test_bf16_resumes_bit_for_bit(store, tmp_path):
+    chosen = config(dtype="bf16", steps=10)
+    train(store, chosen, tmp_path / "whole")
+    train(store, chosen, tmp_path / "cut")
+    shutil.rmtree(latest(tmp_path / "cut"))
+    assert latest(tmp_path / "cut").name == "step-00000005"
+    train(store, chosen, tmp_path / "cut")
+    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
+    for name in ("model", "optimizer"):
+        one, two = (load_file(latest(tmp_path / run) / f"{name}.safetensors") for run in ("cut", "whole"))
+        assert all(one[key].equal(two[key]) for key in two)
+
+
+@pytest.mark.filterwarnings("ignore")  # the compiler warns of itself
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
+def test_compiled_equals_plain_but_for_rounding(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    loops = [Loop(store, config(compile=compiled), 20, Place(torch.device("cpu"))) for compiled in (False, True)]
+    for step in range(3):
+        plain, compiled = (loop.step(step)[0]["loss"] for loop in loops)
+        assert compiled == pytest.approx(plain, rel=1e-4)
+
+
+def test_sigterm_writes_a_checkpoint_and_the_run_goes_on_as_if_nothing_had_been(store, tmp_path):
+    settings = [f"model.{key}={value}" for key, value in (("d_model", 32), ("n_layers", 2), ("n_heads", 2))]
+    settings += ["train.rows=4", "train.row_length=64", "train.checkpoint_every=1000"]
+    command = [sys.executable, "-m", "proxylm.cli", "train", str(store.path), "--recipe", "proxy", "--view", "bpe"]
+    command += ["--steps", "400", *(part for setting in settings for part in ("--set", setting)), "-o"]
+    process = subprocess.Popen([*command, str(tmp_path / "a")], stdout=subprocess.DEVNULL)
+    log = tmp_path / "a/log.jsonl"
+    deadline = time.time() + 120
+    while process.poll() is None and time.time() < deadline and not (log.exists() and log.read_text().count("\n") > 3):
+        time.sleep(0.002)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == -signal.SIGTERM
+    reached = int(latest(tmp_path / "a").name.removeprefix("step-"))
+    assert 3 < reached == len(records(tmp_path / "a")) < 400
+    chosen = config(steps=400, checkpoint_every=1000)
+    loop = Loop(store, chosen, 400, Place(torch.device("cpu")))
+    straight = [loop.step(step)[0]["loss"] for step in range(reached)]
+    assert straight == losses(tmp_path / "a")
+    weights = load_file(latest(tmp_path / "a") / "model.safetensors")
+    assert all(weights[name].equal(value) for name, value in loop.model.state_dict().items())
+
+
+def test_a_leap_of_the_loss_names_rows_and_documents_and_spares_the_weights(store):
+    loop = Loop(store, config(spike=1.5, rows=16), 20, Place(torch.device("cpu")))
+    before = {name: value.clone() for name, value in loop.model.state_dict().items()}
+    for head in range(2):
+        loop.watch._past[head].extend([0.5] * 50)
+    with pytest.raises(
+        Diverged, match=r"step 3: the loss is .* after 0.50 in the 50 .*row (4[8-9]|5\d|6[0-3]) \(.*documents \d"
+    ):
+        loop.step(3)
+    assert all(before[name].equal(value) for name, value in loop.model.state_dict().items())
+
+
+def test_a_head_is_held_against_its_own_past_and_few_targets_say_nothing():
+    watch = Watch(3.0)
+    for _ in range(50):
+        assert watch.look([1000.0, 9000.0], [1000, 1000]) is None
+    assert watch.look([2900.0, 9000.0], [1000, 1000]) is None
+    assert watch.look([100.0, 9000.0], [10, 1000]) is None
+    assert "13.27 bits per symbol" in watch.look([9200.0, 9000.0], [1000, 1000])
+    assert "nan" in watch.look([float("nan"), 9000.0], [1000, 1000])
+    assert Watch(0).look([1e9, 1.0], [1000, 1000]) is None
+
+
+def test_held_out_documents_are_scored_and_the_best_model_is_kept(store, tmp_path, documents):
+    chosen, scored = config(eval_every=5), [documents[0][:500]]
+    train(store, chosen, tmp_path / "r", held_out=scored)
+    found = {
+        i + 1: r["held_out_bits_per_byte"]
+        for i, r in enumerate(records(tmp_path / "r"))
+        if "held_out_bits_per_byte" in r
+    }
+    assert list(found) == [5, 10, 15, 20]
+    best = min(found, key=found.get)
+    state = json.loads((tmp_path / "r/checkpoints/best/state.json").read_text())
+    assert state == {"step": best, "bits_per_byte": found[best]}
+    model, config_again = load_run(tmp_path / "r", best=True)
+    assert evaluate(model, scored, window=trained_window(config_again)).bits_per_byte == pytest.approx(found[best])
+    train(store, config(steps=2), tmp_path / "none")
+    with pytest.raises(InputError, match="no best model"):
+        load_run(tmp_path / "none", best=True)
+
+
+@pytest.mark.parametrize("bad", [{"dtype": "fp8"}, {"micro_rows": 0}, {"spike": 0.5}, {"eval_every": 0}])
+def test_bad_settings_are_named(bad):
+    with pytest.raises(InvalidConfig, match=next(iter(bad))):
+        config(**bad)
+
+
+def test_plot_draws_every_run_against_every_cost(store, tmp_path):
+    for name in ("one", "two"):
+        train(store, config(steps=6, seed=len(name)), tmp_path / name)
+    done = CliRunner().invoke(
+        plot_command, [str(tmp_path / "one"), str(tmp_path / "two"), "-o", str(tmp_path / "x.png")]
+    )
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "x.png").read_bytes()[:4] == b"\x89PNG"
+    at, bits = plot.curve(records(tmp_path / "one"), "bytes of text shown", "raw_bits_per_symbol", 0.5)
+    log = records(tmp_path / "one")
+    assert at[-1] <= sum(sum(r["bytes"].values()) for r in log)
+    raw = [r["raw_bits_per_symbol"] for r in log if r["raw_bits_per_symbol"] is not None]
+    assert bits[0] == pytest.approx(sum(raw[:3]) / 3)
+    with pytest.raises(InputError, match="no log"):
+        plot.figure([tmp_path / "nowhere"], tmp_path / "y.png")
+
+
+def test_tensorboard_has_the_numbers_of_the_log(store, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    from proxylm.boards import board
+
+    with board(tmp_path / "r") as report:
+        train(store, config(steps=4), tmp_path / "r", report=report)
+    read = EventAccumulator(str(tmp_path / "r/tensorboard"))
+    read.Reload()
+    assert [event.value for event in read.Scalars("loss")] == pytest.approx(losses(tmp_path / "r"))
+    assert {"symbols/raw", "flops"} <= set(read.Tags()["scalars"])
