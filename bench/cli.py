@@ -7,6 +7,7 @@ import click
 from proxylm.lazy import LazyGroup
 
 COMMANDS = {
+    "codecs": ("bench.compare:codecs", "Ratio, speed, memory and stability of all compressors and their peers."),
     "downstream": ("bench.grid:downstream", "Train and evaluate the grid of a recipe."),
 }
 

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import lzma
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,9 @@ from typing import Any
 import click
 
 import compressors
+from bench import peers
 from bench.codecs import artifact_bytes
+from bench.peers import Coder
 from bench.report import environment
 from compressors.atomic import write_atomically
 from compressors.base import Compressor
@@ -33,17 +33,6 @@ from compressors.zstd import Zstd
 
 DICTIONARIES = (112_000, 1_000_000)  # bytes: zstd's default, and one as large as a small model
 SAMPLE = 12_000_000  # bytes of training documents for each of them
-
-
-@dataclass(frozen=True)
-class Coder:
-    """One way to make documents small. `piece`: the bytes of a file that are coded together, 0 for all."""
-
-    name: str
-    compress: Callable[[bytes], bytes]
-    decompress: Callable[[bytes], bytes]
-    model_bytes: int = 0
-    piece: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,40 +66,7 @@ def coders(sample: Sequence[bytes]) -> list[Coder]:
     found.append(
         Coder("brotli -q 11 -w 24", lambda data: brotli.compress(data, quality=11, lgwin=24), brotli.decompress)
     )
-    found.append(Coder("xz -9", _xz, lzma.decompress))
-    return found + _ppmd()
-
-
-def _xz(data: bytes) -> bytes:
-    """The stream of `xz -9` as .lzma: .xz is 45 bytes longer, 0.03 bits per byte of the documents of python-val.
-
-    The dictionary is as large as the data: to make room for 64 MB each time takes 115 times as long on files of 4 kB.
-    """
-    size = min(max(len(data), 4096), 1 << 26)
-    return lzma.compress(data, lzma.FORMAT_ALONE, filters=[{"id": lzma.FILTER_LZMA1, "preset": 9, "dict_size": size}])
-
-
-def _ppmd() -> list[Coder]:
-    """PPMd, variant H (as in 7z); order 16, at which it was best of 4 to 16, and memory that no file here fills.
-
-    Four bytes are counted for the length, which its decoder must be told. Variant I, which marks the end, is 0.005 bits
-    per byte better, but pyppmd 1.3.1 does not decode one document of c-val.
-    """
-    try:
-        pyppmd: Any = import_module("pyppmd")
-    except ImportError:
-        click.echo("PPMd: pyppmd is not installed", err=True)
-        return []
-    order, memory = 16, 1 << 28
-
-    def compress(data: bytes) -> bytes:
-        encoder = pyppmd.Ppmd7Encoder(order, memory)
-        return len(data).to_bytes(4, "little") + bytes(encoder.encode(data)) + bytes(encoder.flush())
-
-    def decompress(data: bytes) -> bytes:
-        return bytes(pyppmd.Ppmd7Decoder(order, memory).decode(data[4:], int.from_bytes(data[:4], "little")))
-
-    return [Coder(f"PPMd, order {order}", compress, decompress)]
+    return [*found, peers.xz(), *peers.ppmd()]
 
 
 def measure(corpus: str, documents: Sequence[bytes], coders: Sequence[Coder], repeats: int) -> list[Row]:
