@@ -103,6 +103,7 @@ def test_wrong_usage_is_exit_code_2():
         (["train", "nowhere", "-o", "r", "--steps", "1"], "no finished view store"),
         (["eval", "nowhere", "corpus"], "no training run"),
         (["generate", "nowhere", "x"], "no training run"),
+        (["export", "nowhere", "x"], "no training run"),
     ],
 )
 def test_errors_are_one_line_and_exit_code_1(fitted, arguments, message):
