@@ -21,7 +21,7 @@ from compressors.documents import Document
 from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
 from proxylm.encode import encode
 from proxylm.evaluate import trained_window
-from proxylm.generate import generate
+from proxylm.generate import Sampling, complete
 from proxylm.runs import load_run
 from proxylm.store import Store
 
@@ -126,8 +126,9 @@ def _scored(held_out: list[Document]) -> list[bytes]:
 
 def _sample(folder: Path) -> str:
     model, config = load_run(folder)
-    text = generate(model, PROMPT.encode(), max_bytes=240, context=trained_window(config), temperature=0.7, top_p=0.9)
-    return (PROMPT.encode() + bytes(text)).decode("utf-8", "replace")
+    sampling = Sampling(max_bytes=240, temperature=0.7, top_p=0.9)
+    (text,) = complete(model, [PROMPT.encode()], sampling, context=trained_window(config))
+    return (PROMPT.encode() + text).decode("utf-8", "replace")
 
 
 def _finding(outcomes: list[downstream.Outcome]) -> str:

@@ -1,74 +1,166 @@
-"""Raw bytes in, raw bytes out, with a cache of keys and values. Never a special, never a compressed symbol."""
+"""Raw bytes in, raw bytes out, for many prompts side by side. Never a special, never a compressed symbol."""
 
 from __future__ import annotations
 
+import codecs
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from compressors.errors import InvalidConfig
 from proxylm.alphabet import BOS, BYTE_OFFSET, RAW_CLOSE, RAW_OPEN
-from proxylm.model import Cache, Decoder
+from proxylm.cache import Cache
+from proxylm.model import Decoder
+
+_ALLOWED = [RAW_CLOSE, *range(BYTE_OFFSET, BYTE_OFFSET + 256)]  # what may be drawn: the end, or a byte
+_SIDE_BY_SIDE = 32  # prompts; a step of 32 rows takes little longer than one of a single row, and memory is bounded
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How bytes are drawn, and when a text ends: also where the model closes the document.
+
+    temperature 0 is greedy. top_p keeps the smallest set of bytes with that much probability, min_p those with at least
+    that share of the likeliest one's. A stop string ends the text and is not part of it. Prompt i draws from seed + i.
+    """
+
+    max_bytes: int = 256
+    temperature: float = 1.0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    stop: tuple[bytes, ...] = ()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature < math.inf or not 0 < self.top_p <= 1 or not 0 <= self.min_p <= 1:
+            raise InvalidConfig(
+                f"temperature {self.temperature} (0 or more), top_p {self.top_p} (above 0, at most 1), min_p {self.min_p} (0 to 1)"
+            )
+        if self.max_bytes < 1 or b"" in self.stop or not 0 <= self.seed < 1 << 62:
+            raise InvalidConfig(
+                f"max_bytes {self.max_bytes} (1 or more), stop {list(self.stop)} (none empty), seed {self.seed} (0 to 2^62)"
+            )
 
 
 def generate(
-    model: Decoder,
-    prompt: bytes,
-    *,
-    max_bytes: int,
-    context: int,
-    temperature: float = 1.0,
-    top_p: float = 1.0,
-    seed: int = 0,
-) -> Iterator[int]:
-    """Up to `max_bytes` byte values that continue `prompt`; stops early where the model ends the document.
+    model: Decoder, prompts: Sequence[bytes], sampling: Sampling, *, context: int
+) -> Iterator[tuple[int, bytes]]:
+    """(number of the prompt, bytes that go on with it) as they are drawn; what may be a stop string is held back.
 
-    context: bytes the model was trained to see. When they are used up, the newer half is read again.
-    temperature 0 is greedy; top_p keeps the smallest set of bytes with that much probability. Raises `InvalidConfig`.
+    context: bytes the model was trained to see. When they are used up, the newer half is read again. Raises `InvalidConfig`.
     """
-    if not 0 <= temperature < math.inf or not 0 < top_p <= 1 or context < 2:
-        raise InvalidConfig(
-            f"temperature {temperature} (0 or more), top_p {top_p} (above 0, at most 1), context {context} (2 or more)"
-        )
-    return _continued(model, prompt, max_bytes, context, temperature, top_p, seed)
+    if context < 2:
+        raise InvalidConfig(f"context is {context}; expected 2 or more")
+    return _generated(model, prompts, sampling, context)
+
+
+def complete(model: Decoder, prompts: Sequence[bytes], sampling: Sampling, *, context: int) -> list[bytes]:
+    """What follows each prompt."""
+    found = [bytearray() for _ in prompts]
+    for number, more in generate(model, prompts, sampling, context=context):
+        found[number] += more
+    return list(map(bytes, found))
+
+
+def as_text(pieces: Iterable[bytes]) -> Iterator[str]:
+    """Bytes as text, each character once it is whole; what is no UTF-8 becomes U+FFFD."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    for piece in pieces:
+        if text := decoder.decode(piece):
+            yield text
+    if text := decoder.decode(b"", final=True):
+        yield text
+
+
+@dataclass
+class _Row:
+    """One prompt on its way."""
+
+    number: int
+    text: bytearray  # prompt and all that was drawn
+    left: int  # bytes still to draw
+    draw: torch.Generator
+    held: bytearray = field(default_factory=bytearray)  # drawn, not shown yet: the beginning of a stop string perhaps
+
+    def window(self, n_bytes: int) -> list[int]:
+        return [BOS, RAW_OPEN, *(byte + BYTE_OFFSET for byte in self.text[-n_bytes:])]
+
+    def take(self, drawn: int, stop: tuple[bytes, ...]) -> tuple[bytes, bool]:
+        """Add what was drawn: bytes to show now, and whether the text has ended."""
+        if drawn == RAW_CLOSE:
+            return bytes(self.held), True
+        self.text.append(drawn - BYTE_OFFSET)
+        self.held.append(drawn - BYTE_OFFSET)
+        self.left -= 1
+        ended = max((len(s) for s in stop if self.held.endswith(s)), default=0)
+        back = ended or max((n for s in stop for n in range(1, len(s)) if self.held.endswith(s[:n])), default=0)
+        if not ended and not self.left:
+            back = 0
+        shown = bytes(self.held[: len(self.held) - back])
+        del self.held[: len(shown)]
+        return shown, bool(ended) or not self.left
 
 
 @torch.no_grad()
-def _continued(
-    model: Decoder, prompt: bytes, max_bytes: int, context: int, temperature: float, top_p: float, seed: int
-) -> Iterator[int]:
-    generator = torch.Generator().manual_seed(seed)
-    text, cache = bytearray(prompt), Cache()
-    shown = 0  # ids in the cache
-    for _ in range(max_bytes):
-        if shown == 0 or shown >= context + 2:
-            kept = text[-context:] if shown == 0 else text[-(context // 2) :]
-            cache.clear()
-            window = [BOS, RAW_OPEN, *(byte + BYTE_OFFSET for byte in kept)]
-            hidden, shown = model(_ids(window, model), cache=cache), len(window)
-        else:
-            hidden = model(_ids([text[-1] + BYTE_OFFSET], model), cache=cache, start=shown)
-            shown += 1
-        drawn = _draw(model.heads.raw_logits(hidden[0, -1]).float().cpu(), temperature, top_p, generator)
-        if drawn == RAW_CLOSE:
-            return
-        text.append(drawn - BYTE_OFFSET)
-        yield drawn - BYTE_OFFSET
+def _generated(
+    model: Decoder, prompts: Sequence[bytes], sampling: Sampling, context: int
+) -> Iterator[tuple[int, bytes]]:
+    for first in range(0, len(prompts), _SIDE_BY_SIDE):
+        rows = [
+            _Row(i, bytearray(prompts[i]), sampling.max_bytes, torch.Generator().manual_seed(sampling.seed + i))
+            for i in range(first, min(first + _SIDE_BY_SIDE, len(prompts)))
+        ]
+        cache = Cache(model.config, len(rows), context + 2, model.embedding.weight)
+        while rows:
+            _read(model, rows, cache, context)
+            drawn = _draw(_step(model, rows, cache), sampling, [row.draw for row in rows])
+            going = []
+            for i, (row, choice) in enumerate(zip(rows, drawn, strict=True)):
+                shown, ended = row.take(choice, sampling.stop)
+                if shown:
+                    yield row.number, shown
+                if not ended:
+                    going.append(i)
+            if len(going) < len(rows):
+                rows = [rows[i] for i in going]
+                cache.keep(going)
 
 
-def _ids(values: list[int], model: Decoder) -> Tensor:
-    return torch.tensor([values], device=model.embedding.weight.device)
+def _read(model: Decoder, rows: list[_Row], cache: Cache, context: int) -> None:
+    """Bring rows that have nothing or no room in the cache to where only their last id is to be read."""
+    full = cache.keys.shape[3]
+    chosen = [i for i, n in enumerate(cache.lengths) if n in (0, full)]
+    if not chosen:
+        return
+    windows = [rows[i].window(context // 2 if cache.lengths[i] else context)[:-1] for i in chosen]
+    longest = max(map(len, windows))
+    ids = torch.tensor([window + [0] * (longest - len(window)) for window in windows], device=cache.keys.device)
+    read = Cache(model.config, len(chosen), longest, cache.keys)
+    model(ids, cache=read)
+    read.lengths = list(map(len, windows))
+    cache.put(chosen, read)
 
 
-def _draw(logits: Tensor, temperature: float, top_p: float, generator: torch.Generator) -> int:
-    """An id among the bytes and the closing mark."""
-    allowed = torch.full_like(logits, -torch.inf)
-    allowed[BYTE_OFFSET:] = logits[BYTE_OFFSET:]
-    allowed[RAW_CLOSE] = logits[RAW_CLOSE]
-    if temperature < 1e-6:
-        return int(allowed.argmax())
-    probabilities, order = torch.softmax((allowed - allowed.max()) / temperature, 0).sort(descending=True, stable=True)
-    probabilities[probabilities.cumsum(0) - probabilities >= top_p] = 0
-    return int(order[torch.multinomial(probabilities, 1, generator=generator)])
+def _step(model: Decoder, rows: list[_Row], cache: Cache) -> Tensor:
+    """(B, 257) logits of what may follow the last id of every row."""
+    ids = torch.tensor([row.window(1)[-1:] for row in rows], device=cache.keys.device)
+    hidden = model(ids, cache=cache)
+    cache.lengths = [n + 1 for n in cache.lengths]
+    return model.heads.raw_logits(hidden[:, -1]).float().cpu()[:, _ALLOWED]
+
+
+def _draw(logits: Tensor, sampling: Sampling, generators: list[torch.Generator]) -> list[int]:
+    """(B,) ids."""
+    if sampling.temperature < 1e-6:
+        chosen = logits.argmax(1)
+    else:
+        scaled = (logits - logits.amax(1, keepdim=True)).double() / sampling.temperature
+        p, order = torch.softmax(scaled, 1).sort(dim=1, descending=True, stable=True)
+        p = torch.where((p.cumsum(1) - p < sampling.top_p) & (p >= sampling.min_p * p[:, :1]), p, 0.0)
+        below = p.cumsum(1)
+        point = torch.cat([torch.rand(1, generator=g, dtype=torch.float64) for g in generators]) * below[:, -1]
+        chosen = order.gather(1, (below <= point[:, None]).sum(1, keepdim=True))[:, 0]
+    return [_ALLOWED[i] for i in chosen.tolist()]

@@ -5,17 +5,19 @@ Attention stays within a document, and positions restart there. B rows, T positi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from proxylm.alphabet import BAG, BYTE_OFFSET, RAW_SIZE, Alphabet, HeadSlice
+from proxylm.cache import Cache
 from proxylm.config import ModelConfig
 from proxylm.heads import SlicedHeads
 
-Cache = list[tuple[Tensor, Tensor]]  # per layer: keys and values (B, H_kv, T, K)
+Extend = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # new keys and values (B, H_kv, T, K) -> with all before
 
 
 class Attention(nn.Module):
@@ -31,15 +33,12 @@ class Attention(nn.Module):
         self.q_norm, self.k_norm = nn.RMSNorm(self.width, 1e-6), nn.RMSNorm(self.width, 1e-6)
         self.grouped = config.kv_heads != config.n_heads
 
-    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], mask: Tensor | None, cache: Cache | None) -> Tensor:
+    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], mask: Tensor | None, extend: Extend | None) -> Tensor:
         B, T, _ = x.shape
         q, k, v = (f(x).view(B, T, -1, self.width).transpose(1, 2) for f in (self.q, self.k, self.v))  # (B, H, T, K)
         q, k = _rotate(self.q_norm(q.float()), rope), _rotate(self.k_norm(k.float()), rope)
-        if cache is not None:
-            if mask is None and cache and T == 1:
-                past_k, past_v = cache.pop(0)
-                k, v = torch.cat([past_k, k], 2), torch.cat([past_v, v], 2)
-            cache.append((k, v))
+        if extend is not None:
+            k, v = extend(k, v)
         causal = mask is None and T > 1
         y = F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, enable_gqa=self.grouped)
         return self.o(y.transpose(1, 2).reshape(B, T, -1))  # type: ignore[no-any-return]
@@ -56,8 +55,8 @@ class Block(nn.Module):
         self.gate, self.up = nn.Linear(D, config.ff, bias=False), nn.Linear(D, config.ff, bias=False)
         self.down = nn.Linear(config.ff, D, bias=False)
 
-    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], mask: Tensor | None, cache: Cache | None) -> Tensor:
-        x = x + self.attention(self.attention_norm(x), rope, mask, cache)
+    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], mask: Tensor | None, extend: Extend | None) -> Tensor:
+        x = x + self.attention(self.attention_norm(x), rope, mask, extend)
         y = self.mlp_norm(x)
         return x + self.down(F.silu(self.gate(y)) * self.up(y))  # type: ignore[no-any-return]
 
@@ -89,25 +88,28 @@ class Decoder(nn.Module):
         ids: Tensor,
         doc: Tensor | None = None,
         cache: Cache | None = None,
-        start: int = 0,
         bags: Tensor | None = None,
     ) -> Tensor:
         """(B, T, D) hidden states of ids (B, T).
 
         doc (B, T): attention and positions stay within equal neighbouring values; None: one document a row.
-        cache: an empty list is filled; a filled one is continued by one id at position `start`.
+        cache: what was read before of each row; gets these ids too, but its `lengths` are left to the caller.
         bags (B, T, size): the bytes of each position's target, where it is a bag: read at the next position.
         """
         T = ids.shape[1]
-        mask = None if doc is None else document_mask(doc)
-        positions = torch.arange(start, start + T, device=ids.device)[None] if doc is None else document_positions(doc)
+        if cache is not None:
+            mask, positions = cache.mask(T), cache.positions(T)
+        elif doc is not None:
+            mask, positions = document_mask(doc), document_positions(doc)
+        else:
+            mask, positions = None, torch.arange(T, device=ids.device)[None]
         rope = self._rope(positions)
         x = self.embedding(ids)
         if bags is not None:
             read = ids[:, 1:] == BAG
             x[:, 1:][read] = self._superposed(bags[:, :-1][read])
-        for block in self.blocks:
-            x = block(x, rope, mask, cache)
+        for layer, block in enumerate(self.blocks):
+            x = block(x, rope, mask, None if cache is None else partial(cache.extend, layer))
         return self.norm(x)  # type: ignore[no-any-return]
 
     def _superposed(self, bags: Tensor) -> Tensor:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 import click
 
 from compressors import registry
 from compressors.documents import Reader
+from compressors.errors import InputError
 
 PATH = click.Path(path_type=Path)
 
@@ -61,28 +65,66 @@ def evaluate(
 
 @click.command()
 @click.argument("run", type=PATH)
-@click.argument("prompt")
+@click.argument("prompt", required=False)
+@click.option(
+    "--prompts", type=click.File(), help='Many prompts: a .jsonl file, or - for stdin, with a "prompt" a line.'
+)
 @click.option("--max-bytes", default=200, show_default=True, type=click.IntRange(min=1))
 @click.option("--temperature", default=0.8, show_default=True, type=float, help="0 is greedy.")
-@click.option("--top-p", default=0.95, show_default=True, type=float)
+@click.option("--top-p", default=0.95, show_default=True, type=float, help="Keep the likeliest bytes up to this sum.")
+@click.option(
+    "--min-p", default=0.0, show_default=True, type=float, help="Drop bytes below this share of the likeliest."
+)
+@click.option("--stop", multiple=True, metavar="TEXT", help="End before this text; may be given several times.")
 @click.option("--seed", default=0, show_default=True, type=int)
-def generate(run: Path, prompt: str, max_bytes: int, temperature: float, top_p: float, seed: int) -> None:
-    """Continue PROMPT with the model in RUN; writes the prompt and what follows, as bytes."""
+@click.option("--bytes", "as_bytes", is_flag=True, help="Write bytes as they are, also where they are no UTF-8.")
+def generate(
+    run: Path, prompt: str | None, prompts: TextIO | None, max_bytes: int, temperature: float, top_p: float, min_p: float,
+    stop: tuple[str, ...], seed: int, as_bytes: bool,
+) -> None:  # fmt: skip
+    """Continue PROMPT with the model in RUN; writes the prompt and what follows, each character once it is whole.
+
+    With --prompts all are continued side by side, and a line of JSON is written for each.
+    """
     from proxylm import evaluate as evaluation
     from proxylm import generate as generation
     from proxylm import runs
 
+    if (prompt is None) == (prompts is None):
+        raise click.UsageError("give either PROMPT or --prompts")
+    starts = [_bytes(prompt)] if prompt is not None else [_bytes(text) for text in _prompts(prompts)]
     model, config = runs.load_run(run)
-    start = prompt.encode("utf-8", "surrogateescape")
-    continuation = generation.generate(
-        model, start, max_bytes=max_bytes, context=evaluation.trained_window(config),
-        temperature=temperature, top_p=top_p, seed=seed,
-    )  # fmt: skip
-    sys.stdout.buffer.write(start)
-    for byte in continuation:
-        sys.stdout.buffer.write(bytes([byte]))
+    sampling = generation.Sampling(
+        max_bytes=max_bytes, temperature=temperature, top_p=top_p, min_p=min_p, seed=seed, stop=tuple(map(_bytes, stop))
+    )
+    context = evaluation.trained_window(config)
+    if prompts is not None:
+        found = generation.complete(model, starts, sampling, context=context)
+        for start, text in zip(starts, found, strict=True):
+            click.echo(json.dumps({"prompt": start.decode(), "completion": text.decode("utf-8", "replace")}))
+        return
+    stream = generation.generate(model, starts, sampling, context=context)
+    pieces = itertools.chain(starts, (more for _, more in stream), [b"\n"])
+    for piece in pieces if as_bytes else map(str.encode, generation.as_text(pieces)):
+        sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()
-    sys.stdout.buffer.write(b"\n")
+
+
+def _bytes(text: str) -> bytes:
+    """An argument as the bytes that the caller gave."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _prompts(lines: Iterable[str] | None) -> Iterator[str]:
+    for number, line in enumerate(lines or (), 1):
+        try:
+            record = json.loads(line)
+            if not isinstance(record, dict) or not isinstance(record.get("prompt"), str):
+                raise ValueError('expected an object with a text "prompt"')
+            record["prompt"].encode()
+        except ValueError as error:
+            raise InputError(f"--prompts, line {number}: {error}") from error
+        yield record["prompt"]
 
 
 @click.command()

@@ -187,6 +187,15 @@ def test_the_main_job_by_command_line(fitted):
     assert comp["bytes_per_symbol"] > 1.5
     text = run("generate", "run", "def é", "--max-bytes", "9", cwd=fitted).stdout
     assert text.startswith("def é".encode())
+    prompts = b'{"prompt": "def "}\n{"prompt": "x = 1"}\n'
+    done = run("generate", "run", "--prompts", "-", "--max-bytes", "9", "--stop", "zz", input=prompts, cwd=fitted)
+    assert [json.loads(line)["prompt"] for line in done.stdout.splitlines()] == ["def ", "x = 1"]
+    done = run("generate", "run", "--prompts", "-", input=b'{"prompt": "x"}\n{"text": 1}', cwd=fitted)
+    assert (done.returncode, done.stderr) == (
+        1,
+        b'proxyc: --prompts, line 2: expected an object with a text "prompt"\n',
+    )
+    assert run("generate", "run", cwd=fitted).returncode == 2
     assert run("eval", "run", "corpus", "--codec", "zstd", cwd=fitted).returncode == 1
 
 

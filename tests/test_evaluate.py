@@ -5,12 +5,11 @@ import pytest
 import torch
 
 import compressors
-from compressors.errors import InputError, InvalidConfig
+from compressors.errors import InputError
 from proxylm import alphabet as ids
 from proxylm.alphabet import Alphabet
 from proxylm.config import ModelConfig
 from proxylm.evaluate import evaluate
-from proxylm.generate import generate
 from proxylm.model import Decoder
 
 DOCUMENTS = [b"", b"a", b"short document\n", b"a longer one, " * 9, b"0123456789" * 13, b"\xff\x00"]
@@ -72,35 +71,3 @@ def test_interval_holds_the_figure_and_nothing_to_score_is_an_error(model):
     assert low < result.bits_per_byte < high
     with pytest.raises(InputError, match="no document has a byte"):
         evaluate(model, [b"", b""], window=64)
-
-
-def test_generation_is_seeded_and_gives_bytes(model):
-    def run(**options):
-        return bytes(generate(model, b"abc", max_bytes=40, context=16, **options))
-
-    assert run(seed=3) == run(seed=3) != run(seed=4)
-    assert run(temperature=0) == run(temperature=0, seed=9)
-    assert len(run(top_p=0.5)) <= 40
-
-
-def test_impossible_settings_are_refused_before_anything_is_written(model):
-    for wrong in (
-        {"temperature": float("nan")},
-        {"temperature": float("inf")},
-        {"temperature": -1},
-        {"top_p": 2},
-        {"top_p": 0},
-    ):
-        with pytest.raises(InvalidConfig, match="temperature"):
-            generate(model, b"x", max_bytes=1, context=16, **wrong)
-    assert len(bytes(generate(model, b"x", max_bytes=3, context=16, temperature=1e-5))) <= 3
-
-
-def test_greedy_generation_with_the_cache_equals_reading_anew(model):
-    text = bytes(generate(model, b"xy", max_bytes=10, context=100, temperature=0))
-    known = b"xy"
-    for byte in text:
-        logits = model.heads.raw_logits(model(torch.tensor([[ids.BOS, ids.RAW_OPEN, *(b + 64 for b in known)]]))[0, -1])
-        logits[[i for i in range(64) if i != ids.RAW_CLOSE]] = -torch.inf
-        assert byte == int(logits.argmax()) - 64
-        known += bytes([byte])

@@ -11,7 +11,7 @@ from compressors.errors import InputError, InvalidConfig
 from proxylm.alphabet import RAW_SIZE, Alphabet
 from proxylm.config import ModelConfig
 from proxylm.export import byte_tokenizer, export
-from proxylm.generate import generate
+from proxylm.generate import Sampling, complete
 from proxylm.model import Decoder
 
 KINDS = {
@@ -45,7 +45,9 @@ def test_logits_and_greedy_text_equal_those_of_transformers(kind, tmp_path):
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
     prompt = tokenizer("naïve <|bos|>", return_tensors="pt")
     found = theirs.generate(**prompt, max_new_tokens=30)[0, prompt["input_ids"].shape[1] :].tolist()
-    ours = [64 + b for b in generate(made, "naïve <|bos|>".encode(), max_bytes=30, context=62, temperature=0)]
+    greedy = Sampling(max_bytes=30, temperature=0)
+    (text,) = complete(made, ["naïve <|bos|>".encode()], greedy, context=62)
+    ours = [64 + byte for byte in text]
     assert found == ours if len(ours) == 30 else [*ours, 13]
 
 

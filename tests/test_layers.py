@@ -15,6 +15,7 @@ MAY_IMPORT = {
 TORCH = {
     "bench.downstream",
     "proxylm.boards",
+    "proxylm.cache",
     "proxylm.checkpoint",
     "proxylm.evaluate",
     "proxylm.export",

@@ -7,6 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from proxylm import heads
 from proxylm.alphabet import RAW_SIZE, RAW_SLICE, Alphabet, HeadSlice
+from proxylm.cache import Cache
 from proxylm.config import ModelConfig
 from proxylm.model import Decoder, document_mask, document_positions, training_flops
 from proxylm.optim import orthogonal
@@ -58,10 +59,29 @@ def test_mask_and_positions():
 
 
 def test_cache_gives_the_same_hidden_states():
-    made, x = model(n_kv_heads=2), torch.randint(64, 320, (1, 10))
-    cache = []
-    steps = [made(x[:, :4], cache=cache)] + [made(x[:, i : i + 1], cache=cache, start=i) for i in range(4, 10)]
-    torch.testing.assert_close(torch.cat(steps, 1), made(x))
+    """Rows of different lengths, padded behind, go on by one id and by several; one row is taken back, one is dropped."""
+    made, x = model(n_kv_heads=2), torch.randint(64, 320, (3, 20))
+    cache, whole = Cache(made.config, 3, 20, x.new_zeros((), dtype=torch.float32)), made(x)
+    read = [2, 5, 4]
+    padded = torch.tensor([[*x[i, :n].tolist(), *[0] * (5 - n)] for i, n in enumerate(read)])
+    hidden = made(padded, cache=cache)
+    for i, n in enumerate(read):
+        torch.testing.assert_close(hidden[i, :n], whole[i, :n])
+    cache.lengths = read = [2, 3, 4]  # the second forgets two
+    for T in (1, 3, 1, 4):
+        hidden = made(torch.stack([x[i, n : n + T] for i, n in enumerate(read)]), cache=cache)
+        for i, n in enumerate(read):
+            torch.testing.assert_close(hidden[i], whole[i, n : n + T])
+        cache.lengths = read = [n + T for n in read]
+        if T == 3:
+            cache.keep([0, 2])
+            x, whole, read = x[[0, 2]], whole[[0, 2]], cache.lengths
+    other = Cache(made.config, 1, 4, cache.keys)
+    made(x[1:, :4], cache=other)
+    other.lengths = [4]
+    cache.put([0], other)
+    hidden = made(x[1:, 4:5].expand(2, 1), cache=cache)
+    torch.testing.assert_close(hidden[0], whole[1, 4:5])
 
 
 @pytest.mark.parametrize("chunk", [1, 300, 1 << 22])

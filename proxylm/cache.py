@@ -1,0 +1,64 @@
+"""Keys and values of what has been read: allocated once, and every row of a batch has a length of its own.
+
+Rows need no padding in front. Shorter texts are padded behind, where the mask hides what was written for the padding until
+the next ids are written over it. What has been read is forgotten by making `lengths` smaller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from proxylm.config import ModelConfig
+
+
+class Cache:
+    """Room for `rows` texts of up to `positions` ids; `lengths` says how many of each have been read."""
+
+    def __init__(self, config: ModelConfig, rows: int, positions: int, like: Tensor) -> None:
+        """`like`: a tensor whose dtype and device the keys and values get."""
+        shape = (config.n_layers, rows, config.kv_heads, positions, config.d_model // config.n_heads)
+        self.keys, self.values = like.new_zeros(shape), like.new_zeros(shape)  # (L, B, H_kv, positions, K)
+        self.lengths = [0] * rows
+
+    def positions(self, T: int) -> Tensor:
+        """(B, T) positions of the next T ids of every row."""
+        lengths = torch.tensor(self.lengths, device=self.keys.device)
+        return lengths[:, None] + torch.arange(T, device=self.keys.device)
+
+    def mask(self, T: int) -> Tensor | None:
+        """(B, 1, T, longest + T) True where the next ids may look; None where that is plain causality, or everything."""
+        if not any(self.lengths) or (T == 1 and len(set(self.lengths)) == 1):
+            return None
+        keys = torch.arange(max(self.lengths) + T, device=self.keys.device)
+        return (keys <= self.positions(T)[:, :, None])[:, None]
+
+    def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Write k and v (B, H_kv, T, K) behind what each row has; all keys and values up to the longest row.
+
+        `lengths` stay: they grow once all layers have been through.
+        """
+        T, longest = k.shape[2], max(self.lengths)
+        for cached, new in ((self.keys[layer], k), (self.values[layer], v)):
+            if len(set(self.lengths)) == 1:
+                cached[:, :, longest : longest + T] = new
+            else:
+                rows = torch.arange(len(self.lengths), device=k.device)[:, None]
+                cached[rows, :, self.positions(T)] = new.transpose(1, 2)
+        return self.keys[layer][:, :, : longest + T], self.values[layer][:, :, : longest + T]
+
+    def put(self, rows: Sequence[int], other: Cache) -> None:
+        """Replace some rows by those of another cache."""
+        where, n = torch.tensor(rows, device=self.keys.device), max(other.lengths)
+        self.keys[:, where, :, :n] = other.keys[:, :, :, :n]
+        self.values[:, where, :, :n] = other.values[:, :, :, :n]
+        for row, length in zip(rows, other.lengths, strict=True):
+            self.lengths[row] = length
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Drop all other rows."""
+        where = torch.tensor(rows, device=self.keys.device, dtype=torch.int64)
+        self.keys, self.values = self.keys[:, where], self.values[:, where]
+        self.lengths = [self.lengths[row] for row in rows]
