@@ -14,7 +14,7 @@ import json
 import random
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,8 @@ from bench.report import environment
 from compressors.base import Compressor, Symbols
 from compressors.documents import Reader
 from compressors.errors import InvalidConfig
+from proxylm.perturb import SHARE, Change, deleted, recased, spaced
 
-SHARE = 0.1  # of the characters, blanks or letters, each chosen by itself
 LONGEST = 8_192  # characters of a document that are looked at: some views, and edit distances of bytes, take time
 MORE = (
     "neural:policy=dense",
@@ -37,21 +37,6 @@ MORE = (
 
 
 # -- changes of a text -------------------------------------------------------------------------------------------------
-
-
-def deleted(text: str, draw: random.Random) -> str:
-    """Each character dropped with probability SHARE."""
-    return "".join(c for c in text if draw.random() >= SHARE)
-
-
-def spaced(text: str, draw: random.Random) -> str:
-    """Each blank doubled with probability SHARE."""
-    return "".join(2 * c if c in " \t" and draw.random() < SHARE else c for c in text)
-
-
-def recased(text: str, draw: random.Random) -> str:
-    """The case of each letter swapped with probability SHARE."""
-    return "".join(c.swapcase() if c.isalpha() and draw.random() < SHARE else c for c in text)
 
 
 def one_deleted(text: str, draw: random.Random) -> str:
@@ -73,7 +58,6 @@ def one_substituted(text: str, draw: random.Random) -> str:
     return text[:i] + draw.choice(others) + text[i + 1 :]
 
 
-Change = Callable[[str, random.Random], str]
 THROUGHOUT: dict[str, Change] = {"deletion": deleted, "white_space": spaced, "case": recased}
 AT_ONE_PLACE: dict[str, Change] = {"deleted": one_deleted, "inserted": one_inserted, "substituted": one_substituted}
 

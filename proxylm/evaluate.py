@@ -5,6 +5,9 @@ scores the new half. Every window begins `bos <raw>` (or <comp>). The end of the
 eos) and also reported apart. A view whose symbols stand for several bytes gets the symbols within the same W bytes.
 
 For a compressed view the figure is an upper bound: the model may give the same bytes probability under other symbols too.
+
+Heads are sliced: the softmax of a raw position has no compressed symbol in it. So no mass leaks to the other view, and the
+full softmax needs no renormalising.
 """
 
 from __future__ import annotations
@@ -19,9 +22,10 @@ import numpy.typing as npt
 import torch
 
 from compressors.base import Compressor
-from compressors.errors import InputError
+from compressors.errors import InputError, InvalidConfig
 from compressors.identity import Identity
 from proxylm import alphabet as ids
+from proxylm import perturb
 from proxylm.config import RunConfig
 from proxylm.model import Decoder
 
@@ -42,14 +46,13 @@ class Result:
         """All bits, the end of the documents included, over all bytes."""
         return float((self.text_bits.sum() + self.end_bits.sum()) / self.n_bytes.sum())
 
-    def interval(self, resamples: int = 1000, seed: int = 0) -> tuple[float, float]:
+    def over(self, times: npt.NDArray[np.int64]) -> float:
+        """Bits per byte with document i counted `times[i]` times."""
+        return float((self.text_bits + self.end_bits) @ times / max(int(self.n_bytes @ times), 1))
+
+    def interval(self) -> tuple[float, float]:
         """95 % interval of `bits_per_byte` from a bootstrap over documents."""
-        draw, n, bits = np.random.RandomState(seed), len(self.n_bytes), self.text_bits + self.end_bits
-        totals = []
-        for _ in range(resamples):
-            times = np.bincount(draw.randint(0, n, n), minlength=n)  # how often each document is drawn
-            totals.append((bits @ times) / max(int(self.n_bytes @ times), 1))
-        low, high = np.percentile(totals, [2.5, 97.5])
+        low, high = np.percentile([self.over(times) for times in resampled(len(self.n_bytes))], [2.5, 97.5])
         return float(low), float(high)
 
     def to_json(self) -> dict[str, Any]:
@@ -61,6 +64,22 @@ class Result:
             "bytes": int(self.n_bytes.sum()),
             "bytes_per_symbol": float(self.n_bytes.sum() / max(self.n_symbols, 1)),
         }
+
+
+def resampled(n_documents: int, resamples: int = 1000, seed: int = 0) -> Iterator[npt.NDArray[np.int64]]:
+    """(documents,) how often each document is drawn, for each resample of a bootstrap: the same for every result."""
+    draw = np.random.RandomState(seed)
+    for _ in range(resamples):
+        yield np.bincount(draw.randint(0, n_documents, n_documents), minlength=n_documents)
+
+
+def trained_view(model: Decoder, view: str | None) -> str:
+    """`view`, or the first compressed one of the model. Raises `InvalidConfig` if it has no ids there."""
+    views = list(model.alphabet.views)
+    if not views or (view is not None and view not in views):
+        known = ", ".join(views) or "no compressed view; bags have none"
+        raise InvalidConfig(f"the model has ids for {known}, not for {view or 'symbols'}; read raw bytes")
+    return view or views[0]
 
 
 def trained_window(config: RunConfig) -> int:
@@ -88,11 +107,12 @@ def evaluate(
 ) -> Result:
     """Score `documents` as raw bytes, or as the symbols of `codec`, which made the view called `view` (the first of the model).
 
-    window: context in bytes, at least 2. Raises `InputError` if there is no byte to score.
+    window: context in bytes, at least 2. Raises `InputError` if there is no byte to score, `InvalidConfig` if the model has
+    no ids for the view.
     """
     if not any(documents):
         raise InputError("nothing to evaluate: no document has a byte; give other documents")
-    view = "raw" if codec is None else view or next(iter(model.alphabet.views))
+    view = "raw" if codec is None else trained_view(model, view)
     codec = codec or Identity()
     windows, n_symbols = [], 0
     for i, document in enumerate(documents):
@@ -105,6 +125,32 @@ def evaluate(
         _score(model, batch, view, text, end)
     sizes = np.fromiter(map(len, documents), np.int64, len(documents))
     return Result(sizes, text / math.log(2), end / math.log(2), n_symbols)
+
+
+def deltas(
+    model: Decoder,
+    documents: Sequence[bytes],
+    before: Result,
+    *,
+    window: int,
+    codec: Compressor | None = None,
+    view: str | None = None,
+    seed: int = 0,
+) -> dict[str, dict[str, Any]]:
+    """By change: bits per byte afterwards, how many more than `before`, and the 95 % interval of that (paired bootstrap).
+
+    Bits are over the bytes of the text that is scored, changed or not (`proxylm.perturb`).
+    """
+    found = {}
+    for name in perturb.CHANGES:
+        after = evaluate(model, perturb.changed(documents, name, seed), window=window, codec=codec, view=view)
+        differences = [after.over(times) - before.over(times) for times in resampled(len(documents))]
+        found[name] = {
+            "bits_per_byte": after.bits_per_byte,
+            "delta": after.bits_per_byte - before.bits_per_byte,
+            "delta_interval_95": tuple(np.percentile(differences, [2.5, 97.5]).tolist()),
+        }
+    return found
 
 
 def _spans(codec: Compressor, document: bytes, symbols: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
 
@@ -28,19 +28,42 @@ PATH = click.Path(path_type=Path)
     "--field", "text_field", default="text", show_default=True, help="Field of .jsonl records that holds the text."
 )
 @click.option("--glob", "pattern", default="*", show_default=True, help="Which files of a folder to read.")
+@click.option(
+    "--perturb", is_flag=True, help="Also after characters are deleted, case or white space changed, names renamed."
+)
+@click.option(
+    "--translate", is_flag=True, help="Also how well bytes are read off the view of --codec in their context."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(
     run: Path, corpus: tuple[Path, ...], codec: str | None, window: int | None, max_bytes: int | None, text_field: str,
-    pattern: str, as_json: bool,
+    pattern: str, perturb: bool, translate: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Bits per byte of the model in RUN on the documents of CORPUS, with a 95 % bootstrap interval."""
     from proxylm import evaluate as evaluation
     from proxylm import runs
 
+    if translate and codec is None:
+        raise click.UsageError("--translate needs --codec")
     model, config = runs.load_run(run)
     chosen = registry.parse(codec) if codec else None
     view = runs.view_of(run, chosen) if chosen is not None else None
-    reader = Reader(list(corpus), text_field=text_field, pattern=pattern)
+    documents = _documents(Reader(list(corpus), text_field=text_field, pattern=pattern), max_bytes)
+    window = window or evaluation.trained_window(config)
+    result = evaluation.evaluate(model, documents, window=window, codec=chosen, view=view)
+    found = result.to_json()
+    if perturb:
+        found["perturbed"] = evaluation.deltas(model, documents, result, window=window, codec=chosen, view=view)
+    if translate and chosen is not None:
+        from proxylm.translate import translate as translated
+
+        scores = translated(model, documents, chosen, view, positions=config.train.row_length)
+        found["translation"], found["translation_without_view"] = (score.to_json() for score in scores)
+    click.echo(json.dumps(found, indent=1) if as_json else _in_words(found))
+
+
+def _documents(reader: Reader, max_bytes: int | None) -> list[bytes]:
+    """The first ones that hold `max_bytes`."""
     documents: list[bytes] = []
     size = 0
     for document in reader:
@@ -50,17 +73,26 @@ def evaluate(
         size += len(document.data)
     if reader.n_bad:
         click.echo(f"{reader.n_bad} bad records skipped; the first: {reader.first_bad}", err=True)
-    window = window or evaluation.trained_window(config)
-    result = evaluation.evaluate(model, documents, window=window, codec=chosen, view=view)
-    found = result.to_json()
-    if as_json:
-        click.echo(json.dumps(found, indent=1))
-        return
+    return documents
+
+
+def _in_words(found: dict[str, Any]) -> str:
     low, high = found["interval_95"]
-    click.echo(
-        f"{found['bits_per_byte']:.4f} bits per byte [{low:.4f}, {high:.4f}] on {found['documents']} documents, {found['bytes']:,} bytes"
-    )
-    click.echo(f"of which the ends of the documents: {found['end_bits_per_document']:.2f} bits each")
+    lines = [
+        f"{found['bits_per_byte']:.4f} bits per byte [{low:.4f}, {high:.4f}] on {found['documents']} documents, {found['bytes']:,} bytes",
+        f"of which the ends of the documents: {found['end_bits_per_document']:.2f} bits each",
+    ]
+    for name, after in found.get("perturbed", {}).items():
+        low, high = after["delta_interval_95"]
+        lines.append(f"{name}: {after['bits_per_byte']:.4f}, {after['delta']:+.4f} [{low:+.4f}, {high:+.4f}]")
+    for key in ("translation", "translation_without_view"):
+        if key in found:
+            t = found[key]
+            lines.append(
+                f"{key.replace('_', ' ')}: {t['byte_accuracy']:.1%} of {t['bytes']:,} bytes, {t['exact']:.1%} of {t['documents']} documents, "
+                f"{t['bits_per_byte']:.4f} bits per byte"
+            )
+    return "\n".join(lines)
 
 
 @click.command()

@@ -5,11 +5,12 @@ import pytest
 import torch
 
 import compressors
-from compressors.errors import InputError
+from compressors.errors import InputError, InvalidConfig
 from proxylm import alphabet as ids
+from proxylm import perturb
 from proxylm.alphabet import Alphabet
 from proxylm.config import ModelConfig
-from proxylm.evaluate import evaluate
+from proxylm.evaluate import deltas, evaluate
 from proxylm.model import Decoder
 
 DOCUMENTS = [b"", b"a", b"short document\n", b"a longer one, " * 9, b"0123456789" * 13, b"\xff\x00"]
@@ -24,31 +25,44 @@ def model(bpe):
     return made.eval()
 
 
-def slow_bits(model, document, window):
-    """One byte at a time: the context is the window of the definition, from the latest cut at or before the byte."""
-    bits = 0.0
-    body = [*(b + 64 for b in document), ids.RAW_CLOSE, ids.EOS]
-    half = window // 2
+def slow_bits(model, document, window, codec=None):
+    """One symbol at a time: the context is the window of the definition, from the latest cut that scores its first byte."""
+    view = "raw" if codec is None else "bpe"
+    symbols = model.alphabet.ids(view, np.frombuffer(document, np.uint8) if codec is None else codec.encode(document))
+    spans = np.ones(len(symbols), int) if codec is None else codec.spans(document)
+    begins = (np.cumsum(spans) - spans).tolist()
+    opened, closed = (ids.RAW_OPEN, ids.RAW_CLOSE) if codec is None else (ids.COMP_OPEN, ids.COMP_CLOSE)
+    head, bits = model.alphabet.head(view), 0.0
+    body = [*symbols.tolist(), closed, ids.EOS]
     for i, target in enumerate(body):
-        at = min(i, len(document))  # both closing ids belong to the window that ends the document
-        # Windows begin at 0, half, 2 half ...; the first that scores up to and beyond byte `at` is used.
-        start = 0
-        while at >= start + window and not (at == len(document) == start + window):
-            start += half
-        context = [ids.BOS, ids.RAW_OPEN, *body[start:i]]
-        log_p = torch.log_softmax(model.heads.raw_logits(model(torch.tensor([context]))[0, -1]), 0)
-        bits -= log_p[target].item() / np.log(2)
+        at = [*begins, 0][min(i, max(len(begins) - 1, 0))]  # both closing ids belong to the last symbol's window
+        start = 0  # windows begin at 0, half, 2 half ...
+        while at >= start + window:
+            start += window // 2
+        seen = [s for s, begin in zip(body, begins, strict=False) if begin >= start]
+        context = [ids.BOS, opened, *seen[: len(seen) - len(begins) + min(i, len(begins))], *body[len(begins) : i]]
+        hidden = model(torch.tensor([context]))[0, -1:]
+        bits += model.heads.token_nats(hidden, torch.tensor([target]), head).item() / np.log(2)
     return bits
 
 
 @pytest.mark.parametrize("window", [16, 40, 1000])
-def test_raw_bits_equal_the_slow_definition(model, window):
-    result = evaluate(model, DOCUMENTS, window=window)
-    slow = [slow_bits(model, document, window) for document in DOCUMENTS]
+@pytest.mark.parametrize("comp", [False, True])
+def test_bits_equal_the_slow_definition(model, bpe, window, comp):
+    codec = bpe if comp else None
+    result = evaluate(model, DOCUMENTS, window=window, codec=codec)
+    slow = [slow_bits(model, document, window, codec) for document in DOCUMENTS]
     np.testing.assert_allclose(result.text_bits + result.end_bits, slow, rtol=1e-4)
     assert result.bits_per_byte == pytest.approx(sum(slow) / sum(map(len, DOCUMENTS)), rel=1e-4)
     assert result.n_bytes.tolist() == [len(d) for d in DOCUMENTS]
     assert (result.end_bits > 0).all()
+
+
+def test_no_mass_leaks_from_raw_positions_to_symbols(model):
+    """All that the raw softmax runs over, scored one by one, has probability one."""
+    hidden = model(torch.tensor([[ids.BOS, ids.RAW_OPEN, 161]]))[0, -1:].expand(320, -1)
+    nats = model.heads.token_nats(hidden, torch.arange(320), model.alphabet.head("raw"))
+    assert torch.exp(-nats).sum().item() == pytest.approx(1, abs=1e-5)
 
 
 def test_uniform_model_scores_every_symbol_once(model, bpe):
@@ -71,3 +85,25 @@ def test_interval_holds_the_figure_and_nothing_to_score_is_an_error(model):
     assert low < result.bits_per_byte < high
     with pytest.raises(InputError, match="no document has a byte"):
         evaluate(model, [b"", b""], window=64)
+
+
+def test_deltas_compare_with_the_unchanged_text_and_repeat(model, documents):
+    texts = [document[:400] for document in documents[:8]]
+    before = evaluate(model, texts, window=200)
+    found = deltas(model, texts, before, window=200)
+    assert list(found) == ["deletion", "case", "white_space", "renamed"]
+    for name, after in found.items():
+        again = evaluate(model, perturb.changed(texts, name), window=200)
+        assert after["bits_per_byte"] == again.bits_per_byte != before.bits_per_byte
+        low, high = after["delta_interval_95"]
+        assert low <= after["delta"] <= high
+        assert high - low < before.interval()[1] - before.interval()[0]  # paired: what documents share cancels out
+    nothing = deltas(model, [b"\n\n"] * 3, evaluate(model, [b"\n\n"] * 3, window=16), window=16)["renamed"]
+    assert (nothing["delta"], nothing["delta_interval_95"]) == (0, (0, 0))
+
+
+def test_a_view_without_ids_is_refused(model, bpe):
+    bags = Decoder(model.config, Alphabet({}), 4)
+    for wrong, view in ((bags, None), (bags, "bpe"), (model, "other")):
+        with pytest.raises(InvalidConfig, match="read raw bytes"):
+            evaluate(wrong, DOCUMENTS, window=16, codec=bpe, view=view)

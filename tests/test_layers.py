@@ -25,6 +25,7 @@ TORCH = {
     "proxylm.optim",
     "proxylm.places",
     "proxylm.train",
+    "proxylm.translate",
 }
 BPE_KERNELS = {
     f"compressors.bpe.{name}" for name in ("_classify", "_encode", "_entropy", "_merge", "_o200k", "_split", "_words")
