@@ -27,11 +27,13 @@ COMMANDS = {
     "generate": ("proxylm.model_commands:generate", "Continue a prompt, bytes in and bytes out."),
     "inspect": ("compressors.files_cli:inspect", "What a .pxc file says of itself."),
     "plot": ("proxylm.train_cli:plot", "Draw the loss of runs against what they cost."),
+    "lm-eval": ("proxylm.model_commands:lm_eval", "Run tasks of lm-evaluation-harness on a model."),
     "test": ("compressors.files_cli:test", "Check compressed files without writing anything."),
     "train": ("proxylm.train_cli:train", "Train a model on a view store."),
 }
 # Packages that come with an extra.
 EXTRAS = {"torch": "train", "matplotlib": "bench", "numcodecs": "bridges", "fsspec": "bridges", "tensorboard": "bench"}
+EXTRAS = {"torch": "train", "lm_eval": "lm-eval", "matplotlib": "bench", "numcodecs": "bridges", "fsspec": "bridges"}
 
 
 @click.group(cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})

@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from compressors.errors import InvalidConfig
-from proxylm.alphabet import BOS, BYTE_OFFSET, RAW_CLOSE, RAW_OPEN
+from proxylm.alphabet import ALLOWED, BOS, BYTE_OFFSET, RAW_CLOSE, RAW_OPEN
 from proxylm.cache import Cache
 from proxylm.model import Decoder
 
-_ALLOWED = [RAW_CLOSE, *range(BYTE_OFFSET, BYTE_OFFSET + 256)]  # what may be drawn: the end, or a byte
 _SIDE_BY_SIDE = 32  # prompts; a step of 32 rows takes little longer than one of a single row, and memory is bounded
 
 
@@ -149,7 +148,7 @@ def _step(model: Decoder, rows: list[_Row], cache: Cache) -> Tensor:
     ids = torch.tensor([row.window(1)[-1:] for row in rows], device=cache.keys.device)
     hidden = model(ids, cache=cache)
     cache.lengths = [n + 1 for n in cache.lengths]
-    return model.heads.raw_logits(hidden[:, -1]).float().cpu()[:, _ALLOWED]
+    return model.heads.raw_logits(hidden[:, -1]).float().cpu()[:, ALLOWED]
 
 
 def _draw(logits: Tensor, sampling: Sampling, generators: list[torch.Generator]) -> list[int]:
@@ -163,4 +162,4 @@ def _draw(logits: Tensor, sampling: Sampling, generators: list[torch.Generator])
         below = p.cumsum(1)
         point = torch.cat([torch.rand(1, generator=g, dtype=torch.float64) for g in generators]) * below[:, -1]
         chosen = order.gather(1, (below <= point[:, None]).sum(1, keepdim=True))[:, 0]
-    return [_ALLOWED[i] for i in chosen.tolist()]
+    return [ALLOWED[i] for i in chosen.tolist()]

@@ -40,11 +40,11 @@ def evaluate(
     pattern: str, perturb: bool, translate: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Bits per byte of the model in RUN on the documents of CORPUS, with a 95 % bootstrap interval."""
+    if translate and codec is None:
+        raise click.UsageError("--translate needs --codec")
     from proxylm import evaluate as evaluation
     from proxylm import runs
 
-    if translate and codec is None:
-        raise click.UsageError("--translate needs --codec")
     model, config = runs.load_run(run)
     chosen = registry.parse(codec) if codec else None
     view = runs.view_of(run, chosen) if chosen is not None else None
@@ -118,13 +118,13 @@ def generate(
 
     With --prompts all are continued side by side, and a line of JSON is written for each.
     """
+    if (prompt is None) == (prompts is None):
+        raise click.UsageError("give either PROMPT or --prompts")
+    starts = [_bytes(prompt)] if prompt is not None else [_bytes(text) for text in _prompts(prompts)]
     from proxylm import evaluate as evaluation
     from proxylm import generate as generation
     from proxylm import runs
 
-    if (prompt is None) == (prompts is None):
-        raise click.UsageError("give either PROMPT or --prompts")
-    starts = [_bytes(prompt)] if prompt is not None else [_bytes(text) for text in _prompts(prompts)]
     model, config = runs.load_run(run)
     sampling = generation.Sampling(
         max_bytes=max_bytes, temperature=temperature, top_p=top_p, min_p=min_p, seed=seed, stop=tuple(map(_bytes, stop))
@@ -173,3 +173,23 @@ def export(run: Path, folder: Path) -> None:
     model, config = runs.load_run(run)
     n_parameters = exporting.export(model, folder, context=config.train.row_length)
     click.echo(f"{folder}: {n_parameters:,} parameters, bytes only, context {config.train.row_length}")
+
+
+@click.command("lm-eval")
+@click.argument("run", type=PATH)
+@click.option("--tasks", "-t", required=True, help="Names of tasks of lm-evaluation-harness, with commas between.")
+@click.option("--include", type=PATH, help="A folder with tasks of your own, instead of theirs.")
+@click.option("--shots", type=click.IntRange(min=0), help="Examples before each question, where a task does not say.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first questions of each task.")
+@click.option("--window", type=click.IntRange(min=2), help="Context in bytes; default: what the run was trained with.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def lm_eval(
+    run: Path, tasks: str, include: Path | None, shots: int | None, limit: int | None, window: int | None, as_json: bool
+) -> None:
+    """Run tasks of lm-evaluation-harness on the model in RUN, which reads and writes bytes."""
+    from lm_eval.utils import make_table
+
+    from proxylm import harness
+
+    found = harness.measure(harness.ProxycLM(run, window), tasks.split(","), include=include, shots=shots, limit=limit)
+    click.echo(json.dumps(found["results"], indent=1) if as_json else make_table(found))

@@ -6,21 +6,19 @@ document all of whose bytes are the likeliest ones is translated exactly by gree
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 from compressors.base import Compressor
 from compressors.errors import InputError
 from proxylm import alphabet as ids
 from proxylm.evaluate import trained_view
 from proxylm.model import Decoder
+from proxylm.scoring import Ints, byte_ids, score
 
-_BATCH_POSITIONS = 1 << 14
 _MARKS = 4  # bos <comp> </comp> <raw>
 
 
@@ -30,7 +28,7 @@ class Translation:
 
     documents: int
     n_bytes: int
-    right: int  # bytes that were the likeliest symbol
+    right: int  # bytes that were the likeliest
     exact: int  # documents with no other byte
     bits: float  # -log2 p of the bytes
 
@@ -58,14 +56,11 @@ def translate(
         raise InputError(f"nothing to translate: no document has a byte that fits into {positions} positions")
     within, without = [], []
     for text, symbols in beginnings:
-        body = np.frombuffer(text, np.uint8).astype(np.int64) + ids.BYTE_OFFSET
+        body = byte_ids(text)
         shown = model.alphabet.ids(view, symbols)
         within.append((np.array([ids.BOS, ids.COMP_OPEN, *shown, ids.COMP_CLOSE, ids.RAW_OPEN]), body))
         without.append((np.array([ids.BOS, ids.RAW_OPEN]), body))
-    return _scored(model, within), _scored(model, without)
-
-
-Row = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]  # ids before the bytes, ids of the bytes
+    return _summed(model, within), _summed(model, without)
 
 
 def _beginning(document: bytes, codec: Compressor, positions: int) -> tuple[bytes, Any]:
@@ -80,35 +75,9 @@ def _beginning(document: bytes, codec: Compressor, positions: int) -> tuple[byte
     return document[:fits], codec.encode(document[:fits])
 
 
-@torch.no_grad()
-def _scored(model: Decoder, rows: list[Row]) -> Translation:
-    device = next(model.parameters()).device
-    right = exact = 0
-    nats = 0.0
-    for batch in _batches(rows):
-        T = max(len(before) + len(body) for before, body in batch) - 1
-        inputs, targets = np.zeros((len(batch), T), np.int64), np.full((len(batch), T), -1, np.int64)
-        for row, (before, body) in enumerate(batch):
-            n = len(before) + len(body) - 1
-            inputs[row, :n] = [*before, *body[:-1]]
-            targets[row, len(before) - 1 : n] = body
-        wanted = torch.from_numpy(targets).to(device)
-        there = wanted >= 0
-        hidden = model(torch.from_numpy(inputs).to(device))  # padding follows, and attention is causal
-        logits = model.heads.raw_logits(hidden[there]).float()
-        nats += float(F.cross_entropy(logits, wanted[there], reduction="none").double().sum())
-        wrong = torch.zeros_like(there)
-        wrong[there] = logits.argmax(1) != wanted[there]
-        right += int((there & ~wrong).sum())
-        exact += int((~wrong.any(1)).sum())
-    n_bytes = sum(len(body) for _, body in rows)
-    return Translation(len(rows), n_bytes, right, exact, nats / float(np.log(2)))
-
-
-def _batches(rows: list[Row]) -> Iterator[list[Row]]:
-    """Rows of similar length together."""
-    ordered = sorted(rows, key=lambda row: len(row[0]) + len(row[1]))
-    while ordered:
-        n = max(1, _BATCH_POSITIONS // (len(ordered[-1][0]) + len(ordered[-1][1])))
-        yield ordered[-n:]
-        del ordered[-n:]
+def _summed(model: Decoder, rows: list[tuple[Ints, Ints]]) -> Translation:
+    sizes = np.array([len(body) for _, body in rows])
+    nats, right = score(model, rows)
+    return Translation(
+        len(rows), int(sizes.sum()), int(right.sum()), int((right == sizes).sum()), nats.sum() / np.log(2)
+    )

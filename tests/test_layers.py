@@ -24,8 +24,8 @@ TORCH = {
     "proxylm.model",
     "proxylm.optim",
     "proxylm.places",
+    "proxylm.scoring",
     "proxylm.train",
-    "proxylm.translate",
 }
 BPE_KERNELS = {
     f"compressors.bpe.{name}" for name in ("_classify", "_encode", "_entropy", "_merge", "_o200k", "_split", "_words")

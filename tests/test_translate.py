@@ -30,7 +30,7 @@ def slow(model, text, before):
     for byte in text:
         log_p = torch.log_softmax(model.heads.raw_logits(model(torch.tensor([known]))[0, -1]), 0)
         bits -= log_p[byte + 64].item() / np.log(2)
-        right += int(log_p.argmax()) == byte + 64
+        right += ids.ALLOWED[int(log_p[ids.ALLOWED].argmax())] == byte + 64
         known.append(byte + 64)
     return bits, right
 
