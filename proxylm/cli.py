@@ -25,6 +25,7 @@ COMMANDS = {
     "export": ("proxylm.model_commands:export", "Write a model as a Hugging Face checkpoint."),
     "fit": ("compressors.cli:fit", "Fit a compressor on a corpus."),
     "generate": ("proxylm.model_commands:generate", "Continue a prompt, bytes in and bytes out."),
+    "humaneval": ("proxylm.model_commands:humaneval", "pass@1 of a model on the problems of HumanEval."),
     "inspect": ("compressors.files_cli:inspect", "What a .pxc file says of itself."),
     "plot": ("proxylm.train_cli:plot", "Draw the loss of runs against what they cost."),
     "lm-eval": ("proxylm.model_commands:lm_eval", "Run tasks of lm-evaluation-harness on a model."),

