@@ -21,20 +21,26 @@ COMMANDS = {
     "demo": ("bench.demo:demo", "The whole product in five minutes: fit, encode, train three ways, report."),
     "doctor": ("compressors.cli:doctor", "Check this installation."),
     "encode": ("proxylm.commands:encode", "Encode a corpus into a view store."),
-    "eval": ("proxylm.model_commands:evaluate", "Bits per byte of a trained model on held-out documents."),
-    "export": ("proxylm.model_commands:export", "Write a model as a Hugging Face checkpoint."),
+    "eval": ("proxylm.model_cli:evaluate", "Bits per byte of a trained model on held-out documents."),
+    "export": ("proxylm.model_cli:export", "Write a model as a Hugging Face checkpoint."),
     "fit": ("compressors.cli:fit", "Fit a compressor on a corpus."),
-    "generate": ("proxylm.model_commands:generate", "Continue a prompt, bytes in and bytes out."),
-    "humaneval": ("proxylm.model_commands:humaneval", "pass@1 of a model on the problems of HumanEval."),
+    "generate": ("proxylm.model_cli:generate", "Continue a prompt, bytes in and bytes out."),
+    "humaneval": ("proxylm.tasks_cli:humaneval", "pass@1 of a model on the problems of HumanEval."),
     "inspect": ("compressors.files_cli:inspect", "What a .pxc file says of itself."),
+    "lm-eval": ("proxylm.tasks_cli:lm_eval", "Run tasks of lm-evaluation-harness on a model."),
     "plot": ("proxylm.train_cli:plot", "Draw the loss of runs against what they cost."),
-    "lm-eval": ("proxylm.model_commands:lm_eval", "Run tasks of lm-evaluation-harness on a model."),
     "test": ("compressors.files_cli:test", "Check compressed files without writing anything."),
     "train": ("proxylm.train_cli:train", "Train a model on a view store."),
 }
 # Packages that come with an extra.
-EXTRAS = {"torch": "train", "matplotlib": "bench", "numcodecs": "bridges", "fsspec": "bridges", "tensorboard": "bench"}
-EXTRAS = {"torch": "train", "lm_eval": "lm-eval", "matplotlib": "bench", "numcodecs": "bridges", "fsspec": "bridges"}
+EXTRAS = {
+    "torch": "train",
+    "matplotlib": "bench",
+    "tensorboard": "bench",
+    "numcodecs": "bridges",
+    "fsspec": "bridges",
+    "lm_eval": "lm-eval",
+}
 
 
 @click.group(cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})

@@ -22,8 +22,8 @@ from proxylm.alphabet import BOS, RAW_OPEN
 from proxylm.evaluate import evaluate, trained_window
 from proxylm.generate import Sampling, complete
 from proxylm.model import Decoder
+from proxylm.runs import load_run
 from proxylm.scoring import byte_ids, score
-from proxylm.train import load_run
 
 BYTES_PER_TOKEN = 4  # tasks say in tokens of subword models how long an answer may be: about four bytes each
 _OPENING = np.array([BOS, RAW_OPEN])
@@ -31,16 +31,16 @@ _OPENING = np.array([BOS, RAW_OPEN])
 
 @register_model("proxyc")
 class ProxycLM(LM):
-    """The newest model of a run. `window`: context in bytes, by default what it was trained with."""
+    """The newest model of a run, or the `best` one; `window`: context in bytes, by default what it was trained with."""
 
-    def __init__(self, run: str | Path | Decoder, window: int | None = None, **_: Any) -> None:
-        """`run` may be a model, with `window`; settings of other models (batch_size, device) are ignored."""
+    def __init__(self, run: str | Path | Decoder, window: int | None = None, best: bool = False, **_: Any) -> None:
+        """run: a folder, or a model with its `window`. Settings of other models (batch_size, device) are ignored."""
         super().__init__()
         if isinstance(run, Decoder):
             assert window is not None
             self.model, self.window = run, window
         else:
-            self.model, config = load_run(Path(run))
+            self.model, config = load_run(Path(run), best=best)
             self.window = window or trained_window(config)
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:

@@ -103,7 +103,7 @@ def test_damaged_problems_are_named(tmp_path, file):
 def test_the_command_judges_a_run(tmp_path, file, monkeypatch):
     """A fake model that writes what is right for the first problem."""
     texts = [b"    return a + b\n", b"    return words\n"]
-    monkeypatch.setattr("proxylm.train.load_run", lambda run: (None, None))
+    monkeypatch.setattr("proxylm.runs.load_run", lambda run, best: (None, None))
     monkeypatch.setattr("proxylm.evaluate.trained_window", lambda config: 10)
     monkeypatch.setattr("proxylm.generate.complete", lambda model, prompts, sampling, context: texts)
     done = CliRunner().invoke(proxyc, ["humaneval", "run", str(file), "-o", str(tmp_path / "out.jsonl"), "--json"])

