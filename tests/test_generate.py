@@ -60,7 +60,7 @@ def test_texts_of_a_batch_are_seeded_and_equal_those_drawn_alone(model):
 
 def test_draws_have_the_probabilities_that_were_asked_for():
     p = torch.tensor([0.1, 0.4, 0.3, 0.15, 0.05])
-    logits = torch.full((20_000, 257), -torch.inf)
+    logits = torch.full((4_000, 257), -torch.inf)
     logits[:, [0, 66, 2, 200, 256]] = p.log()
     allowed = [ids.RAW_CLOSE, 64 + 65, 64 + 1, 64 + 199, 64 + 255]
     for options, kept in (
@@ -71,8 +71,8 @@ def test_draws_have_the_probabilities_that_were_asked_for():
         expected = p ** (1 / options.get("temperature", 1))
         expected[p.argsort(descending=True)[kept:]] = 0
         shares = torch.tensor([(drawn == i).float().mean() for i in allowed])
-        torch.testing.assert_close(shares, expected / expected.sum(), atol=0.015, rtol=0)
-        assert shares.sum() == 1
+        torch.testing.assert_close(shares, expected / expected.sum(), atol=0.03, rtol=0)
+        assert set(drawn.tolist()) == {i for i, share in zip(allowed, expected, strict=True) if share > 0}
 
 
 def test_no_special_is_ever_drawn_and_the_closing_mark_ends_the_text(model):
