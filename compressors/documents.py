@@ -81,6 +81,11 @@ class Reader:
                 raise
             raise InputError(f"cannot read {path}: {error}") from error
 
+    @property
+    def bad_records(self) -> str:
+        """How many were left out, and the first of them; for a person to read."""
+        return f"{self.n_bad} bad records skipped; the first: {self.first_bad}"
+
     def _bad(self, what: str) -> None:
         if self.strict:
             raise InputError(f"bad record, expected a JSON object with a string in {self.text_field!r}: {what}")

@@ -19,11 +19,12 @@ COMMANDS = {
     "decompress": ("compressors.files_cli:decompress", "Decompress files or a stream."),
     "demo": ("bench.demo:demo", "The whole product in five minutes: fit, encode, train three ways, report."),
     "doctor": ("compressors.cli:doctor", "Check this installation."),
-    "encode": ("proxylm.commands:encode", "Encode a corpus into a view store."),
+    "encode": ("proxylm.store_commands:encode", "Encode a corpus into a view store."),
     "eval": ("proxylm.commands:evaluate", "Bits per byte of a trained model on held-out documents."),
     "fit": ("compressors.cli:fit", "Fit a compressor on a corpus."),
     "generate": ("proxylm.commands:generate", "Continue a prompt, bytes in and bytes out."),
     "inspect": ("compressors.files_cli:inspect", "What a .pxc file says of itself."),
+    "store": ("proxylm.store_commands:store", "What is in a view store; --verify checks all of it."),
     "test": ("compressors.files_cli:test", "Check compressed files without writing anything."),
     "train": ("proxylm.commands:train", "Train a model on a view store."),
 }

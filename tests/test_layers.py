@@ -32,7 +32,14 @@ NUMBA = {
     "compressors.neural._windows",
     "proxylm.rows",
 } | BPE_KERNELS
-COMMAND_LINE = {"compressors.cli", "compressors.files_cli", "proxylm.cli", "proxylm.commands", "bench.demo"}
+COMMAND_LINE = {
+    "compressors.cli",
+    "compressors.files_cli",
+    "proxylm.cli",
+    "proxylm.commands",
+    "proxylm.store_commands",
+    "bench.demo",
+}
 BASE = {"compressors.base": {"compressors.errors"}, "compressors.errors": set()}
 
 
