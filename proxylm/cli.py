@@ -29,7 +29,7 @@ COMMANDS = {
     "train": ("proxylm.commands:train", "Train a model on a view store."),
 }
 # Packages that come with an extra.
-EXTRAS = {"torch": "train", "matplotlib": "bench", "numcodecs": "bridges", "fsspec": "bridges"}
+EXTRAS = {"torch": "train", "matplotlib": "bench", "numcodecs": "bridges", "fsspec": "bridges", "pyarrow": "parquet"}
 
 
 class LazyGroup(click.Group):

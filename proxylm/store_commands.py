@@ -19,7 +19,7 @@ PATH = click.Path(path_type=Path)
 
 
 @click.command()
-@click.argument("corpus", nargs=-1, type=PATH)
+@click.argument("corpus", nargs=-1, type=click.Path())
 @click.option("-o", "--output", "store", required=True, type=PATH, help="Folder of the view store.")
 @click.option(
     "--view",
@@ -29,7 +29,11 @@ PATH = click.Path(path_type=Path)
     help="A view: bpe=FILE, zstd, zstd:level=19, small@bpe=FILE ...",
 )
 @click.option(
-    "--field", "text_field", default="text", show_default=True, help="Field of .jsonl records that holds the text."
+    "--field",
+    "text_field",
+    default="text",
+    show_default=True,
+    help="Field of records, column of .parquet files that holds the text.",
 )
 @click.option("--glob", "pattern", default="*", show_default=True, help="Which files of a folder to read.")
 @click.option("--strict", is_flag=True, help="A bad record is an error instead of being counted.")
@@ -37,13 +41,14 @@ PATH = click.Path(path_type=Path)
 @click.option("--shard-mb", default=64, show_default=True, type=click.IntRange(min=1), help="Raw bytes of a shard.")
 @click.option("-q", "--quiet", is_flag=True)
 def encode(
-    corpus: tuple[Path, ...], store: Path, views: tuple[str, ...], text_field: str, pattern: str, strict: bool,
+    corpus: tuple[str, ...], store: Path, views: tuple[str, ...], text_field: str, pattern: str, strict: bool,
     threads: int, shard_mb: int, quiet: bool,
 ) -> None:  # fmt: skip
-    """Encode CORPUS (text files, folders, .jsonl[.gz|.zst]) into a view store; without CORPUS, add views to one.
+    """Encode CORPUS (text files, folders, .jsonl[.gz|.zst], .parquet) into a view store; without CORPUS, add views to one.
 
-    Each file is a document, or each record of a .jsonl file; folders are read in sorted order. The same command after a
-    kill goes on at the first missing view of a shard.
+    Each file is a document, or each record of a .jsonl or .parquet file; folders are read in sorted order. URLs
+    (s3://bucket/folder, memory://...) are read through fsspec. The same command after a kill goes on at the first
+    missing view of a shard.
     """
     from proxylm import encode as encoding
 
