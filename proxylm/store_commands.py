@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,19 +58,28 @@ def encode(
     if len(codecs) < len(views):
         raise InvalidConfig("two views have the same name; name them with NAME@CODEC")
     reader = Reader(list(corpus), text_field=text_field, pattern=pattern, strict=strict) if corpus else None
-    done = [0, 0]
-
-    def progress(documents: int, size: int) -> None:
-        done[0], done[1] = done[0] + documents, done[1] + size
-        if not quiet and sys.stderr.isatty():
-            click.echo(f"\r{done[0]:,} documents, {done[1] / 1e6:,.1f} MB", nl=False, err=True)
-
-    made = encoding.encode(reader, store, codecs, threads=threads, shard_bytes=shard_mb << 20, progress=progress)
-    if not quiet and sys.stderr.isatty():
-        click.echo(err=True)
+    with _bar(quiet, reader, store) as progress:
+        made = encoding.encode(reader, store, codecs, threads=threads, shard_bytes=shard_mb << 20, progress=progress)
     if reader is not None and reader.n_bad:
         click.echo(reader.bad_records, err=True)
     _describe(made)
+
+
+@contextmanager
+def _bar(quiet: bool, reader: Reader | None, store: Path) -> Iterator[Callable[[int, int, int], None]]:
+    """Progress with ETA, by the bytes of the input that were read, where standard error is a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda *_: None
+        return
+    total = reader.size if reader is not None else Store.open(store, check=("raw",)).n_symbols("raw")
+    done = [0, 0]
+    with click.progressbar(length=total, file=sys.stderr, item_show_func=lambda text: text or "") as bar:
+
+        def progress(n_documents: int, n_bytes: int, n_read: int) -> None:
+            done[0], done[1] = done[0] + n_documents, done[1] + n_bytes
+            bar.update(n_read, f"{done[0]:,} documents, {done[1] / 1e6:,.1f} MB")
+
+        yield progress
 
 
 def _view(spec: str) -> tuple[str, Any]:

@@ -1,6 +1,7 @@
 """`proxyc store`: its figures are those of the files, and damage is one line that names the file."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -9,8 +10,10 @@ from click.testing import CliRunner
 
 import compressors
 from compressors.documents import Document
+from compressors.errors import InputError
 from proxylm.cli import proxyc
 from proxylm.encode import encode
+from proxylm.store import Store
 
 TEXTS = [b"", b"\xff no text", *(f"def f_{i}(x): return x\n".encode() * i for i in range(60))]
 
@@ -61,3 +64,36 @@ def test_damage_is_named_with_exit_code_1(made):
     assert done.returncode == 1
     assert done.stderr.startswith(f"proxyc: {file} is damaged")
     assert done.stderr.count("\n") == 1
+
+
+def test_encode_shows_a_bar_where_there_is_a_terminal(tmp_path):
+    (tmp_path / "corpus.jsonl").write_text(
+        json.dumps({"text": "x" * 600_000}) + "\n" + json.dumps({"text": "y" * 900_000})
+    )
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "proxylm.cli", "encode", "corpus.jsonl", "-o", "s", "--shard-mb", "1"]
+    done = subprocess.run(command, cwd=tmp_path, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, check=False)
+    os.close(theirs)
+    shown = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert done.returncode == 0, shown
+    assert "100%" in shown
+    assert "2 documents, 1.5 MB" in shown
+    assert b"\r" not in done.stdout
+
+
+def test_encode_reads_urls_and_counts_bad_records(tmp_path):
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    memory.pipe("/test-store/a.jsonl", b'{"text": "one"}\n{"no": 1}\n{"text": "two"}\n')
+    try:
+        command = ["encode", "memory://test-store", "-o", str(tmp_path / "s")]
+        done = CliRunner().invoke(proxyc, command, catch_exceptions=False)
+        assert "1 bad records skipped; the first: memory:///test-store/a.jsonl:2" in done.stderr
+        assert [d.tobytes() for d in map(Store.open(tmp_path / "s").column("raw").__getitem__, range(2))] == [
+            b"one",
+            b"two",
+        ]
+        with pytest.raises(InputError, match=r"bad record.*a\.jsonl:2"):
+            CliRunner().invoke(proxyc, [*command, "--strict"], catch_exceptions=False)
+    finally:
+        memory.rm("/test-store", recursive=True)
