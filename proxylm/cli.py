@@ -29,7 +29,14 @@ COMMANDS = {
     "train": ("proxylm.commands:train", "Train a model on a view store."),
 }
 # Packages that come with an extra.
-EXTRAS = {"torch": "train", "matplotlib": "bench", "numcodecs": "bridges", "fsspec": "bridges", "pyarrow": "parquet"}
+EXTRAS = {
+    "torch": "train",
+    "matplotlib": "bench",
+    "numcodecs": "bridges",
+    "fsspec": "bridges",
+    "pyarrow": "parquet",
+    "ray": "ray",
+}
 
 
 class LazyGroup(click.Group):

@@ -41,10 +41,17 @@ PATH = click.Path(path_type=Path)
 @click.option("--strict", is_flag=True, help="A bad record is an error instead of being counted.")
 @click.option("-T", "--threads", default=1, show_default=True, type=click.IntRange(min=1), help="Threads for encoding.")
 @click.option("--shard-mb", default=64, show_default=True, type=click.IntRange(min=1), help="Raw bytes of a shard.")
+@click.option(
+    "--engine",
+    default="local",
+    show_default=True,
+    type=click.Choice(["local", "ray"]),
+    help="ray: shards are made by tasks on a cluster (RAY_ADDRESS), each with so many threads; the same files.",
+)
 @click.option("-q", "--quiet", is_flag=True)
 def encode(
     corpus: tuple[str, ...], store: Path, views: tuple[str, ...], text_field: str, pattern: str, strict: bool,
-    threads: int, shard_mb: int, quiet: bool,
+    threads: int, shard_mb: int, engine: str, quiet: bool,
 ) -> None:  # fmt: skip
     """Encode CORPUS (text files, folders, .jsonl[.gz|.zst], .parquet) into a view store; without CORPUS, add views to one.
 
@@ -59,10 +66,26 @@ def encode(
         raise InvalidConfig("two views have the same name; name them with NAME@CODEC")
     reader = Reader(list(corpus), text_field=text_field, pattern=pattern, strict=strict) if corpus else None
     with _bar(quiet, reader, store) as progress:
-        made = encoding.encode(reader, store, codecs, threads=threads, shard_bytes=shard_mb << 20, progress=progress)
+        made = encoding.encode(
+            reader,
+            store,
+            codecs,
+            threads=threads,
+            shard_bytes=shard_mb << 20,
+            progress=progress,
+            engine=_engine(engine),
+        )
     if reader is not None and reader.n_bad:
         click.echo(reader.bad_records, err=True)
     _describe(made)
+
+
+def _engine(name: str) -> Any:
+    if name == "ray":
+        from proxylm.ray_engine import on_ray as chosen
+    else:
+        from proxylm.encode import local as chosen
+    return chosen
 
 
 @contextmanager
