@@ -20,17 +20,26 @@ COMMANDS = {
     "decompress": ("compressors.files_cli:decompress", "Decompress files or a stream."),
     "demo": ("bench.demo:demo", "The whole product in five minutes: fit, encode, train three ways, report."),
     "doctor": ("compressors.cli:doctor", "Check this installation."),
-    "encode": ("proxylm.commands:encode", "Encode a corpus into a view store."),
+    "encode": ("proxylm.store_commands:encode", "Encode a corpus into a view store."),
     "eval": ("proxylm.commands:evaluate", "Bits per byte of a trained model on held-out documents."),
     "fit": ("compressors.cli:fit", "Fit a compressor on a corpus."),
     "generate": ("proxylm.commands:generate", "Continue a prompt, bytes in and bytes out."),
     "inspect": ("compressors.files_cli:inspect", "What a .pxc file says of itself."),
-    "plot": ("proxylm.train_cli:plot", "Draw the loss of runs against what they cost."),
+    "plot": ("proxylm.train_commands:plot", "Draw the loss of runs against what they cost."),
+    "store": ("proxylm.store_commands:store", "What is in a view store; --verify checks all of it."),
     "test": ("compressors.files_cli:test", "Check compressed files without writing anything."),
-    "train": ("proxylm.train_cli:train", "Train a model on a view store."),
+    "train": ("proxylm.train_commands:train", "Train a model on a view store."),
 }
 # Packages that come with an extra.
-EXTRAS = {"torch": "train", "matplotlib": "bench", "numcodecs": "bridges", "fsspec": "bridges", "tensorboard": "bench"}
+EXTRAS = {
+    "torch": "train",
+    "matplotlib": "bench",
+    "numcodecs": "bridges",
+    "fsspec": "bridges",
+    "pyarrow": "parquet",
+    "ray": "ray",
+    "tensorboard": "bench",
+}
 
 
 @click.group(cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})

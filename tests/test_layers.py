@@ -40,7 +40,10 @@ COMMAND_LINE = {
     "compressors.files_cli",
     "proxylm.cli",
     "proxylm.commands",
-    "proxylm.train_cli",
+    "proxylm.store_commands",
+    "proxylm.train_commands",
+    "bench.cli",
+    "bench.compare",
     "bench.demo",
     "bench.grid",
 }
