@@ -60,17 +60,17 @@ def run_arm(
     return Outcome(arm, result, totals(folder))
 
 
-def planned(arm: Arm, store: Store) -> str:
-    """One line: what the run would take. Plans its rows, and loads nothing else."""
+def planned(arm: Arm, store: Store, flops_per_second: float | None = None) -> str:
+    """One line: what the run would take; hours at a rate that is given. Plans its rows, and loads nothing else."""
     steps = planned_steps(store, arm.config)
-    train, model = arm.config.train, arm.config.model
+    flops, train = run_flops(store, arm.config, steps), arm.config.train
     with torch.device("meta"):
-        parameters = sum(
-            p.numel() for p in Decoder(model, alphabet_of(store, arm.config), arm.config.mix.largest_bag).parameters()
-        )
+        model = Decoder(arm.config.model, alphabet_of(store, arm.config), arm.config.mix.largest_bag)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    hours = f", {flops / flops_per_second / 3600:,.2f} hours" if flops_per_second else ""
     return (
-        f"{arm.name}: {steps:,} steps of {train.rows} x {train.row_length}, {run_flops(store, arm.config, steps):.4g} FLOPs, "
-        f"{parameters / 1e6:.1f} M parameters, {parameters * 16 / 1e9:.2f} GB of weights, gradients and optimizer state"
+        f"{arm.name}: {steps:,} steps of {train.rows} x {train.row_length}, {flops:.4g} FLOPs, "
+        f"{parameters / 1e6:,.1f} M parameters, {parameters * 16 / 1e9:.2f} GB for weights, gradients and optimizer{hours}"
     )
 
 

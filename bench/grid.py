@@ -39,18 +39,17 @@ PATH = click.Path(path_type=Path, exists=True)
 @click.option("--max-bytes", default=500_000, show_default=True, help="Held-out bytes that are scored.")
 @click.option("--jobs", default=1, show_default=True, help="Runs at a time, with one thread each.")
 @click.option("--only", default="", help="Only the runs whose name contains this.")
-@click.option(
-    "--plan", is_flag=True, help="Plan the rows of every run and count steps, FLOPs and memory; train nothing."
-)
+@click.option("--plan", is_flag=True, help="Plan the rows of every run, count steps, FLOPs, memory; train nothing.")
+@click.option("--flops-per-second", type=float, help="With --plan: say how many hours that takes.")
 def downstream(
     recipe_file: Path, store: Path, held_out: tuple[Path, ...], output: Path, codecs: tuple[str, ...], max_bytes: int,
-    jobs: int, only: str, plan: bool,
+    jobs: int, only: str, plan: bool, flops_per_second: float | None,
 ) -> None:  # fmt: skip
     """Train and evaluate the grid of RECIPE.toml on the view store STORE; HELD_OUT documents are scored."""
     arms = [arm for arm in recipe.load(recipe_file) if only in arm.name]
     if plan:
         for arm in arms:
-            click.echo(planned(arm, Store.open(store)))
+            click.echo(planned(arm, Store.open(store), flops_per_second))
         return
     output.mkdir(parents=True, exist_ok=True)
     arguments = [str(recipe_file), str(store), *map(str, held_out), "-o", str(output), "--max-bytes", str(max_bytes)]

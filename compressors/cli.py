@@ -52,7 +52,7 @@ def _size(_: click.Context, __: click.Parameter, text: str | None) -> int | None
 
 @click.command()
 @click.argument("name")
-@click.argument("corpus", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("corpus", nargs=-1, required=True, type=click.Path())
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Artifact to write.")
 @click.option("--vocab-size", type=int, help="Number of ids (bpe); short for --set vocab_size=N.")
 @click.option("--pattern", help="How text is cut (bpe): gpt2, llama3 (the default), cl100k, qwen2 or o200k.")
@@ -71,15 +71,19 @@ def _size(_: click.Context, __: click.Parameter, text: str | None) -> int | None
     help="Setting of the codec's fit, e.g. dictionary_size=65536 (zstd).",
 )
 @click.option(
-    "--field", "text_field", default="text", show_default=True, help="Field of .jsonl records that holds the text."
+    "--field",
+    "text_field",
+    default="text",
+    show_default=True,
+    help="Field of records, column of .parquet files that holds the text.",
 )
 @click.option("--glob", default="*", show_default=True, help="Which files of a folder to read.")
 @click.option("-f", "--force", is_flag=True, help="Replace an existing output.")
 def fit(
-    name: str, corpus: tuple[Path, ...], output: Path, settings: tuple[str, ...], text_field: str, glob: str,
+    name: str, corpus: tuple[str, ...], output: Path, settings: tuple[str, ...], text_field: str, glob: str,
     force: bool, **given: Any,
 ) -> None:  # fmt: skip
-    """Fit compressor NAME (bpe, neural, zstd) on CORPUS: text files, folders, .jsonl[.gz|.zst].
+    """Fit compressor NAME (bpe, neural, zstd) on CORPUS: text files, folders, .jsonl[.gz|.zst], .parquet; paths or URLs.
 
     An interrupted neural fit goes on when the same command is given again, from OUTPUT.partial.
     """

@@ -124,6 +124,39 @@ class Store:
         found: dict[str, Any] = self.manifest["views"][name]
         return found
 
+    def n_symbols(self, name: str) -> int:
+        """Symbols of view `name` over all documents; of "raw": bytes."""
+        view = self.view(name)
+        n_bytes: int = sum(files["bin"]["bytes"] for files in view["files"].values())
+        return n_bytes // int(np.dtype(view["dtype"]).itemsize)
+
+    def size_on_disk(self, name: str) -> int:
+        """Bytes of all files of view `name`."""
+        splits = self.splits(name)
+        of_shards: int = sum(facts["bytes"] for view, _, facts in self._files() if view == name)
+        return of_shards + (0 if splits is None else splits.nbytes)
+
+    def summary(self) -> dict[str, Any]:
+        """What is in the store, ready for JSON; sizes in bytes."""
+        n_bytes = self.n_symbols(RAW)
+        views = {
+            name: {
+                "symbols": self.n_symbols(name),
+                "bytes_per_symbol": n_bytes / max(self.n_symbols(name), 1),
+                "size_on_disk": self.size_on_disk(name),
+                **{key: view[key] for key in ("vocab_size", "codec", "config", "fingerprint")},
+            }
+            for name, view in self.manifest["views"].items()
+        }
+        shards = len(self.manifest["shards"])
+        return {
+            "documents": len(self),
+            "bytes": n_bytes,
+            "shards": shards,
+            "fingerprint": self.fingerprint,
+            "views": views,
+        }
+
     def check_codec(self, name: str, codec: Compressor) -> None:
         """Raise `FingerprintMismatch` unless view `name` was made by `codec`."""
         stored = self.view(name)["fingerprint"]
@@ -156,7 +189,7 @@ class Store:
         """Read everything and compare with the recorded SHA-256. Raises `StoreError` naming the file."""
         for name in self.manifest["views"]:
             self.splits(name)
-        for file, facts in self._files():
+        for _, file, facts in self._files():
             with open(file, "rb") as opened:
                 found = (
                     hashlib.file_digest(opened, "sha256")
@@ -168,18 +201,19 @@ class Store:
                     f"{file} is damaged: its SHA-256 differs; delete {file.with_suffix('.json')} and encode again"
                 )
 
-    def _files(self) -> list[tuple[Path, dict[str, Any]]]:
+    def _files(self) -> list[tuple[str, Path, dict[str, Any]]]:
+        """View, file, its size and SHA-256."""
         views = self.manifest["views"].items()
         return [
-            (self.path / shard / f"{name}.{kind}", facts)
+            (name, self.path / shard / f"{name}.{kind}", facts)
             for name, view in views
             for shard, files in view["files"].items()
             for kind, facts in files.items()
         ]
 
     def _check_sizes(self, views: tuple[str, ...] | None) -> None:
-        for file, facts in self._files():
-            if views is not None and file.stem not in views:
+        for name, file, facts in self._files():
+            if views is not None and name not in views:
                 continue
             size = file.stat().st_size if file.is_file() else None
             if size != facts["bytes"]:

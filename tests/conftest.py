@@ -2,6 +2,7 @@
 
 import os
 import sysconfig
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,19 @@ def packed_bpe(bpe: BPE) -> Pack:
 def zstd_with_dictionary(documents: list[bytes]) -> Zstd:
     pieces = [document[start : start + 1000] for document in documents for start in range(0, len(document), 1000)]
     return Zstd.fit(pieces, dictionary_size=4096)
+
+
+@pytest.fixture(scope="session")
+def install() -> Callable[[Path, str, str, str, str], None]:
+    """Lays out an installed distribution (module, METADATA, entry_points.txt, RECORD) in a folder."""
+
+    def lay_out(folder: Path, distribution: str, module: str, source: str, points: str) -> None:
+        info = folder / f"{distribution.replace('-', '_')}-1.0.dist-info"
+        info.mkdir()
+        (folder / f"{module}.py").write_text(source)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[proxyc.compressors]\n{points}\n")
+        files = [f"{module}.py", f"{info.name}/METADATA", f"{info.name}/entry_points.txt", f"{info.name}/RECORD"]
+        (info / "RECORD").write_text("".join(f"{name},,\n" for name in files))
+
+    return lay_out

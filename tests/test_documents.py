@@ -1,6 +1,7 @@
 import gzip
 import json
 
+import numpy as np
 import pytest
 import zstandard
 
@@ -60,3 +61,91 @@ def test_missing_empty_and_damaged(tmp_path):
     for name in ("b.jsonl.gz", "c.jsonl.zst", "d.jsonl.gz"):
         with pytest.raises(InputError, match="cannot read"):
             read(tmp_path / name)
+
+
+def test_parquet_rows_are_read_in_order_and_bad_ones_counted(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    texts = ["one", "", None, "zwei ü", *(f"line {i}" for i in range(1000))]
+    table = pa.table({"id": range(len(texts)), "text": texts, "bytes": [b"\xff"] * len(texts)})
+    table = table.append_column("kind", pa.array(["a", "b"] * (len(texts) // 2)).dictionary_encode())
+    parquet.write_table(table, tmp_path / "a.parquet", row_group_size=300, write_page_checksum=True)
+    (tmp_path / "b.jsonl").write_text('{"text": "from jsonl"}\n')
+    reader = Reader([tmp_path])
+    documents = list(reader)
+    assert [d.data.decode() for d in documents] == [*(t for t in texts if t is not None), "from jsonl"]
+    assert (reader.n_bad, reader.first_bad) == (1, f"{tmp_path}/a.parquet:3: null")
+    assert documents[0].id == f"{tmp_path}/a.parquet:1"
+    assert read(tmp_path / "a.parquet", text_field="bytes") == [b"\xff"] * len(texts)
+    assert read(tmp_path / "a.parquet", text_field="kind")[:3] == [b"a", b"b", b"a"]
+    for options, message in (({"strict": True}, "bad record"), ({"text_field": "id"}, "has int64, expected strings")):
+        with pytest.raises(InputError, match=message):
+            read(tmp_path, **options)
+    with pytest.raises(InputError, match=r"no column 'nope', it has: 'id', 'text'.*--field"):
+        read(tmp_path, text_field="nope")
+    whole = (tmp_path / "a.parquet").read_bytes()
+    at = parquet.ParquetFile(tmp_path / "a.parquet").metadata.row_group(2).column(1).data_page_offset + 60
+    for damaged in (whole[:-20], whole[: len(whole) // 2], b"", whole[:at] + b"\xff" + whole[at + 1 :]):
+        (tmp_path / "a.parquet").write_bytes(damaged)
+        with pytest.raises(InputError, match="cannot read"):
+            read(tmp_path / "a.parquet")
+
+
+def test_parquet_with_one_row_group_is_not_held_whole(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    rng = np.random.default_rng(0)
+    texts = [rng.bytes(64 << 10) for _ in range(512)]  # 32 MiB that do not compress
+    parquet.write_table(pa.table({"text": texts}), tmp_path / "a.parquet", row_group_size=10_000, write_batch_size=16)
+    assert parquet.ParquetFile(tmp_path / "a.parquet").num_row_groups == 1
+    assert sum(map(len, texts)) == 32 << 20
+    del texts
+    before = pa.total_allocated_bytes()
+    held = max(pa.total_allocated_bytes() - before for _ in Reader([tmp_path / "a.parquet"]))
+    assert held < 12 << 20
+
+
+def test_n_read_grows_to_the_size_of_the_input(tmp_path):
+    """What progress is drawn from: bytes of the files as they are stored."""
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(LINES.encode() * 9000))
+    (tmp_path / "b.jsonl.zst").write_bytes(zstandard.compress(LINES.encode() * 90))
+    (tmp_path / "c.txt").write_text("text")
+    (tmp_path / "d.jsonl").write_text(LINES)
+    reader = Reader([tmp_path])
+    seen = [document.n_read for document in reader]
+    assert seen == sorted(seen)
+    assert len(set(seen)) > 4
+    assert seen[-1] == reader.size == sum(p.stat().st_size for p in tmp_path.iterdir())
+
+
+def test_urls_give_the_same_documents_as_files(tmp_path):
+    fsspec = pytest.importorskip("fsspec")
+    memory = fsspec.filesystem("memory")
+    for name, data in {
+        "b.py": b"\xff",
+        "a/z.py": b"z",
+        ".git/x.py": b"no",
+        "c.jsonl.gz": gzip.compress(LINES.encode()),
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+        memory.pipe(f"/test-documents/{name}", data)
+    try:
+        for options in ({}, {"pattern": "*.py"}):
+            assert read("memory://test-documents", **options) == read(tmp_path, **options)
+        (document,) = Reader(["memory://test-documents/a/z.py"])
+        assert (document.id, document.data) == ("memory:///test-documents/a/z.py", b"z")
+        reader = Reader(["memory://test-documents", tmp_path / "b.py"])
+        assert [d.n_read for d in reader][-1] == reader.size
+        memory.pipe("/test-documents/c.jsonl.gz", b"no gzip")
+        for url, message in (
+            ("memory://test-documents/c.jsonl.gz", "cannot read memory:///test-documents/c.jsonl.gz"),
+            ("memory://test-documents/none", "no file or folder memory://test-documents/none"),
+            ("nosuch://bucket/x", "cannot read nosuch://bucket/x: Protocol not known"),
+        ):
+            with pytest.raises(InputError, match=message):
+                read(url)
+    finally:
+        memory.rm("/test-documents", recursive=True)

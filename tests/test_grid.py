@@ -1,11 +1,15 @@
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+import compressors
 from bench import grid, recipe
+from bench.downstream import Arm, planned
 from compressors.documents import Document
 from compressors.errors import InvalidConfig
+from proxylm.config import RunConfig, from_mapping
 from proxylm.encode import encode
 
 RECIPE = """
@@ -61,6 +65,20 @@ def test_what_a_recipe_does_not_know_is_named(written, change, message):
     written.write_text(RECIPE.replace(*change))
     with pytest.raises(InvalidConfig, match=message):
         recipe.load(written)
+
+
+@pytest.mark.parametrize("name", ["tiny", "small", "gpu-150m", "gpu-1b"])
+def test_the_recipes_that_come_along_are_understood_and_planned(name, tmp_path, bpe, documents):
+    views = {"bpe": bpe, "words": compressors.get("neural"), "zstd": compressors.get("zstd")}
+    store = encode([Document(str(i), d[:2000]) for i, d in enumerate(documents[:5])], tmp_path / "s", views)
+    arms = recipe.load(Path(recipe.__file__).parent / f"recipes/{name}.toml")
+    assert {arm.config.mix.recipe for arm in arms} >= {"raw", "comp", "proxy"}
+    for arm in arms[:5]:  # one step of each: the whole plan of a large run takes a minute
+        settings = json.loads(arm.config.to_json())
+        settings["train"] |= {"flops": None, "steps": 1}
+        line = planned(Arm(arm.name, from_mapping(RunConfig, settings), arm.reads), store, 1e12)
+        assert ": 1 steps of" in line
+        assert "hours" in line
 
 
 def test_a_grid_is_run_goes_on_and_is_planned(written, tmp_path, bpe, documents):

@@ -1,16 +1,19 @@
-"""Compressors of other distributions: found by entry point, tested by the kit, and harmless when they are broken.
+"""Compressors of other distributions: found by entry point, tested by the kit, trained with, and harmless when they are broken.
 
-Each test lays out an installed distribution (module, METADATA, entry_points.txt, RECORD) in a folder and asks a new
-process that has the folder on its path.
+Each test lays out an installed distribution in a folder and asks a new process that has the folder on its path.
 """
 
+import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+Install = Callable[[Path, str, str, str, str], None]
 
 GUEST = """
 from dataclasses import dataclass
@@ -55,16 +58,6 @@ print(compressors.get("gzip").name, compressors.get("bytes").name)
 """
 
 
-def _install(folder: Path, distribution: str, module: str, source: str, points: str) -> None:
-    info = folder / f"{distribution.replace('-', '_')}-1.0.dist-info"
-    info.mkdir()
-    (folder / f"{module}.py").write_text(source)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[proxyc.compressors]\n{points}\n")
-    files = [f"{module}.py", f"{info.name}/METADATA", f"{info.name}/entry_points.txt", f"{info.name}/RECORD"]
-    (info / "RECORD").write_text("".join(f"{name},,\n" for name in files))
-
-
 def _python(folder: Path, code: str) -> list[str]:
     environment = os.environ | {"PYTHONPATH": str(folder)}
     command = [sys.executable, "-c", "import compressors\n" + code]
@@ -73,8 +66,8 @@ def _python(folder: Path, code: str) -> list[str]:
     return run.stdout.splitlines()
 
 
-def test_a_guest_is_found_and_passes_the_kit(tmp_path: Path) -> None:
-    _install(tmp_path, "guest", "guest_rot", GUEST, "rot = guest_rot:Rot")
+def test_a_guest_is_found_and_passes_the_kit(tmp_path: Path, install: Install) -> None:
+    install(tmp_path, "guest", "guest_rot", GUEST, "rot = guest_rot:Rot")
     code = """
 import sys
 from compressors.testing import check
@@ -89,8 +82,8 @@ print(codec, compressors.entries()["rot"])
     assert codec.startswith("Rot(by=7) Entry(name='rot', target='guest_rot:Rot', distributions=('guest',)")
 
 
-def test_a_guest_writes_container_files(tmp_path: Path) -> None:
-    _install(tmp_path, "guest", "guest_rot", GUEST, "rot = guest_rot:Rot")
+def test_a_guest_writes_container_files(tmp_path: Path, install: Install) -> None:
+    install(tmp_path, "guest", "guest_rot", GUEST, "rot = guest_rot:Rot")
     code = """
 from io import BytesIO
 from compressors import files
@@ -117,8 +110,10 @@ print(out.getvalue() == b"hello" * 99)
         ("raise SystemExit('bye')\n", "Rot", "bye"),
     ],
 )
-def test_a_broken_guest_is_named_and_harms_nobody(tmp_path: Path, source: str, target: str, reason: str) -> None:
-    _install(tmp_path, "sick-guest", "guest_rot", source, f"rot = guest_rot:{target}")
+def test_a_broken_guest_is_named_and_harms_nobody(
+    tmp_path: Path, install: Install, source: str, target: str, reason: str
+) -> None:
+    install(tmp_path, "sick-guest", "guest_rot", source, f"rot = guest_rot:{target}")
     refused, names, others = _python(tmp_path, FAILURE.format(name="rot"))
     assert refused.startswith("refused: compressor 'rot' of sick-guest is broken")
     assert reason in refused
@@ -126,8 +121,8 @@ def test_a_broken_guest_is_named_and_harms_nobody(tmp_path: Path, source: str, t
     assert others == "gzip bytes"
 
 
-def test_a_guest_may_not_take_the_name_of_a_built_in(tmp_path: Path) -> None:
-    _install(tmp_path, "impostor", "guest_rot", GUEST, "zstd = guest_rot:Rot")
+def test_a_guest_may_not_take_the_name_of_a_built_in(tmp_path: Path, install: Install) -> None:
+    install(tmp_path, "impostor", "guest_rot", GUEST, "zstd = guest_rot:Rot")
     code = """
 import sys
 from proxylm.cli import proxyc
@@ -145,17 +140,48 @@ proxyc(["doctor"], standalone_mode=False)
     assert "1 checks failed: zstd" in done.stderr
 
 
-def test_two_guests_of_one_name_are_both_named(tmp_path: Path) -> None:
-    _install(tmp_path, "guest-a", "module_a", GUEST, "rot = module_a:Rot")
-    _install(tmp_path, "guest-b", "module_b", GUEST, "rot = module_b:Rot")
+def test_two_guests_of_one_name_are_both_named(tmp_path: Path, install: Install) -> None:
+    install(tmp_path, "guest-a", "module_a", GUEST, "rot = module_a:Rot")
+    install(tmp_path, "guest-b", "module_b", GUEST, "rot = module_b:Rot")
     refused, _, others = _python(tmp_path, FAILURE.format(name="rot"))
     assert "guest-a" in refused
     assert "guest-b" in refused
     assert others == "gzip bytes"
 
 
-def test_an_entry_point_may_name_an_attribute_of_an_attribute(tmp_path: Path) -> None:
+def test_an_entry_point_may_name_an_attribute_of_an_attribute(tmp_path: Path, install: Install) -> None:
     """`module:object.attribute` is a valid entry point (packaging.python.org, entry points specification)."""
     source = GUEST + "class Namespace:\n    Inner = Rot\n"
-    _install(tmp_path, "guest", "guest_rot", source, "rot = guest_rot:Namespace.Inner")
+    install(tmp_path, "guest", "guest_rot", source, "rot = guest_rot:Namespace.Inner")
     assert _python(tmp_path, "print(compressors.get('rot'))") == ["Rot(by=13)"]
+
+
+def test_a_guest_is_trained_with_by_name(tmp_path: Path, install: Install) -> None:
+    """Encode, train and evaluate, with a compressor that this repository has never heard of."""
+    install(tmp_path, "guest", "guest_rot", GUEST, "rot = guest_rot:Rot")
+    (tmp_path / "corpus").mkdir()
+    for i in range(6):
+        (tmp_path / f"corpus/{i}.py").write_text(f"def f_{i}(x):\n    return x + {i}\n" * 40)
+    small = ["model.d_model=32", "model.n_layers=1", "model.n_heads=2", "train.rows=2", "train.row_length=64"]
+
+    def proxyc(*arguments: str) -> str:
+        python_path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+        done = subprocess.run(
+            [sys.executable, "-m", "proxylm.cli", *arguments],
+            cwd=tmp_path, env=os.environ | {"PYTHONPATH": python_path}, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    proxyc("encode", "corpus", "-o", "store", "--view", "rot:by=7", "--view", "thirteen@rot")
+    views = json.loads(proxyc("store", "store", "--verify", "--json"))["views"]
+    assert {name: view["config"] for name, view in views.items() if name != "raw"} == {
+        "rot": {"by": 7},
+        "thirteen": {"by": 13},
+    }
+    settings = [part for setting in small for part in ("--set", setting)]
+    proxyc("train", "store", "-o", "run", "--recipe", "proxy", "--view", "rot", "--steps", "12", *settings)
+    found = json.loads(proxyc("eval", "run", "corpus", "--codec", "rot:by=7", "--json"))
+    assert found["bytes"] == sum(path.stat().st_size for path in (tmp_path / "corpus").iterdir())
+    assert found["bytes_per_symbol"] == 1.0
+    assert 0 < found["bits_per_byte"] < 8.5

@@ -54,7 +54,7 @@ def test_a_view_is_added_without_touching_the_others(tmp_path, bpe):
 def test_interrupted_encode_goes_on_and_equals_a_whole_one(tmp_path, bpe):
     whole = build(tmp_path / "whole", bpe)
 
-    def stop(documents, size):
+    def stop(*counts):
         stop.calls += 1
         if stop.calls == 3:
             raise KeyboardInterrupt
@@ -168,3 +168,27 @@ def test_bad_names_and_missing_views(tmp_path, bpe):
     with pytest.raises(InputError, match="no documents"):
         encode(Reader([]), tmp_path / "u", {})
     assert not (tmp_path / "u/manifest.json").exists()
+
+
+def test_shards_of_two_versions_are_not_put_together(tmp_path, bpe):
+    build(tmp_path / "s", bpe)
+    file = tmp_path / "s/00002/zstd.json"
+    facts = json.loads(file.read_text())
+    facts["view"]["libraries"] = {"zstd": "0.1"}
+    file.write_text(json.dumps(facts))
+    with pytest.raises(FingerprintMismatch, match=r"view 'zstd' in .*00002 was made by another codec"):
+        encode(DOCUMENTS, tmp_path / "s", {}, shard_bytes=2000)
+
+
+def test_progress_is_told_of_every_document_and_every_byte_of_the_input(tmp_path):
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": f"line {i}"}) + "\n" for i in range(999)))
+    (tmp_path / "b.txt").write_text("text")
+    told = []
+    reader = Reader([tmp_path])
+    store = encode(reader, tmp_path / "s", {}, shard_bytes=1000, progress=lambda *counts: told.append(counts))
+    assert len(told) == len(store.manifest["shards"]) > 5
+    total = (len(store), store.n_symbols("raw"), sum(p.stat().st_size for p in tmp_path.glob("?.*")))
+    assert tuple(map(sum, zip(*told, strict=True))) == total
+    told.clear()
+    encode(None, tmp_path / "s", {"gz": compressors.get("gzip")}, progress=lambda *counts: told.append(counts))
+    assert tuple(map(sum, zip(*told, strict=True))) == (*total[:2], total[1])  # read from the store: raw bytes

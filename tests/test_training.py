@@ -22,7 +22,7 @@ from proxylm.evaluate import evaluate, trained_window
 from proxylm.places import Place
 from proxylm.runs import load_run, records
 from proxylm.train import Loop, train
-from proxylm.train_cli import plot as plot_command
+from proxylm.train_commands import plot as plot_command
 from proxylm.watch import Diverged, Watch
 
 SHAPE = ModelConfig(d_model=32, n_layers=2, n_heads=2)
