@@ -179,7 +179,7 @@ def doctor(as_json: bool, warm: bool) -> None:
     for finding in checks.warm() if warm else checks.examine():
         findings.append(finding)
         if not as_json:
-            click.echo(f"{'ok ' if finding.sound else 'BAD'} {finding.name:<12} {finding.detail}")
+            click.echo(f"{'ok ' if finding.sound else 'BAD'} {finding.name:<20} {finding.detail}")
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=1))
     if bad := [finding.name for finding in findings if not finding.sound]:

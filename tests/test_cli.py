@@ -205,7 +205,7 @@ def test_doctor_checks_every_codec():
     found = {finding["name"]: finding for finding in json.loads(done.stdout)}
     assert all(finding["sound"] for finding in found.values())
     assert "keeps every law" in found["zstd"]["detail"]
-    assert {"bpe", "id coding", "python"} <= set(found)
+    assert {"bpe", "id coding", "python", "bpe digests", "neural:preset=fast digests"} <= set(found)
 
 
 def test_doctor_finds_another_digest(monkeypatch):

@@ -18,8 +18,7 @@ from hypothesis import strategies as st
 import compressors
 from compressors import files
 from compressors.artifact import Artifact
-from compressors.neural import _network, train
-from compressors.neural import codec as neural
+from compressors.neural import _network, self_test, train
 from compressors.neural import model as models
 
 TEXT = b"def area(width, height):\n    return width * height\n\n\nclass Box:\n    def __init__(self, width):\n" * 3
@@ -191,7 +190,7 @@ def test_the_training_front_end_is_the_integer_network(codec: compressors.Compre
 def test_a_machine_that_disagrees_is_refused() -> None:
     good = compressors.get("neural", preset="fast").artifact
     bad = Artifact(codec="neural", settings={**good.settings, "self_test": "0" * 64}, arrays=good.arrays, card={})
-    with pytest.raises(neural.WrongArithmetic, match="nothing was written"):
+    with pytest.raises(self_test.WrongArithmetic, match="nothing was written"):
         compressors.get("neural", artifact=bad).compress(b"x")
 
 
