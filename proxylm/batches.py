@@ -132,17 +132,17 @@ class Loader:
         begin = 0
         for i, name in enumerate(_VIEWS[kind]):
             shown = self._shown[planned[READING]] if name == "comp" else None
-            symbols = self.alphabet.ids("raw", self._raw[document]) if shown is None else shown.ids(document)
+            length = int(self._raw.lengths[document] if shown is None else shown.lengths[document])
             last = i == len(_VIEWS[kind]) - 1
             a, b = max(start - begin, 0), max(stop - begin, 0)
-            part = symbols[a:b]
+            part = self.alphabet.ids("raw", self._raw[document][a:b]) if shown is None else shown.ids(document, a, b)
             marks = [_CLOSE[name], ids.EOS if last else _OPEN[_VIEWS[kind][i + 1]]]
-            tail = marks[max(a - len(symbols), 0) : max(b - len(symbols), 0)]
+            tail = marks[max(a - length, 0) : max(b - length, 0)]
             parts += [part, np.array(tail, np.int64)]
             modes.append(np.full(len(part) + len(tail), 0 if shown is None else 1 + planned[READING], np.int8))
             shares.symbols[name] += len(part)
             shares.n_bytes[name] += len(part) if shown is None else self._bytes(shown, document, len(part), a)
-            begin += len(symbols) + 2
+            begin += length + 2
         return np.concatenate(parts), np.concatenate(modes)
 
     def _bytes(self, shown: Shown, document: int, count: int, first: int) -> float:
@@ -150,7 +150,7 @@ class Loader:
         sizes = shown.sizes(document)
         if sizes is not None:
             return int(sizes[first : first + count].sum())
-        return count * len(self._raw[document]) / len(shown.ids(document)) if count else 0
+        return count * int(self._raw.lengths[document]) / int(shown.lengths[document]) if count else 0
 
 
 def alphabet_of(store: Store, config: RunConfig) -> Alphabet:

@@ -97,13 +97,13 @@ class Shown:
             found.append(before[offsets[1:]] - before[offsets[:-1]])
         return np.concatenate(found)
 
-    def ids(self, document: int) -> Ints:
-        """(positions,) ids of a document; `BAG` for every bag."""
+    def ids(self, document: int, start: int = 0, stop: int | None = None) -> Ints:
+        """(positions,) ids of a document, or of positions start..stop-1 of it; `BAG` for every bag."""
         if self.reading.bags:
-            return np.full(int(self.lengths[document]), ids.BAG)
+            return np.full(int(self.lengths[document]), ids.BAG)[start:stop]
         assert self.comp is not None
         symbols = self.comp[document] if self.splits is None else self._at_level(document)[0]
-        return self.alphabet.ids(self.reading.view, symbols)
+        return self.alphabet.ids(self.reading.view, symbols[start:stop])
 
     def sizes(self, document: int) -> npt.NDArray[Any] | None:
         """(positions,) bytes of each position, or None where the view does not align with bytes."""

@@ -9,7 +9,9 @@ STORE/00000/bpe.json           sizes and SHA-256 of the view's files: written la
 
 from __future__ import annotations
 
+import bisect
 import hashlib
+import itertools
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,8 +41,9 @@ class Column:
     spans: list[npt.NDArray[np.uint16]] | None  # per shard, bytes per symbol
 
     @cached_property
-    def _first(self) -> npt.NDArray[np.int64]:
-        return np.cumsum([0, *(len(o) - 1 for o in self.offsets)])
+    def _firsts(self) -> list[int]:
+        """The first document of each shard, and how many there are."""
+        return list(itertools.accumulate((len(o) - 1 for o in self.offsets), initial=0))
 
     @cached_property
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -48,11 +51,11 @@ class Column:
         return np.concatenate([np.diff(o) for o in self.offsets])
 
     def __len__(self) -> int:
-        return int(self._first[-1])
+        return self._firsts[-1]
 
     def _locate(self, document: int) -> tuple[int, slice]:
-        shard = int(np.searchsorted(self._first, document, "right")) - 1
-        offsets, i = self.offsets[shard], document - int(self._first[shard])
+        shard = bisect.bisect_right(self._firsts, document) - 1
+        offsets, i = self.offsets[shard], document - self._firsts[shard]
         return shard, slice(int(offsets[i]), int(offsets[i + 1]))
 
     def __getitem__(self, document: int) -> npt.NDArray[Any]:
@@ -226,4 +229,7 @@ class Store:
 def _mapped(file: Path, dtype: str) -> npt.NDArray[Any]:
     if file.stat().st_size == 0:  # an empty file cannot be mapped
         return np.empty(0, dtype)
-    return np.memmap(file, dtype, "r")
+    mapped: npt.NDArray[Any] = np.asarray(
+        np.memmap(file, dtype, "r")
+    )  # a plain array: slices of a memmap are slow to make
+    return mapped
