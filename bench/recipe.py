@@ -25,7 +25,7 @@ from typing import Any
 
 from bench.downstream import Arm
 from compressors.errors import InvalidConfig
-from proxylm import config as configs
+from proxylm import settings as configs
 from proxylm.config import RunConfig
 
 _PARTS = ("train", "model", "mix")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -22,14 +21,12 @@ from typing import Any
 import click
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from bench.report import environment
+from bench.train_parts import PARTS
 from compressors.atomic import write_atomically
 from proxylm.batches import Loader
 from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
-from proxylm.heads import linear_cross_entropy
-from proxylm.model import Decoder
 from proxylm.places import Place
 from proxylm.store import Store
 from proxylm.train import Loop
@@ -39,10 +36,10 @@ STEPS, WARM = 6, 3  # measured, after those that compile and fill caches
 WAYS = ("transformers", "ours", "ours, compiled")
 
 
-def _config(width: int, dtype: str, compiled: bool = False, view: str | None = None) -> RunConfig:
+def _config(width: int, dtype: str, compiled: bool = False) -> RunConfig:
     train = TrainConfig(steps=10**6, rows=8, row_length=512, dtype=dtype, compile=compiled)
     model = ModelConfig(d_model=width, n_layers=WIDTHS[width], n_heads=width // 32)
-    return RunConfig(train=train, model=model, mix=MixConfig(recipe="proxy" if view else "raw", view=view))
+    return RunConfig(train=train, model=model, mix=MixConfig())
 
 
 def _ours(store: Store, config: RunConfig) -> Callable[[int], float]:
@@ -186,76 +183,6 @@ def _product_rate(width: int, ff: int, dtype: str) -> float:
         x @ w
         times.append(time.perf_counter() - began)
     return 2.0 * 8 * 512 * width * ff / statistics.median(times)
-
-
-def _loader(store: Store, view: str) -> dict[str, float]:
-    """Symbols a second of planning and reading rows of the proxy recipe, one thread."""
-    config = _config(128, "fp32", view=view)
-    loader = Loader(store, config, 10**6 * 8)
-    loader.batch(0)
-    began, shown = time.perf_counter(), 0
-    for number in range(1, 400):
-        shown += int((loader.batch(number).targets >= 0).sum())
-    return {"symbols_per_second": shown / (time.perf_counter() - began)}
-
-
-def _resume(store: Store, view: str) -> dict[str, float]:
-    """Seconds from a new loader to the rows of step one million."""
-    config = _config(128, "fp32", view=view)
-    Loader(store, config, 2 * 10**6 * 8).batch(0)  # kernels loaded
-    began = time.perf_counter()
-    Loader(store, config, 2 * 10**6 * 8).batch(10**6)
-    return {"seconds": time.perf_counter() - began}
-
-
-def _heads(store: Store, view: str, *, sliced: bool) -> dict[str, float]:
-    """A step whose heads are sliced by mode, or one softmax over both alphabets at every position."""
-    config = _config(128, "fp32", view=view)
-    loader = Loader(store, config, 10**6 * 8)
-    model = Decoder(config.model, loader.alphabet)
-    comp = model.heads.comp
-    assert comp is not None
-
-    def loss(number: int) -> Tensor:
-        batch = loader.batch(number)
-        ids, targets, doc, mode = map(torch.from_numpy, (batch.inputs, batch.targets, batch.doc, batch.mode))
-        hidden = model(ids, doc)
-        if sliced:
-            return model.heads.nats(hidden, targets, mode, loader.heads).sum()
-        here = targets >= 0
-        return linear_cross_entropy(hidden[here], targets[here], model.heads.raw, comp)
-
-    return _timed(lambda number: loss(number).backward())  # type: ignore[no-untyped-call]
-
-
-def _losses(*, chunked: bool) -> dict[str, float]:
-    """The cross-entropy of 4,096 positions over 32,768 symbols, d = 128, forward and backward."""
-    x, w = torch.randn(4096, 128, requires_grad=True), torch.randn(32_768, 128, requires_grad=True)
-    targets = torch.randint(0, 32_768, (4096,))
-    if chunked:
-        return _timed(lambda _: linear_cross_entropy(x, targets, w).backward())  # type: ignore[no-untyped-call]
-    return _timed(lambda _: F.cross_entropy(x @ w.T, targets, reduction="sum").backward())  # type: ignore[no-untyped-call]
-
-
-def _timed(work: Callable[[int], None]) -> dict[str, float]:
-    times = []
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for number in range(6):
-        began = time.perf_counter()
-        work(number)
-        times.append(time.perf_counter() - began)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    return {"seconds": statistics.median(times[1:]), "peak_mb": peak / 1e3}
-
-
-PARTS: dict[str, Callable[[Store, str], dict[str, float]]] = {
-    "loader": _loader,
-    "resume at step one million": _resume,
-    "heads sliced": lambda store, view: _heads(store, view, sliced=True),
-    "heads not sliced": lambda store, view: _heads(store, view, sliced=False),
-    "loss in chunks": lambda store, view: _losses(chunked=True),
-    "loss plain": lambda store, view: _losses(chunked=False),
-}
 
 
 @main.command("part", hidden=True)

@@ -13,8 +13,9 @@ from compressors.errors import FingerprintMismatch, InputError, InvalidConfig
 from proxylm import checkpoint
 from proxylm.alphabet import Alphabet
 from proxylm.batches import alphabet_of
-from proxylm.config import RunConfig, from_mapping
+from proxylm.config import RunConfig
 from proxylm.model import Decoder
+from proxylm.settings import from_mapping
 from proxylm.store import RAW, Store
 
 

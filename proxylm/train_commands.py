@@ -44,22 +44,21 @@ def train(
     quiet: bool,
 ) -> None:  # fmt: skip
     """Train on the view store STORE. Start it with `torchrun -m proxylm.cli train ...` for several processes."""
-    from proxylm import boards, runs
-    from proxylm import config as configs
+    from proxylm import boards, runs, settings
     from proxylm import train as training
+    from proxylm.config import RunConfig
     from proxylm.places import Place
     from proxylm.store import Store
 
-    settings = configs.load(config) if config else {}
+    chosen = settings.load(config) if config else {}
     for section, key, value in (
         ("mix", "recipe", recipe), ("mix", "view", view), ("train", "steps", steps), ("train", "flops", flops), ("train", "seed", seed),
     ):  # fmt: skip
         if value is not None:
-            settings.setdefault(section, {})[key] = value
+            chosen.setdefault(section, {})[key] = value
     for assignment in assignments:
-        configs.override(settings, assignment)
-    settings.setdefault("train", {})
-    chosen = configs.from_mapping(configs.RunConfig, settings)
+        settings.override(chosen, assignment)
+    run_config = settings.from_mapping(RunConfig, {"train": {}} | chosen)
     documents = _documents(held_out, held_out_bytes)
     with ExitStack() as stack:
         place = stack.enter_context(Place.here())
@@ -71,7 +70,7 @@ def train(
             for told in reports:
                 told(record)
 
-        training.train(Store.open(store), chosen, run, held_out=documents, report=report, place=place)
+        training.train(Store.open(store), run_config, run, held_out=documents, report=report, place=place)
     if place.rank == 0:
         done = runs.totals(run)
         click.echo(f"{run}: {done['steps']} steps, {done['flops']:.3g} FLOPs, {done['bytes']:,.0f} bytes of text shown")

@@ -3,7 +3,8 @@ import json
 import pytest
 
 from compressors.errors import InputError, InvalidConfig
-from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig, from_mapping, load, override
+from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
+from proxylm.settings import from_mapping, load, override
 
 GOOD = {
     "train": {"steps": 3},

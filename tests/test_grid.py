@@ -9,8 +9,9 @@ from bench import grid, recipe
 from bench.downstream import Arm, planned
 from compressors.documents import Document
 from compressors.errors import InvalidConfig
-from proxylm.config import RunConfig, from_mapping
+from proxylm.config import RunConfig
 from proxylm.encode import encode
+from proxylm.settings import from_mapping
 
 RECIPE = """
 seeds = [0, 1]

@@ -1,0 +1,81 @@
+"""Settings from files and from the command line, as the dataclasses of `proxylm.config`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from compressors.errors import InputError, InvalidConfig
+
+T = TypeVar("T")
+
+
+def from_mapping(cls: type[T], values: Mapping[str, Any], where: str = "config") -> T:
+    """A config dataclass from nested mappings. Raises `InvalidConfig` on an unknown key or a value of the wrong type."""
+    if not isinstance(values, Mapping):
+        raise InvalidConfig(f"{where} is {values!r}; expected a table of settings")
+    hints = typing.get_type_hints(cls)
+    if unknown := set(values) - set(hints):
+        raise InvalidConfig(f"{where}: no setting {', '.join(sorted(unknown))}; it has: {', '.join(hints)}")
+    try:
+        return cls(**{key: _value(hints[key], value, f"{where}.{key}") for key, value in values.items()})
+    except TypeError as error:
+        raise InvalidConfig(f"{where}: {error}") from error
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return from_mapping(hint, value, where)  # type: ignore[arg-type]
+    if typing.get_origin(hint) is Mapping and isinstance(value, dict):
+        return {key: _value(typing.get_args(hint)[1], item, f"{where}.{key}") for key, item in value.items()}
+    if typing.get_origin(hint) is tuple and isinstance(value, (list, tuple)):
+        return tuple(_value(typing.get_args(hint)[0], item, where) for item in value)
+    allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if float in allowed and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if type(value) not in allowed:
+        expected = " or ".join(getattr(kind, "__name__", str(kind)) for kind in allowed)
+        raise InvalidConfig(f"{where} is {value!r}; expected {expected}")
+    return value
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The settings in a `.toml` or `.json` file, as nested mappings."""
+    try:
+        text = path.read_bytes().decode()
+        if path.suffix == ".json":
+            found = json.loads(text)
+            if not isinstance(found, dict):
+                raise ValueError("expected an object")
+            return found
+        if sys.version_info >= (3, 11):
+            import tomllib
+        else:
+            import tomli as tomllib
+        return tomllib.loads(text)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise InvalidConfig(f"{path} is not understood: {error}") from error
+
+
+def override(values: dict[str, Any], assignment: str) -> None:
+    """Apply ``section.key=value`` (value as JSON, else as text) to nested mappings in place."""
+    path, equals, text = assignment.partition("=")
+    *sections, key = path.split(".")
+    if not equals or not sections or not key:
+        raise InvalidConfig(f"{assignment!r}: write section.key=value, e.g. train.steps=100")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise InvalidConfig(f"{assignment!r}: {section} is a setting, not a section")
+    try:
+        values[key] = json.loads(text)
+    except ValueError:
+        values[key] = text
