@@ -99,18 +99,21 @@ class _LinearCrossEntropy(torch.autograd.Function):
         if torch.is_autocast_enabled(x.device.type):  # products in bf16; sums, and the softmax, in fp32
             x, *weights = (t.to(torch.get_autocast_dtype(x.device.type)) for t in (x, *weights))  # type: ignore[assignment]
         total = x.new_zeros((), dtype=torch.float32)
-        for rows in torch.arange(len(x), device=x.device).split(max(1, CHUNK_LOGITS // sum(sizes))):
-            part, target = x[rows], targets[rows]
-            logits = torch.cat([part @ w.T for w in weights], 1).float()
-            log_p = logits - torch.logsumexp(logits, 1, keepdim=True)
+        for first in range(0, len(x), max(1, CHUNK_LOGITS // sum(sizes))):
+            here = slice(first, first + max(1, CHUNK_LOGITS // sum(sizes)))
+            part, target = x[here], targets[here]
+            logits = torch.empty(len(part), sum(sizes), device=x.device)
+            for w, column in zip(weights, logits.split(sizes, 1), strict=True):
+                column.copy_(part @ w.T)
+            log_z = torch.logsumexp(logits, 1, keepdim=True)
             share = (target >= 0) / (target >= 0).sum(1, keepdim=True)
             target = target.clamp(min=0)  # where the share is 0
-            total -= (log_p.gather(1, target) * share).sum()
+            total -= ((logits.gather(1, target) - log_z) * share).sum()
             if d_x is not None:
-                d_logits = log_p.exp_().scatter_add_(1, target, -share)
+                d_logits = logits.sub_(log_z).exp_().scatter_add_(1, target, -share)
                 for w, d_w, d_part in zip(weights, d_weights, d_logits.to(x.dtype).split(sizes, 1), strict=True):
-                    d_x[rows] += (d_part @ w).to(d_x.dtype)
-                    d_w += (d_part.T @ part).to(d_w.dtype)
+                    d_x[here] += d_part @ w
+                    d_w += d_part.T @ part
         ctx.gradients = (d_x, None, *d_weights)
         return total
 
