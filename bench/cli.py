@@ -8,6 +8,7 @@ from proxylm.lazy import LazyGroup
 
 COMMANDS = {
     "codecs": ("bench.compare:codecs", "Ratio, speed, memory and stability of all compressors and their peers."),
+    "report": ("bench.page:report", "One page of what the others found."),
     "downstream": ("bench.grid:downstream", "Train and evaluate the grid of a recipe."),
 }
 

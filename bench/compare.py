@@ -22,7 +22,7 @@ import click
 import numpy as np
 
 import compressors
-from bench import encoders, peers, stability
+from bench import encoders, peers, stability, tables
 from bench.codecs import artifact_bytes
 from bench.report import environment
 from compressors.atomic import write_atomically
@@ -63,7 +63,7 @@ def codecs(
             for key in ("encode_s", "decode_s"):
                 row.setdefault(f"all_{key}", []).append(found[key])
     done = [_finished(row) for row in rows.values()]
-    click.echo(table(done))
+    click.echo(tables.codecs(done))
     if output:
         facts = {
             "environment": environment(),
@@ -77,7 +77,7 @@ def codecs(
             "stability": f"{_TEXTS} documents of up to {_LONGEST} characters",
         }
         write_atomically(output.with_suffix(".json"), (json.dumps(facts, indent=1) + "\n").encode())
-        write_atomically(output.with_suffix(".md"), (table(done) + "\n").encode())
+        write_atomically(output.with_suffix(".md"), (tables.codecs(done) + "\n").encode())
 
 
 def _finished(row: dict[str, Any]) -> dict[str, Any]:
@@ -199,34 +199,6 @@ def _ids_of_bpe(name: str, documents: Sequence[bytes], threads: int) -> dict[str
     if not np.array_equal(np.asarray(encoder.ids(answer)), ours):
         raise AssertionError(f"the ids of {name} differ from ours")
     return {"encode_s": seconds, "decode_s": None}
-
-
-_COLUMNS = {
-    "bits per byte, each document": ("document_bits_per_byte", ".3f"),
-    "all in blocks": ("whole_bits_per_byte", ".3f"),
-    "with the model": ("with_model", ".3f"),
-    "bytes per symbol": ("bytes_per_symbol", ".2f"),
-    "vocabulary": ("vocabulary", ",d"),
-    "unigram bits per symbol": ("unigram_bits_per_symbol", ".2f"),
-    "encode MB/s": ("encode_mb_s", ",.1f"),
-    "decode MB/s": ("decode_mb_s", ",.1f"),
-    "peak MB": ("peak_mb", ",.0f"),
-    "model bytes": ("model_bytes", ",d"),
-    "distance at 10 % deletion": ("distance", ".3f"),
-    "colliding chunks": ("colliding", ".0%"),
-}
-
-
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows as a Markdown table; a dash where a measure does not apply."""
-    lines = ["| compressor | " + " | ".join(_COLUMNS) + " |", "|---|" + "---:|" * len(_COLUMNS)]
-    for row in rows:
-        values = dict(row)
-        if "document_bits_per_byte" in row:
-            values["with_model"] = row["document_bits_per_byte"] + 8 * row["model_bytes"] / row["bytes"]
-        cells = ["-" if values.get(key) is None else format(values[key], spec) for key, spec in _COLUMNS.values()]
-        lines.append(f"| {row['name']} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """`proxyc bench downstream`: the runs of a recipe, over the cores, each in a folder of its own; a killed grid goes on.
 
-A run is trained (from its newest checkpoint, if there is one) and evaluated once; RESULT.json then holds the bits of every
+A run is trained (from its newest checkpoint, if there is one) and evaluated once; tables.RESULT.json then holds the bits of every
 held-out document, so that runs can be compared document by document.
 """
 
@@ -13,11 +13,10 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import click
 
-from bench import recipe
+from bench import recipe, tables
 from bench.downstream import planned, run_arm
 from bench.report import environment
 from compressors import registry
@@ -26,7 +25,6 @@ from compressors.documents import Reader
 from compressors.errors import InvalidConfig
 from proxylm.store import Store
 
-RESULT = "result.json"
 PATH = click.Path(path_type=Path, exists=True)
 
 
@@ -57,7 +55,9 @@ def downstream(
         arguments += ["--codec", codec]
     with ThreadPoolExecutor(jobs) as pool:
         failed = [name for name in pool.map(lambda arm: _in_process(arm.name, output, arguments), arms) if name]
-    click.echo(table(collect(output)))
+    found = tables.collect(output)
+    write_atomically(output / "results.json", (json.dumps(found, indent=1) + "\n").encode())
+    click.echo(tables.runs(found))
     if failed:
         raise click.ClickException(f"{len(failed)} runs failed: {', '.join(failed)}; see run.err in their folders")
 
@@ -66,7 +66,7 @@ def _in_process(name: str, output: Path, arguments: list[str]) -> str | None:
     """Run one arm in a process of its own; its name if it fails."""
     folder = output / name
     folder.mkdir(exist_ok=True)
-    if (folder / RESULT).exists():
+    if (folder / tables.RESULT).exists():
         return None
     with open(folder / "run.err", "w") as errors:
         done = subprocess.run(
@@ -104,7 +104,7 @@ def run_one(
         "document_bytes": outcome.result.n_bytes.tolist(),
         "document_bits": (outcome.result.text_bits + outcome.result.end_bits).tolist(),
     }  # fmt: skip
-    write_atomically(output / name / RESULT, json.dumps(facts).encode())
+    write_atomically(output / name / tables.RESULT, json.dumps(facts).encode())
     click.echo(f"{name}: {outcome.result.bits_per_byte:.4f} bits per byte, {outcome.totals['flops']:.3g} FLOPs")
 
 
@@ -117,24 +117,6 @@ def scored(paths: tuple[Path, ...], max_bytes: int) -> list[bytes]:
             found.append(document.data)
             size += len(document.data)
     return found
-
-
-def collect(output: Path) -> list[dict[str, Any]]:
-    """All results below a folder, sorted by name."""
-    return [json.loads(path.read_bytes()) for path in sorted(output.glob(f"*/{RESULT}"))]
-
-
-def table(results: list[dict[str, Any]]) -> str:
-    """Markdown: bits per byte, and what it took."""
-    lines = ["| run | read as | bits per byte (95 %) | FLOPs | symbols | bytes shown | seconds |", "|---|---|---:|---:|---:|---:|---:|"]  # fmt: skip
-    for r in results:
-        low, high = r["evaluation"]["interval_95"]
-        t = r["totals"]
-        lines.append(
-            f"| {r['name']} | {r['reads']} | {r['evaluation']['bits_per_byte']:.4f} ({low:.3f}-{high:.3f}) | {t['flops']:.3g} | "
-            f"{t['symbols']:,.0f} | {t['bytes']:,.0f} | {t['seconds']:.0f} |"
-        )
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

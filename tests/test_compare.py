@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 import compressors
-from bench import compare
+from bench import compare, tables
 
 
 def test_ours_plugins_and_peers_stand_in_one_table(tmp_path, documents):
@@ -24,6 +24,6 @@ def test_ours_plugins_and_peers_stand_in_one_table(tmp_path, documents):
     assert rows["xz -9"]["encode_mb_s"] > 0
     assert "encode_s" not in rows["zstd"]
     table = (tmp_path / "out.md").read_text()
-    assert table == compare.table(list(rows.values())) + "\n"
+    assert table == tables.codecs(list(rows.values())) + "\n"
     assert "| xz -9 | " in table
     assert table.count("| - |") >= 1

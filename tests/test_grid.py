@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 import compressors
-from bench import grid, recipe
+from bench import grid, recipe, tables
 from bench.downstream import Arm, planned
 from compressors.documents import Document
 from compressors.errors import InvalidConfig
@@ -94,14 +94,14 @@ def test_a_grid_is_run_goes_on_and_is_planned(written, tmp_path, bpe, documents)
     assert not (tmp_path / "runs").exists()
     done = CliRunner().invoke(grid.downstream, arguments)
     assert done.exit_code == 0, done.output
-    results = {r["name"]: r for r in grid.collect(tmp_path / "runs")}
+    results = {r["name"]: r for r in tables.collect(tmp_path / "runs")}
     assert len(results) == 3
     tokens = results["tokens-small-s0"]
     assert tokens["reads"] == "bpe"
     assert tokens["totals"]["steps"] == 3
     assert tokens["document_bytes"] == [900]
     assert sum(tokens["document_bits"]) / 900 == pytest.approx(tokens["evaluation"]["bits_per_byte"])
-    file = tmp_path / "runs/tokens-small-s0" / grid.RESULT
+    file = tmp_path / "runs/tokens-small-s0" / tables.RESULT
     file.write_text(json.dumps(tokens | {"name": "kept"}))
     again = CliRunner().invoke(grid.downstream, arguments)
     assert "| kept |" in again.output

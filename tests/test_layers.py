@@ -52,6 +52,7 @@ COMMAND_LINE = {
     "bench.compare",
     "bench.demo",
     "bench.grid",
+    "bench.page",
 }
 BASE = {"compressors.base": {"compressors.errors"}, "compressors.errors": set()}
 

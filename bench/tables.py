@@ -1,0 +1,56 @@
+"""Results of `proxyc bench downstream` and `codecs`, read and put into Markdown tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+RESULT = "result.json"  # of a run, in its folder
+
+
+def collect(output: Path) -> list[dict[str, Any]]:
+    """All results below a folder, sorted by name."""
+    return [json.loads(path.read_bytes()) for path in sorted(output.glob(f"*/{RESULT}"))]
+
+
+def runs(results: Sequence[dict[str, Any]]) -> str:
+    """Markdown: bits per byte, and what it took."""
+    lines = ["| run | read as | bits per byte (95 %) | FLOPs | symbols | bytes shown | seconds |", "|---|---|---:|---:|---:|---:|---:|"]  # fmt: skip
+    for r in results:
+        low, high = r["evaluation"]["interval_95"]
+        t = r["totals"]
+        lines.append(
+            f"| {r['name']} | {r['reads']} | {r['evaluation']['bits_per_byte']:.4f} ({low:.3f}-{high:.3f}) | {t['flops']:.3g} | "
+            f"{t['symbols']:,.0f} | {t['bytes']:,.0f} | {t['seconds']:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+COLUMNS = {
+    "bits per byte, each document": ("document_bits_per_byte", ".3f"),
+    "all in blocks": ("whole_bits_per_byte", ".3f"),
+    "with the model": ("with_model", ".3f"),
+    "bytes per symbol": ("bytes_per_symbol", ".2f"),
+    "vocabulary": ("vocabulary", ",d"),
+    "unigram bits per symbol": ("unigram_bits_per_symbol", ".2f"),
+    "encode MB/s": ("encode_mb_s", ",.1f"),
+    "decode MB/s": ("decode_mb_s", ",.1f"),
+    "peak MB": ("peak_mb", ",.0f"),
+    "model bytes": ("model_bytes", ",d"),
+    "distance at 10 % deletion": ("distance", ".3f"),
+    "colliding chunks": ("colliding", ".0%"),
+}
+
+
+def codecs(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows as a Markdown table; a dash where a measure does not apply."""
+    lines = ["| compressor | " + " | ".join(COLUMNS) + " |", "|---|" + "---:|" * len(COLUMNS)]
+    for row in rows:
+        values = dict(row)
+        if "document_bits_per_byte" in row:
+            values["with_model"] = row["document_bits_per_byte"] + 8 * row["model_bytes"] / row["bytes"]
+        cells = ["-" if values.get(key) is None else format(values[key], spec) for key, spec in COLUMNS.values()]
+        lines.append(f"| {row['name']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)

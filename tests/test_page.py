@@ -1,0 +1,76 @@
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+from click.testing import CliRunner
+
+from bench import page
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Two runs as `proxyc bench downstream` leaves them, one with a name that must not end the script."""
+    for name, bits, view in (("bytes-s0", 1.5, None), ("</script><b>", 1.25, "bpe:bags=16")):
+        folder = tmp_path / "runs" / name.replace("/", "_")
+        folder.mkdir(parents=True)
+        log = [
+            {"flops": 1e9, "bytes": {"raw": 90, "comp": 10}, "symbols": {"raw": 90, "comp": 3}, "seconds": 0.5}
+            | {"raw_bits_per_symbol": 8 / (step + 1) if step else None, "comp_bits_per_symbol": None}
+            for step in range(60)
+        ]
+        (folder / "log.jsonl").write_text("".join(json.dumps(record) + "\n" for record in log))
+        result = {
+            "name": folder.name, "reads": "raw", "config": {"mix": {"view": view}},
+            "evaluation": {"bits_per_byte": bits, "interval_95": [bits - 0.1, bits + 0.1]},
+            "totals": {"flops": 6e10, "symbols": 5580, "bytes": 6000, "seconds": 30.0},
+        }  # fmt: skip
+        (folder / "result.json").write_text(json.dumps(result))
+    return tmp_path / "runs"
+
+
+def made(runs, tmp_path):
+    table = {"rows": [{"name": "bpe", "distance": 0.45, "document_bits_per_byte": 1.3}, {"name": "xz -9"}]}
+    (tmp_path / "codecs.json").write_text(json.dumps(table))
+    output = tmp_path / "report.html"
+    done = CliRunner().invoke(page.report, [str(runs), "--codecs", str(tmp_path / "codecs.json"), "-o", str(output)])
+    assert done.exit_code == 0, done.output
+    assert "2 runs, 2 compressors" in done.output
+    return output
+
+
+def test_the_page_holds_everything_and_asks_for_nothing(runs, tmp_path):
+    text = made(runs, tmp_path).read_text()
+    assert not re.search(r"(src|href)\s*=|@import|url\(|fetch\(|XMLHttp", text)
+    assert text.count("</script>") == 2
+    facts = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])
+    assert {run["name"]: run["distance"] for run in facts["runs"]} == {"bytes-s0": None, "<_script><b>": 0.45}
+    points = facts["curves"][0]["points"]["symbols"]
+    assert len(points) <= 60
+    assert points[-1][0] == 60 * 93
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium")
+def test_a_browser_draws_the_charts_and_sorts(runs, tmp_path):
+    address = made(runs, tmp_path).as_uri()
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    flags += ["--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}"]
+    flags += ["--enable-logging=stderr", "--virtual-time-budget=2000"]
+
+    def dom(fragment):
+        command = [BROWSER, *flags, "--dump-dom", address + fragment]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+        assert ":CONSOLE" not in done.stderr, done.stderr
+        return done.stdout
+
+    plain, rising = dom(""), dom("#sort=2")
+    assert plain.count("<svg") == 5
+    assert plain.count("<circle") == 2
+    assert plain.count("<polyline") == 8
+    assert plain.index('<td data-value="1.25"') < plain.index('<td data-value="1.5"')
+    assert 'aria-sort="ascending"' in rising
+    falling = dom("#sort=0")
+    assert falling.index('data-value="&lt;_script') < falling.index('data-value="bytes-s0"')
