@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from proxylm.evaluate import resampled
+
 RESULT = "result.json"  # of a run, in its folder
 
 
@@ -16,16 +20,29 @@ def collect(output: Path) -> list[dict[str, Any]]:
 
 
 def runs(results: Sequence[dict[str, Any]]) -> str:
-    """Markdown: bits per byte, and what it took."""
-    lines = ["| run | read as | bits per byte (95 %) | FLOPs | symbols | bytes shown | seconds |", "|---|---|---:|---:|---:|---:|---:|"]  # fmt: skip
+    """Markdown: bits per byte, how that differs from the first run's on the same documents, and what it took."""
+    lines = [
+        "| run | read as | bits per byte (95 %) | against the first (95 %, paired) | FLOPs | symbols | bytes shown | bytes per symbol |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
+    ]
     for r in results:
         low, high = r["evaluation"]["interval_95"]
         t = r["totals"]
         lines.append(
-            f"| {r['name']} | {r['reads']} | {r['evaluation']['bits_per_byte']:.4f} ({low:.3f}-{high:.3f}) | {t['flops']:.3g} | "
-            f"{t['symbols']:,.0f} | {t['bytes']:,.0f} | {t['seconds']:.0f} |"
+            f"| {r['name']} | {r['reads']} | {r['evaluation']['bits_per_byte']:.4f} ({low:.3f}-{high:.3f}) | {_against(r, results[0])} | "
+            f"{t['flops']:.3g} | {t['symbols']:,.0f} | {t['bytes']:,.0f} | {t['bytes'] / t['symbols']:.2f} |"
         )
     return "\n".join(lines)
+
+
+def _against(run: dict[str, Any], first: dict[str, Any]) -> str:
+    """Bits per byte over those of the first run, with the interval of a bootstrap over the documents of both."""
+    if run is first or run["document_bytes"] != first["document_bytes"]:
+        return "-"
+    bits, others = np.array(run["document_bits"]), np.array(first["document_bits"])
+    ratios = [(bits @ times) / (others @ times) - 1 for times in resampled(len(bits))]
+    low, high = np.percentile(ratios, [2.5, 97.5])
+    return f"{bits.sum() / others.sum() - 1:+.1%} ({low:+.1%} to {high:+.1%})"
 
 
 COLUMNS = {

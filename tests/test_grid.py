@@ -68,12 +68,12 @@ def test_what_a_recipe_does_not_know_is_named(written, change, message):
         recipe.load(written)
 
 
-@pytest.mark.parametrize("name", ["tiny", "small", "gpu-150m", "gpu-1b"])
+@pytest.mark.parametrize("name", ["tiny", "small", "small-rates", "gpu-150m", "gpu-1b"])
 def test_the_recipes_that_come_along_are_understood_and_planned(name, tmp_path, bpe, documents):
-    views = {"bpe": bpe, "words": compressors.get("neural"), "zstd": compressors.get("zstd")}
+    views = {"bpe": bpe, "bpe4k": bpe, "words": compressors.get("neural"), "zstd": compressors.get("zstd")}
     store = encode([Document(str(i), d[:2000]) for i, d in enumerate(documents[:5])], tmp_path / "s", views)
     arms = recipe.load(Path(recipe.__file__).parent / f"recipes/{name}.toml")
-    assert {arm.config.mix.recipe for arm in arms} >= {"raw", "comp", "proxy"}
+    assert {arm.config.mix.recipe for arm in arms} >= {"raw"}
     for arm in arms[:5]:  # one step of each: the whole plan of a large run takes a minute
         settings = json.loads(arm.config.to_json())
         settings["train"] |= {"flops": None, "steps": 1}

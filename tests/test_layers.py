@@ -14,6 +14,7 @@ MAY_IMPORT = {
 # Modules that pull in heavy or optional packages, and what no other module may load when it is imported.
 TORCH = {
     "bench.downstream",
+    "bench.tables",
     "bench.train_parts",
     "bench.train_speed",
     "proxylm.boards",
