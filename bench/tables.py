@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 
 from proxylm.evaluate import resampled
@@ -71,3 +72,15 @@ def codecs(rows: Sequence[dict[str, Any]]) -> str:
         cells = ["-" if values.get(key) is None else format(values[key], spec) for key, spec in COLUMNS.values()]
         lines.append(f"| {row['name']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+@click.command()
+@click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+def main(results: tuple[Path, ...]) -> None:
+    """Print the table of each results.json of `proxyc bench downstream`."""
+    for path in results:
+        click.echo(runs(json.loads(path.read_bytes())) + "\n")
+
+
+if __name__ == "__main__":
+    main()

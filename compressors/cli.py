@@ -129,9 +129,7 @@ def _setting(text: str) -> tuple[str, int]:
 
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="File to write; *.json or artifact."
-)
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="File to write, *.json or *.pxa.")
 @click.option("--pattern", help="How text is cut; tiktoken's files do not say: gpt2, llama3, cl100k, qwen2 or o200k.")
 @click.option("--special", multiple=True, metavar="TEXT=ID", help="Special token to go with tiktoken's ranks.")
 @click.option("-f", "--force", is_flag=True, help="Replace an existing output.")
@@ -139,7 +137,8 @@ def convert(source: Path, output: Path, pattern: str | None, special: tuple[str,
     """Convert a BPE tokenizer; its ids stay.
 
     SOURCE: an artifact of `proxyc fit bpe`, a Hugging Face tokenizer.json, or tiktoken's ranks with --pattern.
-    An OUTPUT named *.json is a tokenizer.json, others are artifacts.
+    An OUTPUT named *.json is a tokenizer.json, *.pxa an artifact. A tokenizer.json has no tables for the coding of ids in files:
+    an artifact made of one compresses less, and does not read the files of the first.
 
     \b
     proxyc convert cl100k_base.tiktoken --pattern cl100k --special '<|endoftext|>=100257' -o code.pxa
@@ -148,6 +147,10 @@ def convert(source: Path, output: Path, pattern: str | None, special: tuple[str,
     from compressors.bpe.codec import BPE
 
     _check_writable(output, force)
+    if output.suffix not in (".json", ".pxa"):
+        raise InvalidConfig(
+            f"-o {output}: name it *.json for a tokenizer.json, *.pxa for an artifact; ranks are only read"
+        )
     if pattern is not None:
         codec = BPE.from_tiktoken(source, pattern=pattern, special_tokens=dict(map(_special, special)))
     elif special:

@@ -258,7 +258,7 @@ def unpack_block(codec: Compressor, head: BlockHead, payload: bytes, at: int) ->
 def read_index(tail: Read, size: int, seek: Callable[[int], object]) -> list[tuple[int, int]]:
     """(file offset, raw offset) of every block, then of the end record, from the end of a seekable file of `size` bytes."""
     if size < _FOOT.size:
-        raise CorruptStream("the .pxc file is cut short")
+        raise CorruptStream("the .pxc file is cut short; --salvage reads what is left")
     seek(size - _FOOT.size)
     end_at, magic = _FOOT.unpack(exactly(tail, _FOOT.size))
     if magic != TAIL or end_at > size - _FOOT.size:
@@ -292,6 +292,6 @@ def exactly(read: Read, n: int) -> bytes:
     while len(data) < n:
         piece = read(min(n - len(data), 1 << 20))
         if not piece:
-            raise CorruptStream("the .pxc file is cut short")
+            raise CorruptStream("the .pxc file is cut short; --salvage reads what is left")
         data += piece
     return bytes(data)

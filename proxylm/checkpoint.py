@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from compressors.atomic import sync_folder
 from compressors.errors import InputError, ProxycError
 from proxylm.model import Decoder
 
@@ -35,16 +37,22 @@ def save(run: Path, model: Decoder, optimizers: list[torch.optim.Optimizer], sta
 def save_best(run: Path, model: Decoder, step: int, bits_per_byte: float) -> None:
     """Keep the model in RUN/checkpoints/best if it is the best so far, by bits per byte of held-out documents."""
     best = run / "checkpoints" / BEST
-    state = best / "state.json"
-    if not state.exists() or bits_per_byte < json.loads(state.read_text())["bits_per_byte"]:
+    before = best if best.exists() else best.with_name(f".{BEST}.old")  # of a run killed while it was replaced
+    try:
+        known = float(json.loads((before / "state.json").read_text())["bits_per_byte"])
+    except (OSError, ValueError, KeyError):  # none yet, or damaged: this one is better
+        known = math.inf
+    if bits_per_byte < known:
         _write(best, {"model": model.state_dict()}, {"step": step, "bits_per_byte": bits_per_byte})
 
 
 def _write(target: Path, tensors: dict[str, dict[str, Tensor]], state: dict[str, Any]) -> Path:
     """A folder of safetensors and state.json, renamed into place once it is on disk."""
-    for left in target.parent.glob(".*.tmp"):  # of a run that was killed
+    temporary, before = (target.parent / f".{target.name}.{kind}" for kind in ("tmp", "old"))
+    if before.exists() and not target.exists():  # killed between the two renames below
+        os.replace(before, target)
+    for left in (*target.parent.glob(".*.tmp"), *target.parent.glob(".*.old")):  # of a run that was killed
         shutil.rmtree(left)
-    temporary = target.parent / f".{target.name}.tmp"
     temporary.mkdir(parents=True)
     for name, found in tensors.items():
         save_file({key: tensor.contiguous() for key, tensor in found.items()}, temporary / f"{name}.safetensors")
@@ -52,9 +60,12 @@ def _write(target: Path, tensors: dict[str, dict[str, Tensor]], state: dict[str,
     for file in temporary.iterdir():
         with open(file, "rb") as opened:
             os.fsync(opened.fileno())
-    if target.exists():
-        shutil.rmtree(target)
+    if target.exists():  # a folder cannot be renamed over another: the one before goes last
+        os.replace(target, before)
     os.replace(temporary, target)
+    sync_folder(target.parent)
+    if before.exists():
+        shutil.rmtree(before)
     return target
 
 
@@ -92,7 +103,8 @@ def load_model(run: Path, model: Decoder, *, best: bool = False) -> int:
         model.load_state_dict(load_file(checkpoint / "model.safetensors"))
         return int(json.loads((checkpoint / "state.json").read_text())["step"])
     except (SafetensorError, RuntimeError, OSError, ValueError) as error:
-        raise CheckpointError(f"{checkpoint} cannot be read ({error}); delete it to use the one before") from error
+        remedy = "use the newest instead, without --best" if best else "delete it to use the one before"
+        raise CheckpointError(f"{checkpoint} cannot be read ({error}); {remedy}") from error
 
 
 def _all(run: Path) -> list[Path]:

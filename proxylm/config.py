@@ -100,7 +100,10 @@ class MixConfig:
                 raise InvalidConfig(f"mix: views {dict(phase.views)}; expected positive weights")
             shown = list(phase.views) or list(filter(None, [self.view]))
             if phase.pair and any(Reading.parse(name).bags for name in shown):
-                raise InvalidConfig("mix: bags cannot be paired with the same bytes; use a phase without pair")
+                raise InvalidConfig(
+                    f"mix: {', '.join(shown)}: bags cannot share a context with their own bytes, and {self.recipe!r} has pairs; "
+                    "use recipe comp-then-raw, or phases without pair"
+                )
         _ = self.readings  # raises if one is not understood
 
     @property

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 from torch import Tensor
 
+from compressors.atomic import sync_folder
 from compressors.errors import InputError, InvalidConfig
 from proxylm.alphabet import BOS, BYTE_OFFSET, EOS, N_SPECIALS, RAW_CLOSE, RAW_OPEN, RAW_SIZE
 from proxylm.config import ModelConfig
@@ -47,7 +48,7 @@ def export(model: Decoder, folder: Path, *, context: int) -> int:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} exists already and is not empty; choose another folder or delete it")
-    tensors = _tensors(model)
+    tensors, folder = _tensors(model), folder.resolve()  # "." has no name to put another beside
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -59,7 +60,15 @@ def export(model: Decoder, folder: Path, *, context: int) -> int:
     ):
         (temporary / name).write_text(json.dumps(content, indent=1) + "\n")
     byte_tokenizer().save(str(temporary / "tokenizer.json"))
-    os.replace(temporary, folder)
+    folder.mkdir(exist_ok=True)  # filled, not replaced: somebody may be in it
+    for file in sorted(
+        temporary.iterdir(), key=lambda file: file.name == "config.json"
+    ):  # last: it makes the folder a model
+        with open(file, "rb") as opened:
+            os.fsync(opened.fileno())
+        os.replace(file, folder / file.name)
+    temporary.rmdir()
+    sync_folder(folder)
     return sum(tensor.numel() for tensor in tensors.values())
 
 

@@ -70,6 +70,9 @@ def _facts(run: Path) -> dict[str, Any]:
         facts: dict[str, Any] = json.loads((run / "run.json").read_text())
     except (OSError, ValueError) as error:
         raise InputError(f"{run} is no training run ({error}); make one with `proxyc train`") from error
+    missing = {"config", "store", "views", "alphabet", "steps"} - set(facts)
+    if missing:
+        raise InputError(f"{run / 'run.json'} lacks {', '.join(sorted(missing))}; make a run with `proxyc train`")
     return facts
 
 
@@ -87,10 +90,16 @@ def totals(run: Path) -> dict[str, float]:
 
 def records(run: Path) -> list[dict[str, Any]]:
     """The log of a run, a record a step. Raises `InputError` if there is none."""
+    path, found = run / "log.jsonl", list[dict[str, Any]]()
     try:
-        return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    except (OSError, ValueError) as error:
-        raise InputError(f"{run} has no log of a training run ({error})") from error
+        found += map(json.loads, path.read_text().splitlines())
+    except OSError as error:
+        raise InputError(f"{run} has no log of a training run ({error}); make one with `proxyc train`") from error
+    except ValueError as error:
+        raise InputError(
+            f"{path}, line {len(found) + 1}: no record ({error}); cut the file there to use the rest"
+        ) from error
+    return found
 
 
 class Log:
@@ -102,6 +111,11 @@ class Log:
     def __enter__(self) -> Log:
         if self._write:
             lines = self._path.read_text().splitlines(keepends=True) if self._path.exists() else []
+            if len(lines) < self._step or not all(line.endswith("\n") for line in lines[: self._step]):
+                raise InputError(
+                    f"{self._path} has {len(lines)} whole records or fewer, and the newest checkpoint is of step {self._step}; "
+                    "put the log back, or start in another folder"
+                )
             write_atomically(self._path, "".join(lines[: self._step]).encode())
             self._file = open(self._path, "a", buffering=1)
         return self

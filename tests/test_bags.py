@@ -121,7 +121,7 @@ def test_a_run_goes_from_bags_to_bytes_and_resumes_to_the_same_weights(store, tm
 def test_settings_that_do_not_fit_are_refused():
     with pytest.raises(InvalidConfig, match="1 to 255 bytes"):
         MixConfig(view="bpe:bags=256")
-    with pytest.raises(InvalidConfig, match="paired"):
+    with pytest.raises(InvalidConfig, match="has pairs"):
         MixConfig(view="bpe:bags=4", recipe="proxy")
     with pytest.raises(InvalidConfig, match="say which"):
         MixConfig(phases=BAGS_THEN_BYTES)

@@ -1,6 +1,7 @@
 """What a long run needs: other number formats, parts of a step, signals, leaps of the loss, held-out scores, pictures."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -14,8 +15,8 @@ from safetensors.torch import load_file
 
 from compressors.documents import Document
 from compressors.errors import InputError, InvalidConfig
-from proxylm import plot
-from proxylm.checkpoint import latest
+from proxylm import checkpoint, plot
+from proxylm.checkpoint import CheckpointError, latest
 from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
 from proxylm.encode import encode
 from proxylm.evaluate import evaluate, trained_window
@@ -138,6 +139,47 @@ def test_held_out_documents_are_scored_and_the_best_model_is_kept(store, tmp_pat
     train(store, config(steps=2), tmp_path / "none")
     with pytest.raises(InputError, match="no best model"):
         load_run(tmp_path / "none", best=True)
+
+
+def test_a_best_model_survives_a_kill_between_the_renames(store, tmp_path, monkeypatch):
+    loop = Loop(store, config(), 20, Place(torch.device("cpu")))
+    checkpoint.save_best(tmp_path, loop.model, 5, 2.0)
+    renames = []
+
+    def killed(source, target):
+        renames.append(target)
+        if len(renames) == 2:
+            raise KeyboardInterrupt
+        os.rename(source, target)
+
+    monkeypatch.setattr(checkpoint.os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.save_best(tmp_path, loop.model, 10, 1.5)
+    monkeypatch.undo()
+    checkpoint.save_best(tmp_path, loop.model, 15, 3.0)  # worse than what was there: not taken
+    checkpoint.save_best(tmp_path, loop.model, 20, 1.9)
+    assert json.loads((tmp_path / "checkpoints/best/state.json").read_text()) == {"step": 20, "bits_per_byte": 1.9}
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["best"]
+    (tmp_path / "checkpoints/best/state.json").write_text("")
+    with pytest.raises(CheckpointError, match="without --best"):
+        checkpoint.load_model(tmp_path, loop.model, best=True)
+    checkpoint.save_best(tmp_path, loop.model, 25, 9.0)  # a damaged one is replaced
+    assert checkpoint.load_model(tmp_path, loop.model, best=True) == 25
+
+
+def test_a_damaged_run_folder_is_named_in_one_line(store, tmp_path):
+    train(store, config(steps=10), tmp_path / "r")
+    log = tmp_path / "r/log.jsonl"
+    whole = log.read_bytes()
+    log.write_bytes(whole[:-40])
+    with pytest.raises(InputError, match=r"log.jsonl, line 10: no record"):
+        records(tmp_path / "r")
+    with pytest.raises(InputError, match="checkpoint is of step 10"):
+        train(store, config(steps=10), tmp_path / "r")
+    log.write_bytes(whole)
+    (tmp_path / "r/run.json").write_text("{}")
+    with pytest.raises(InputError, match=r"run.json lacks alphabet, config"):
+        load_run(tmp_path / "r")
 
 
 @pytest.mark.parametrize("bad", [{"dtype": "fp8"}, {"micro_rows": 0}, {"spike": 0.5}, {"eval_every": 0}])

@@ -78,7 +78,9 @@ def stages(spec: dict[str, Any]) -> list[dict[str, Any]]:
 def _refuse_unless_lossless(spec: dict[str, Any]) -> None:
     model = spec.get("model") or {}
     if model.get("type", "BPE") != "BPE" or "merges" not in model or "vocab" not in model:
-        raise InvalidConfig(f"tokenizer.json: model {model.get('type')!r}; expected a byte-level BPE")
+        raise InvalidConfig(
+            f"no tokenizer.json of a byte-level BPE: its model is {model.get('type')!r}; give one that `tokenizers` saved"
+        )
     if spec.get("normalizer"):
         raise InvalidConfig(
             f"tokenizer.json: normalizer {spec['normalizer'].get('type')!r} changes the text; a lossless codec has none"
