@@ -79,7 +79,7 @@ def _refuse_unless_lossless(spec: dict[str, Any]) -> None:
     model = spec.get("model") or {}
     if model.get("type", "BPE") != "BPE" or "merges" not in model or "vocab" not in model:
         raise InvalidConfig(
-            f"no tokenizer.json of a byte-level BPE: its model is {model.get('type')!r}; give one that `tokenizers` saved"
+            f"tokenizer.json: its model is {model.get('type')!r}; expected a byte-level BPE, as `tokenizers` saves it"
         )
     if spec.get("normalizer"):
         raise InvalidConfig(
