@@ -27,8 +27,10 @@ from bench.codecs import artifact_bytes
 from bench.report import environment
 from compressors.atomic import write_atomically
 from compressors.base import Compressor
+from compressors.bpe.codec import BPE
 from compressors.container import BLOCK_SIZE
 from compressors.documents import Reader
+from compressors.errors import InputError
 
 PATH = click.Path(path_type=Path, exists=True)
 _TEXTS, _LONGEST = 50, 4_096  # documents, and characters of each, that stability is measured on
@@ -49,6 +51,8 @@ def codecs(
     corpus: tuple[Path, ...], given: tuple[str, ...], only: bool, max_bytes: int, threads: int, rounds: int, output: Path | None,
 ) -> None:  # fmt: skip
     """Ratio, speed, memory and stability of all compressors, plugins included, and of what is installed of their peers."""
+    if not any(document.data for document in Reader(list(corpus))):
+        raise InputError(f"no document of {', '.join(map(str, corpus))} has a byte to measure; give others")
     names = list(given) if only else [*stability.default_codecs(), *given, *(p.name for p in peers.general()), *_IDS]
     arguments = ["--max-bytes", str(max_bytes), "--threads", str(threads), *map(str, corpus)]
     rows: dict[str, dict[str, Any]] = {}
@@ -188,14 +192,16 @@ def _ids_of_bpe(name: str, documents: Sequence[bytes], threads: int) -> dict[str
     """Another encoder of the ids of the default `bpe`: only its speed differs."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "tokenizer.json")
-        compressors.get("bpe").to_tokenizer_json(path)  # type: ignore[attr-defined]
+        bpe = compressors.get("bpe")
+        assert isinstance(bpe, BPE)
+        bpe.to_tokenizer_json(path)
         encoder = encoders.load(name, path.read_text(), threads)
     inputs = [d if encoder.takes is bytes else d.decode() for d in documents]
     encoder.encode(inputs[:1])
     began = time.perf_counter()
     answer = encoder.encode(inputs)
     seconds = time.perf_counter() - began
-    ours = compressors.get("bpe").encode_batch(documents).values
+    ours = bpe.encode_batch(documents).values
     if not np.array_equal(np.asarray(encoder.ids(answer)), ours):
         raise AssertionError(f"the ids of {name} differ from ours")
     return {"encode_s": seconds, "decode_s": None}

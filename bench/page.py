@@ -11,6 +11,7 @@ import click
 from bench import tables
 from bench.report import environment
 from compressors.atomic import write_atomically
+from compressors.errors import InputError
 from proxylm.plot import COSTS, curve
 from proxylm.runs import records
 
@@ -52,6 +53,8 @@ def page(facts: dict[str, Any]) -> str:
 def page_data(runs: Path, codecs: list[dict[str, Any]]) -> dict[str, Any]:
     """What the page shows: points, curves, tables."""
     results = tables.collect(runs)
+    if not results:
+        raise InputError(f"no finished run below {runs}; make some with `proxyc bench downstream`")
     distance = {row["name"]: row.get("distance") for row in codecs}
     shown = [_run(result, distance) for result in results]
     columns = list(tables.COLUMNS)

@@ -39,6 +39,10 @@ def load(path: Path) -> list[Arm]:
     recipe = configs.load(path)
     if unknown := set(recipe) - {"seeds", "base", "sizes", "arms"}:
         raise InvalidConfig(f"{path}: no section {', '.join(sorted(unknown))}; it has: seeds, base, sizes, arms")
+    for name in ("base", "sizes", "arms"):
+        nested = recipe.get(name, {})
+        if not isinstance(nested, dict) or not all(isinstance(value, dict) for value in nested.values()):
+            raise InvalidConfig(f"{path}: {name} is {nested!r}; expected a table of tables")
     if not recipe.get("arms"):
         raise InvalidConfig(f"{path}: no arms; expected at least one [arms.NAME]")
     sizes = recipe.get("sizes", {"": {}})

@@ -60,7 +60,7 @@ def _heads(store: Store, view: str, *, sliced: bool) -> dict[str, float]:
         here = targets >= 0
         return linear_cross_entropy(hidden[here], targets[here], model.heads.raw, comp)
 
-    return _timed(lambda number: loss(number).backward())  # type: ignore[no-untyped-call]
+    return _timed(lambda number: loss(number).backward())
 
 
 def _losses(*, chunked: bool) -> dict[str, float]:
@@ -68,8 +68,8 @@ def _losses(*, chunked: bool) -> dict[str, float]:
     x, w = torch.randn(4096, 128, requires_grad=True), torch.randn(32_768, 128, requires_grad=True)
     targets = torch.randint(0, 32_768, (4096,))
     if chunked:
-        return _timed(lambda _: linear_cross_entropy(x, targets, w).backward())  # type: ignore[no-untyped-call]
-    return _timed(lambda _: F.cross_entropy(x @ w.T, targets, reduction="sum").backward())  # type: ignore[no-untyped-call]
+        return _timed(lambda _: linear_cross_entropy(x, targets, w).backward())
+    return _timed(lambda _: F.cross_entropy(x @ w.T, targets, reduction="sum").backward())
 
 
 def _timed(work: Callable[[int], None]) -> dict[str, float]:

@@ -68,7 +68,7 @@ def _plain(store: Store, config: RunConfig) -> Callable[[int], float]:
         with torch.autocast("cpu", torch.bfloat16, enabled=config.train.dtype == "bf16"):
             logits = model(input_ids=ids).logits
             loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=-1)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         return 0.0

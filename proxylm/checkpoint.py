@@ -36,21 +36,23 @@ def save(run: Path, model: Decoder, optimizers: list[torch.optim.Optimizer], sta
 
 def save_best(run: Path, model: Decoder, step: int, bits_per_byte: float) -> None:
     """Keep the model in RUN/checkpoints/best if it is the best so far, by bits per byte of held-out documents."""
-    best = run / "checkpoints" / BEST
-    before = best if best.exists() else best.with_name(f".{BEST}.old")  # of a run killed while it was replaced
     try:
-        known = float(json.loads((before / "state.json").read_text())["bits_per_byte"])
+        known = float(json.loads((_best(run) / "state.json").read_text())["bits_per_byte"])
     except (OSError, ValueError, KeyError):  # none yet, or damaged: this one is better
         known = math.inf
     if bits_per_byte < known:
-        _write(best, {"model": model.state_dict()}, {"step": step, "bits_per_byte": bits_per_byte})
+        _write(
+            run / "checkpoints" / BEST, {"model": model.state_dict()}, {"step": step, "bits_per_byte": bits_per_byte}
+        )
 
 
 def _write(target: Path, tensors: dict[str, dict[str, Tensor]], state: dict[str, Any]) -> Path:
     """A folder of safetensors and state.json, renamed into place once it is on disk."""
     temporary, before = (target.parent / f".{target.name}.{kind}" for kind in ("tmp", "old"))
-    if before.exists() and not target.exists():  # killed between the two renames below
-        os.replace(before, target)
+    for old in target.parent.glob(".*.old"):
+        whole = old.with_name(old.name.removeprefix(".").removesuffix(".old"))
+        if not whole.exists():  # a run was killed between the two renames below
+            os.replace(old, whole)
     for left in (*target.parent.glob(".*.tmp"), *target.parent.glob(".*.old")):  # of a run that was killed
         shutil.rmtree(left)
     temporary.mkdir(parents=True)
@@ -67,6 +69,13 @@ def _write(target: Path, tensors: dict[str, dict[str, Tensor]], state: dict[str,
     if before.exists():
         shutil.rmtree(before)
     return target
+
+
+def _best(run: Path) -> Path:
+    """The folder of the best model; by its other name if a run was killed while it was replaced."""
+    best = run / "checkpoints" / BEST
+    old = best.with_name(f".{BEST}.old")
+    return old if old.exists() and not best.exists() else best
 
 
 def latest(run: Path) -> Path | None:
@@ -95,7 +104,7 @@ def load(checkpoint: Path, model: Decoder, optimizers: list[torch.optim.Optimize
 
 def load_model(run: Path, model: Decoder, *, best: bool = False) -> int:
     """Restore the newest model of a run, or the best; return its step. Raises `InputError` if there is none."""
-    checkpoint = run / "checkpoints" / BEST if best else latest(run)
+    checkpoint = _best(run) if best else latest(run)
     if checkpoint is None or not checkpoint.exists():
         missing = "no best model; train it with --held-out" if best else "no checkpoint; train it with `proxyc train`"
         raise InputError(f"{run} has {missing}")

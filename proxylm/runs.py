@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -110,10 +112,18 @@ class Log:
 
     def __enter__(self) -> Log:
         if self._write:
+            self._folder = os.open(self._path.parent, os.O_RDONLY)
+            try:  # a process left over from a grid that was killed would write the same files
+                fcntl.flock(self._folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                os.close(self._folder)
+                raise InputError(f"another process trains in {self._path.parent}; wait for it, or end it") from error
             lines = self._path.read_text().splitlines(keepends=True) if self._path.exists() else []
-            if len(lines) < self._step or not all(line.endswith("\n") for line in lines[: self._step]):
+            whole = sum(line.endswith("\n") for line in lines)
+            if whole < self._step:
+                os.close(self._folder)
                 raise InputError(
-                    f"{self._path} has {len(lines)} whole records or fewer, and the newest checkpoint is of step {self._step}; "
+                    f"{self._path} has {whole} records, and the newest checkpoint is of step {self._step}; "
                     "put the log back, or start in another folder"
                 )
             write_atomically(self._path, "".join(lines[: self._step]).encode())
@@ -124,6 +134,11 @@ class Log:
         if self._write:
             self._file.write(json.dumps(record) + "\n")
 
+    def sync(self) -> None:
+        """Put the records on disk: before a checkpoint, which must not be ahead of them."""
+        os.fsync(self._file.fileno())
+
     def __exit__(self, *_: object) -> None:
         if self._write:
             self._file.close()
+            os.close(self._folder)

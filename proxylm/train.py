@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compressors.errors import InvalidConfig
+from compressors.errors import InputError, InvalidConfig
 from proxylm import checkpoint, runs
 from proxylm.alphabet import HeadSlice
 from proxylm.batches import Batch, Loader
@@ -69,7 +69,7 @@ def train(
 
     held_out: documents scored every `train.eval_every` steps; the best model is kept beside the last ones. SIGTERM ends the
     run after the step at hand, with a checkpoint. Raises `InvalidConfig` if `run` holds a run of another configuration or
-    store, `Diverged` if the loss is no number or leaps.
+    store, `InputError` if another process trains there or `held_out` has no byte, `Diverged` if the loss is no number or leaps.
     """
     if place is None:
         with Place.here() as here:
@@ -78,6 +78,8 @@ def train(
         raise InvalidConfig(
             f"train.rows {config.train.rows} cannot be shared by {place.world} processes; use a multiple"
         )
+    if held_out and not any(held_out):
+        raise InputError("the held-out documents have no byte to score; give others")
     steps = planned_steps(store, config)
     if place.rank == 0:
         runs.claim(run, config, store, steps)
@@ -96,6 +98,7 @@ def train(
             log.write(record)
             report(record | {"steps": steps})
             if place.rank == 0 and (stop or step % config.train.checkpoint_every == 0 or step == steps):
+                log.sync()
                 checkpoint.save(run, loop.model, loop.tuned, {"step": step}, config.train.keep)
             if stop:
                 break

@@ -5,6 +5,14 @@ from click.testing import CliRunner
 
 import compressors
 from bench import compare, tables
+from compressors.errors import InputError
+
+
+def test_nothing_to_measure_is_said_at_once(tmp_path):
+    (tmp_path / "empty.py").write_bytes(b"")
+    done = CliRunner().invoke(compare.codecs, [str(tmp_path / "empty.py")])
+    assert isinstance(done.exception, InputError)
+    assert "has a byte to measure" in str(done.exception)
 
 
 def test_ours_plugins_and_peers_stand_in_one_table(tmp_path, documents):

@@ -59,6 +59,7 @@ def test_arms_times_sizes_times_seeds_with_settings_from_the_nearest(written):
         (("[base.model]", "[base.modle]"), "modle"),
         (("reads", "read"), "no setting read"),
         (("seeds", "seed"), "no section seed"),
+        (("[sizes.small]", "[sizes]\nsmall = 3\n[sizes.other]"), "table of tables"),
         (("d_model = 32", "d_modle = 32"), "d_modle"),
     ],
 )

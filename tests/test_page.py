@@ -53,6 +53,12 @@ def test_the_page_holds_everything_and_asks_for_nothing(runs, tmp_path):
     assert points[-1][0] == 60 * 93
 
 
+def test_a_folder_without_runs_makes_no_page(tmp_path):
+    done = CliRunner().invoke(page.report, [str(tmp_path), "-o", str(tmp_path / "x.html")])
+    assert "no finished run" in str(done.exception)
+    assert not (tmp_path / "x.html").exists()
+
+
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium")
 def test_a_browser_draws_the_charts_and_sorts(runs, tmp_path):
     address = made(runs, tmp_path).as_uri()

@@ -8,7 +8,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from bench import encode_tables, neural_ratio, stability, tables, view_speed
+from bench import encode_tables, neural_ratio, stability, tables, train_speed, view_speed
 from bench.file_speed import table
 
 README = Path(__file__).parent.parent / "README.md"
@@ -65,6 +65,11 @@ def test_the_tables_of_views_are_those_of_the_results():
 def test_the_tables_of_encode_speed_are_those_of_the_results():
     for found in encode_tables.tables(README.parent / "bench/results"):
         assert found in README.read_text()
+
+
+def test_the_table_of_training_is_that_of_the_results():
+    rows = json.loads((README.parent / "bench/results/train_speed.json").read_text())["steps"]
+    assert train_speed.table(rows) in README.read_text()
 
 
 def test_the_tables_of_the_experiment_are_those_of_the_results():

@@ -21,7 +21,7 @@ from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
 from proxylm.encode import encode
 from proxylm.evaluate import evaluate, trained_window
 from proxylm.places import Place
-from proxylm.runs import load_run, records
+from proxylm.runs import Log, load_run, records
 from proxylm.train import Loop, train
 from proxylm.train_commands import plot as plot_command
 from proxylm.watch import Diverged, Watch
@@ -156,15 +156,28 @@ def test_a_best_model_survives_a_kill_between_the_renames(store, tmp_path, monke
     with pytest.raises(KeyboardInterrupt):
         checkpoint.save_best(tmp_path, loop.model, 10, 1.5)
     monkeypatch.undo()
+    assert checkpoint.load_model(tmp_path, loop.model, best=True) == 5
     checkpoint.save_best(tmp_path, loop.model, 15, 3.0)  # worse than what was there: not taken
+    checkpoint.save(tmp_path, loop.model, loop.tuned, {"step": 15}, keep=1)  # tidies up, but keeps the best
+    assert checkpoint.load_model(tmp_path, loop.model, best=True) == 5
     checkpoint.save_best(tmp_path, loop.model, 20, 1.9)
     assert json.loads((tmp_path / "checkpoints/best/state.json").read_text()) == {"step": 20, "bits_per_byte": 1.9}
-    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["best"]
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"best", "step-00000015"}
     (tmp_path / "checkpoints/best/state.json").write_text("")
     with pytest.raises(CheckpointError, match="without --best"):
         checkpoint.load_model(tmp_path, loop.model, best=True)
     checkpoint.save_best(tmp_path, loop.model, 25, 9.0)  # a damaged one is replaced
     assert checkpoint.load_model(tmp_path, loop.model, best=True) == 25
+
+
+def test_two_processes_do_not_train_in_one_folder_and_held_out_text_must_have_bytes(store, tmp_path):
+    (tmp_path / "r").mkdir()
+    with Log(tmp_path / "r/log.jsonl", 0, write=True), pytest.raises(InputError, match="another process trains"):
+        train(store, config(steps=2), tmp_path / "r")
+    train(store, config(steps=2), tmp_path / "r")  # the first has gone
+    with pytest.raises(InputError, match="no byte to score"):
+        train(store, config(steps=2), tmp_path / "other", held_out=[b""])
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_damaged_run_folder_is_named_in_one_line(store, tmp_path):

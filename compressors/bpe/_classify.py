@@ -18,22 +18,22 @@ SHORTEST = 16  # bytes of ASCII before another character that are worth a block 
 
 
 @intrinsic
-def _ascii(typingctx, text, i):  # type: ignore[no-untyped-def]
+def _ascii(typingctx, text, i):
     """Masks of text[i:i+64]: letters, digits, line ends, tab to carriage return, blanks, apostrophes, not ASCII."""
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         vector = ir.VectorType(ir.IntType(8), 64)
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
         pointer = builder.bitcast(builder.gep(data, [arguments[1]]), vector.as_pointer())
         block = builder.load(pointer, align=1)
 
-        def all_of(value):  # type: ignore[no-untyped-def]
+        def all_of(value):
             return ir.Constant(vector, [ir.Constant(ir.IntType(8), value)] * 64)
 
-        def within(value, first, count):  # type: ignore[no-untyped-def]
+        def within(value, first, count):
             return builder.icmp_unsigned("<", builder.sub(value, all_of(first)), all_of(count))
 
-        def equal(value):  # type: ignore[no-untyped-def]
+        def equal(value):
             return builder.icmp_unsigned("==", block, all_of(value))
 
         lower = builder.or_(block, all_of(32))
@@ -46,14 +46,14 @@ def _ascii(typingctx, text, i):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _tail(text, j):  # type: ignore[no-untyped-def]
+def _tail(text, j):
     """The six bits that the continuation byte text[j] carries, or a number beyond any code point."""
     byte = np.uint32(text[j])
     return byte & np.uint32(0x3F) if (byte & np.uint32(0xC0)) == np.uint32(0x80) else np.uint32(0x80000000)
 
 
 @inlined
-def _character(text, j, end):  # type: ignore[no-untyped-def]
+def _character(text, j, end):
     """(code point, bytes) of the character at text[j]; (0x110000, 1) if UTF-8 does not allow it before `end`."""
     byte = np.uint32(text[j])
     point, width, least = byte, 1, np.uint32(0)
@@ -78,13 +78,13 @@ def _character(text, j, end):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _code(point, pages, classes):  # type: ignore[no-untyped-def]
+def _code(point, pages, classes):
     """Class of a code point; the table has a page for 0x110000, bytes outside text, too."""
     return classes[(np.uint32(pages[point >> np.uint32(8)]) << np.uint32(8)) | (point & np.uint32(255))]
 
 
 @inlined
-def _read_ascii(text, i, n, masks):  # type: ignore[no-untyped-def]
+def _read_ascii(text, i, n, masks):
     """Fill `masks` from the ASCII characters text[i:i+n], n <= 64."""
     letters, digits, ends, blanks, spaces, quotes, _ = _ascii(text, i)
     valid = _FULL >> np.uint64(64 - n)
@@ -99,7 +99,7 @@ def _read_ascii(text, i, n, masks):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _read_any(text, i, end, pages, classes, masks, place):  # type: ignore[no-untyped-def]
+def _read_any(text, i, end, pages, classes, masks, place):
     """Fill `masks` and `place` (offset of each character) from at most 64 characters; (characters, where to go on)."""
     for row in range(8):
         masks[row] = _0
@@ -124,7 +124,7 @@ def _read_any(text, i, end, pages, classes, masks, place):  # type: ignore[no-un
 
 
 @kernel
-def blocks(text, offsets, pages, classes, masks, heads, place, first_block):  # type: ignore[no-untyped-def]
+def blocks(text, offsets, pages, classes, masks, heads, place, first_block):
     """Class masks of documents text[offsets[d]:offsets[d + 1]], in blocks of at most 64 characters; number of blocks.
 
     `text` must be readable 64 bytes beyond its last document. Filled: masks (blocks, 8), bit k of row c: character k
@@ -154,7 +154,7 @@ def blocks(text, offsets, pages, classes, masks, heads, place, first_block):  # 
 
 
 @kernel
-def characters(text, start, end, pages, classes, codes, place):  # type: ignore[no-untyped-def]
+def characters(text, start, end, pages, classes, codes, place):
     """Class and offset of each character of text[start:end]; number of characters."""
     count, i = 0, start
     while i < end:

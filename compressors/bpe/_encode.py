@@ -29,7 +29,7 @@ _TAIL = np.array([(1 << 8 * max(k - 8, 0)) - 1 for k in range(16)], np.uint64)
 
 
 @inlined
-def _key(text, s, n):  # type: ignore[no-untyped-def]
+def _key(text, s, n):
     """Two words that stand for the piece text[s:s+n]."""
     if n <= _KEPT:
         return word(text, s) & _HEAD[n], (word(text, s + _8) & _TAIL[n]) | (n << _56)
@@ -43,7 +43,7 @@ def _key(text, s, n):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _same(text, s, n, spill, at):  # type: ignore[no-untyped-def]
+def _same(text, s, n, spill, at):
     """Are the n bytes kept from spill[at] on those of text[s:s+n]?"""
     k = _0
     while k < n:
@@ -55,14 +55,14 @@ def _same(text, s, n, spill, at):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _put_three(value, out, at):  # type: ignore[no-untyped-def]
+def _put_three(value, out, at):
     out[at] = value & _ID
     out[at + _1] = (value >> _20) & _ID
     out[at + _2] = (value >> _40) & _ID
 
 
 @inlined
-def _recall(text, s, b, cache, slot, spill, out, at):  # type: ignore[no-untyped-def]
+def _recall(text, s, b, cache, slot, spill, out, at):
     """Write the ids, more than three, of the entry at `slot` to out[at:]; their number, 0 if it is another piece."""
     value = cache[slot + _2]
     count = value >> _60
@@ -81,7 +81,7 @@ def _recall(text, s, b, cache, slot, spill, out, at):  # type: ignore[no-untyped
 
 
 @inlined
-def _store(text, s, n, a, b, out, at, count, cache, slot, spill, filled):  # type: ignore[no-untyped-def]
+def _store(text, s, n, a, b, out, at, count, cache, slot, spill, filled):
     """Keep ids out[at:at+count] as the newer entry of the bucket at `slot`; words of `spill` in use then."""
     need = _0
     if n > _KEPT:
@@ -116,7 +116,7 @@ def _store(text, s, n, a, b, out, at, count, cache, slot, spill, filled):  # typ
 
 
 @inlined
-def _whole(text, s, n, a, b, whole, whole_text):  # type: ignore[no-untyped-def]
+def _whole(text, s, n, a, b, whole, whole_text):
     """Id of a piece that is an id though merging would not give it (`ignore_merges`); all ones if it is none."""
     last = np.uint64(len(whole) - 1)
     slot = (a ^ (b * _MIX_TOO)) & last
@@ -128,7 +128,7 @@ def _whole(text, s, n, a, b, whole, whole_text):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def fill_whole(text, starts, ids, whole, whole_text):  # type: ignore[no-untyped-def]
+def fill_whole(text, starts, ids, whole, whole_text):
     """Hash table for `_whole`: rows of key, key, id and where the bytes are kept; empty rows are zero, 2^k of them."""
     last, kept = np.uint64(len(whole) - 1), _0
     for j in range(len(ids)):
@@ -147,7 +147,7 @@ def fill_whole(text, starts, ids, whole, whole_text):  # type: ignore[no-untyped
 
 
 @inlined
-def _merge(text, s, n, tables, whole, a, b, work, links, heap, out, at):  # type: ignore[no-untyped-def]
+def _merge(text, s, n, tables, whole, a, b, work, links, heap, out, at):
     """Ids of one piece by merging, into out[at:]; their number."""
     byte_id, byte_pair, pairs, merged, whole_text = tables
     if len(whole):
@@ -161,7 +161,7 @@ def _merge(text, s, n, tables, whole, a, b, work, links, heap, out, at):  # type
 
 
 @kernel
-def encode(text, starts, first_piece, tables, whole, cache, spill, used, work, links, heap, out, rows, keys):  # type: ignore[no-untyped-def]
+def encode(text, starts, first_piece, tables, whole, cache, spill, used, work, links, heap, out, rows, keys):
     """Ids of every piece into `out`, one after the other; returns their number.
 
     text, starts (pieces + 1), first_piece (documents + 1): as `_split.split` leaves them, 64 bytes readable beyond the

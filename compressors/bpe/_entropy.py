@@ -32,7 +32,7 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 @inlined
-def narrow(decoding, state, words, start, step, size):  # type: ignore[no-untyped-def]
+def narrow(decoding, state, words, start, step, size):
     """Take the part [start, start + size) * step of the range."""
     begin = step * start
     state[RANGE] = step * size
@@ -64,7 +64,7 @@ def narrow(decoding, state, words, start, step, size):  # type: ignore[no-untype
 
 
 @inlined
-def _answer(decoding, state, words, odds, context, yes):  # type: ignore[no-untyped-def]
+def _answer(decoding, state, words, odds, context, yes):
     """Code a yes/no under the adaptive probability of `context`: 1, 0, or -1."""
     p, n = np.int64(odds[context]) >> 8, np.int64(odds[context]) & 255
     step, size = state[RANGE] >> _16, np.uint64(p)
@@ -81,7 +81,7 @@ def _answer(decoding, state, words, odds, context, yes):  # type: ignore[no-unty
 
 
 @inlined
-def _kept(recent, bucket, symbol):  # type: ignore[no-untyped-def]
+def _kept(recent, bucket, symbol):
     """Which way of the bucket has the symbol, or -1."""
     for way in range(WAYS):
         if np.int64(recent[bucket, way] >> 2) == symbol + 1:
@@ -90,7 +90,7 @@ def _kept(recent, bucket, symbol):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _recalled(decoding, state, words, odds, symbol, pair, single, recent):  # type: ignore[no-untyped-def]
+def _recalled(decoding, state, words, odds, symbol, pair, single, recent):
     """Code whether `symbol` is one of what followed the last two symbols, or the last one: it, -1, or _NONE."""
     for order in range(2):
         bucket, n = single if order else pair, 0
@@ -108,7 +108,7 @@ def _recalled(decoding, state, words, odds, symbol, pair, single, recent):  # ty
 
 
 @inlined
-def _last_at_most(ascending, first, end, value):  # type: ignore[no-untyped-def]
+def _last_at_most(ascending, first, end, value):
     """The last place in [first, end) that has at most `value`; `first` if none has."""
     while end - first > 1:
         middle = (first + end) >> 1
@@ -120,7 +120,7 @@ def _last_at_most(ascending, first, end, value):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _followed(decoding, state, words, odds, symbol, last, rows, nexts, ends, classes):  # type: ignore[no-untyped-def]
+def _followed(decoding, state, words, odds, symbol, last, rows, nexts, ends, classes):
     """Code whether the corpus's row of `last` has the symbol, and then which it is: it, -1, or _NONE."""
     first, end = np.int64(rows[last]), np.int64(rows[last + 1])
     if first == end:
@@ -141,7 +141,7 @@ def _followed(decoding, state, words, odds, symbol, last, rows, nexts, ends, cla
 
 
 @inlined
-def _any(decoding, state, words, symbol, tree):  # type: ignore[no-untyped-def]
+def _any(decoding, state, words, symbol, tree):
     """Code any symbol, by its frequency in the corpus and how often the document had to do so: it or -1.
 
     `tree` sums frequencies (P. Fenwick, "A new data structure for cumulative frequency tables", 1994).
@@ -175,7 +175,7 @@ def _any(decoding, state, words, symbol, tree):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _keep(recent, bucket, symbol):  # type: ignore[no-untyped-def]
+def _keep(recent, bucket, symbol):
     """Put the symbol first in the bucket, surer if it was there."""
     way, entry = _kept(recent, bucket, symbol), (symbol + 1) << 2
     if way >= 0:
@@ -189,7 +189,7 @@ def _keep(recent, bucket, symbol):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def code(  # type: ignore[no-untyped-def]
+def code(
     symbols, begin, decoding, state, words, odds, rows, nexts, ends, classes, recent, tree
 ):  # fmt: skip
     """Write symbols[begin:], or read them: how many words that took since the start of the stream, or -1.

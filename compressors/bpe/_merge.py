@@ -21,7 +21,7 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)  # odd, from the golden ratio
 
 
 @kernel
-def fill_pairs(left, right, pairs):  # type: ignore[no-untyped-def]
+def fill_pairs(left, right, pairs):
     """Hash table of the merges, buckets of four words: left id << 44 | right id << 24 | rank. `pairs`: all ones.
 
     A bucket that had to leave words to the next has _SPILT in its last. Where a pair is given twice the later rank
@@ -41,12 +41,12 @@ def fill_pairs(left, right, pairs):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _bucket(key, pairs):  # type: ignore[no-untyped-def]
+def _bucket(key, pairs):
     return ((key * _MIX) >> _32) & np.uint64(len(pairs) - 4)
 
 
 @inlined
-def _rank(pairs, left, right):  # type: ignore[no-untyped-def]
+def _rank(pairs, left, right):
     """Rank of the merge of two ids, or at least _NONE. All of a bucket is compared: branches would not be foreseen."""
     key = (np.uint64(left) << _20) | np.uint64(right)
     slot = _bucket(key, pairs)
@@ -67,7 +67,7 @@ def _rank(pairs, left, right):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _least(work, lanes):  # type: ignore[no-untyped-def]
+def _least(work, lanes):
     """The least of work[0, 3, 6 ..]: scalar on purpose, a vector load would wait for the words just stored."""
     best, k = _FULL, _0
     while k < lanes:
@@ -82,7 +82,7 @@ def _least(work, lanes):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def merge_array(text, start, n, byte_id, byte_pair, pairs, merged, out, at, work):  # type: ignore[no-untyped-def]
+def merge_array(text, start, n, byte_id, byte_pair, pairs, merged, out, at, work):
     """Merge the piece text[start:start+n], n <= 64, into out[at:]; number of ids, with up to three words behind them.
 
     work (198): rank << 6 | place of a pair at 3k, an id at 3k + 1; places 64 and 65 stand for no neighbour.
@@ -122,7 +122,7 @@ def merge_array(text, start, n, byte_id, byte_pair, pairs, merged, out, at, work
 
 
 @inlined
-def _push(heap, size, item):  # type: ignore[no-untyped-def]
+def _push(heap, size, item):
     k = size
     while k > 0:
         parent = (k - 1) >> 1
@@ -135,7 +135,7 @@ def _push(heap, size, item):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _pop(heap, size):  # type: ignore[no-untyped-def]
+def _pop(heap, size):
     size -= 1
     item, k = heap[size], 0
     while 2 * k + 1 < size:
@@ -151,7 +151,7 @@ def _pop(heap, size):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _offer(pairs, ids, links, heap, size, k, right):  # type: ignore[no-untyped-def]
+def _offer(pairs, ids, links, heap, size, k, right):
     """Note the pair of ids at k and `right` as one that may be merged; new size of the heap."""
     rank = _rank(pairs, ids[k], ids[right])
     links[k, 2] = -1
@@ -162,7 +162,7 @@ def _offer(pairs, ids, links, heap, size, k, right):  # type: ignore[no-untyped-
 
 
 @inlined
-def merge_heap(text, n, byte_id, pairs, merged, ids, links, heap):  # type: ignore[no-untyped-def]
+def merge_heap(text, n, byte_id, pairs, merged, ids, links, heap):
     """Merge a piece of any length into ids[:count]. links (n, 3): left neighbour, right neighbour, rank offered."""
     size = 0
     for k in range(n):

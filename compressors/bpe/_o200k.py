@@ -12,13 +12,13 @@ from compressors.kernels import inlined, kernel
 
 
 @inlined
-def _kind(codes, k, end):  # type: ignore[no-untyped-def]
+def _kind(codes, k, end):
     """Class of character k without its case; OUTSIDE at the end of the text."""
     return np.int64(codes[k] & np.uint8(7)) if k < end else np.int64(OUTSIDE)
 
 
 @inlined
-def _case(codes, k, end):  # type: ignore[no-untyped-def]
+def _case(codes, k, end):
     """1 upper, 2 lower, 3 both, 0 neither."""
     if k >= end:
         return 0
@@ -30,7 +30,7 @@ def _case(codes, k, end):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _word(codes, k, end):  # type: ignore[no-untyped-def]
+def _word(codes, k, end):
     """End of uppers* lowers+ from k, as far as a backtracking engine takes it; k if there is no such word."""
     j, last_both = k, -1
     while _case(codes, j, end) & 1:
@@ -45,7 +45,7 @@ def _word(codes, k, end):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _capitals(codes, k, end):  # type: ignore[no-untyped-def]
+def _capitals(codes, k, end):
     """End of uppers+ lowers* from k; k if there are none."""
     while _case(codes, k, end) & 1:
         k += 1
@@ -53,7 +53,7 @@ def _capitals(codes, k, end):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _letter(text, place, k, end):  # type: ignore[no-untyped-def]
+def _letter(text, place, k, end):
     """Character k as a small ASCII letter (the long s is an s), 0 if it is none."""
     if k >= end:
         return 0
@@ -65,7 +65,7 @@ def _letter(text, place, k, end):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _suffix(text, place, k, end):  # type: ignore[no-untyped-def]
+def _suffix(text, place, k, end):
     """End of a contraction that begins with the apostrophe at k, or k."""
     if k >= end or text[place[k]] != 39:
         return k
@@ -78,7 +78,7 @@ def _suffix(text, place, k, end):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _white(codes, k, end):  # type: ignore[no-untyped-def]
+def _white(codes, k, end):
     """End of the piece that begins with white space at k."""
     j, line_end = k, -1
     while _kind(codes, j, end) == SPACE or _kind(codes, j, end) == WHITE or _kind(codes, j, end) == LINE_END:
@@ -91,7 +91,7 @@ def _white(codes, k, end):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _piece(text, codes, place, k, end):  # type: ignore[no-untyped-def]
+def _piece(text, codes, place, k, end):
     """End of the piece that begins at character k."""
     kind = _kind(codes, k, end)
     if kind == OUTSIDE:
@@ -119,7 +119,7 @@ def _piece(text, codes, place, k, end):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def split(text, offsets, pages, classes, codes, place, starts, first_piece):  # type: ignore[no-untyped-def]
+def split(text, offsets, pages, classes, codes, place, starts, first_piece):
     """Starts of the pieces of every document, as `_split.split` gives them; codes, place: room for every character."""
     count = 0
     for d in range(len(offsets) - 1):

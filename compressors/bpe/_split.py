@@ -28,7 +28,7 @@ CARRY = 13
 
 
 @inlined
-def _digit_groups(numbers, first, carry, size):  # type: ignore[no-untyped-def]
+def _digit_groups(numbers, first, carry, size):
     """Starts of the groups of `size` (1 or 3) numbers in each run; a run may have begun in an earlier block."""
     if size == _1:
         return numbers
@@ -46,7 +46,7 @@ def _digit_groups(numbers, first, carry, size):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _void(masks, after_end, starts, carry):  # type: ignore[no-untyped-def]
+def _void(masks, after_end, starts, carry):
     """Take back starts in white space after a line end where that white space is followed by another line end.
 
     Returns (starts, number of starts of earlier blocks that fall).
@@ -67,7 +67,7 @@ def _void(masks, after_end, starts, carry):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _llama3(masks, first_letter, first_number, first_other, first_white, carry, size):  # type: ignore[no-untyped-def]
+def _llama3(masks, first_letter, first_number, first_other, first_white, carry, size):
     """(starts, starts that the white space after a line end may lose, line ends tied to punctuation, marks)."""
     white, ends, others, spaces = masks[WHITE], masks[LINE_END], masks[OTHER], masks[SPACE]
     marks = first_other & ~((spaces << _1) | carry[_SPACE])
@@ -83,7 +83,7 @@ def _llama3(masks, first_letter, first_number, first_other, first_white, carry, 
 
 
 @inlined
-def _gpt2(masks, first_letter, first_number, first_other, first_white, carry):  # type: ignore[no-untyped-def]
+def _gpt2(masks, first_letter, first_number, first_other, first_white, carry):
     """(starts, marks): each run takes one blank before it along."""
     after_space = (masks[SPACE] << _1) | carry[_SPACE]
     marks = first_other & ~after_space
@@ -91,7 +91,7 @@ def _gpt2(masks, first_letter, first_number, first_other, first_white, carry):  
 
 
 @inlined
-def _contraction(text, i, end, any_case):  # type: ignore[no-untyped-def]
+def _contraction(text, i, end, any_case):
     """Letters after the apostrophe text[i] that form 's 't 'm 'd 're 've 'll with it; 0 if none do."""
     fold = np.uint8(32) if any_case else np.uint8(0)
     if i + 1 >= end:
@@ -112,7 +112,7 @@ def _contraction(text, i, end, any_case):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _contractions(text, end, quotes, letters, starts, head, place, carry, family):  # type: ignore[no-untyped-def]
+def _contractions(text, end, quotes, letters, starts, head, place, carry, family):
     """`starts` with a piece after each contraction, and none inside it; `quotes`: apostrophes that start a piece."""
     starts = (starts & ~carry[_CLEAR]) | (carry[_SET] & letters)
     carry[_SET] = carry[_CLEAR] = _0
@@ -138,7 +138,7 @@ def _contractions(text, end, quotes, letters, starts, head, place, carry, family
 
 
 @inlined
-def _remember(masks, head, starts, marks, tied, after_end, carry, size):  # type: ignore[no-untyped-def]
+def _remember(masks, head, starts, marks, tied, after_end, carry, size):
     """Put into `carry` what the next block must know of this one."""
     top = np.uint64(head[0] - 1)
     numbers, white = masks[NUMBER], masks[WHITE]
@@ -159,7 +159,7 @@ def _remember(masks, head, starts, marks, tied, after_end, carry, size):  # type
 
 
 @inlined
-def _block(text, end, masks, head, place, carry, family, size):  # type: ignore[no-untyped-def]
+def _block(text, end, masks, head, place, carry, family, size):
     """(starts in this block, does the last character before it start a piece after all, earlier starts that fall)."""
     white, ends = masks[WHITE], masks[LINE_END]
     seen = masks[LETTER] | masks[NUMBER] | masks[OTHER]
@@ -187,7 +187,7 @@ def _block(text, end, masks, head, place, carry, family, size):  # type: ignore[
 
 
 @kernel
-def split(text, offsets, masks, heads, place, first_block, family, size, carry, starts, first_piece):  # type: ignore[no-untyped-def]
+def split(text, offsets, masks, heads, place, first_block, family, size, carry, starts, first_piece):
     """Starts of the pieces of every document; returns their number, and puts the end of the text behind them.
 
     text .. first_block: as `_classify.blocks` leaves them; `size`: numbers in a group (LLAMA3). Filled: starts

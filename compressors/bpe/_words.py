@@ -12,10 +12,10 @@ from numba.extending import intrinsic
 
 
 @intrinsic
-def word(typingctx, text, i):  # type: ignore[no-untyped-def]
+def word(typingctx, text, i):
     """The eight bytes text[i:i+8], the first lowest."""
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
         pointer = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(64).as_pointer())
         word = builder.load(pointer, align=1)
@@ -25,10 +25,10 @@ def word(typingctx, text, i):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def prefetch(typingctx, array, i):  # type: ignore[no-untyped-def]
+def prefetch(typingctx, array, i):
     """Ask for the cache line of array[i]."""
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
         byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
@@ -40,20 +40,20 @@ def prefetch(typingctx, array, i):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def lowest(typingctx, bits):  # type: ignore[no-untyped-def]
+def lowest(typingctx, bits):
     """Index of the lowest set bit; 64 if there is none."""
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
 
     return types.uint64(types.uint64), generate
 
 
 @intrinsic
-def highest(typingctx, bits):  # type: ignore[no-untyped-def]
+def highest(typingctx, bits):
     """Index of the highest set bit; -1 (as uint64) if there is none."""
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         zeros = builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 0))
         return builder.sub(ir.Constant(ir.IntType(64), 63), zeros)
 
@@ -61,10 +61,10 @@ def highest(typingctx, bits):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def popcount(typingctx, bits):  # type: ignore[no-untyped-def]
+def popcount(typingctx, bits):
     """Number of set bits."""
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         return builder.ctpop(arguments[0])
 
     return types.uint64(types.uint64), generate

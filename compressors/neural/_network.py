@@ -69,13 +69,13 @@ def by_nodes(weight: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
     return np.pad(weight, ((0, 0), (0, -weight.shape[1] % BLOCK))).reshape(-1)
 
 
-def _address(context, builder, kind, array, index, vector):  # type: ignore[no-untyped-def]
+def _address(context, builder, kind, array, index, vector):
     """Pointer to array[index] as one to a vector (or a word)."""
     data = context.make_array(kind)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
 
 
-def _multiply_add(builder, total, weights, inputs):  # type: ignore[no-untyped-def]
+def _multiply_add(builder, total, weights, inputs):
     """Add to `total`, 8 int32 in memory, the products of 16 int8 and 16 int16, the two of each lane together."""
     wide = ir.VectorType(_I32, 16)
     product = builder.mul(builder.sext(weights, wide), builder.sext(inputs, wide))
@@ -84,12 +84,12 @@ def _multiply_add(builder, total, weights, inputs):  # type: ignore[no-untyped-d
     builder.store(builder.add(builder.load(total), builder.add(*halves)), total)
 
 
-def _adder(n_units):  # type: ignore[no-untyped-def]
+def _adder(n_units):
     """A function for `n_units` units, whose sums stay in registers while it runs over the pairs of inputs."""
 
     @intrinsic
-    def add_products(typingctx, weight, changed, n_changed, pairs, sums, first):  # type: ignore[no-untyped-def]
-        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def add_products(typingctx, weight, changed, n_changed, pairs, sums, first):
+        def generate(context, builder, signature, arguments):
             weight, changed, n_changed, pairs, sums, first = arguments
             weight_type, changed_type, _, pairs_type, sums_type, _ = signature.args
             stride = builder.shl(context.make_array(sums_type)(context, builder, sums).nitems, _I64(1))
@@ -122,10 +122,10 @@ _add_64, _add_block = _adder(64), _adder(BLOCK)
 
 
 @intrinsic
-def _dot(typingctx, weight, first, hidden):  # type: ignore[no-untyped-def]
+def _dot(typingctx, weight, first, hidden):
     """Sum over the units of hidden (units,) int16 times weight[first:first + units] int8."""
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         weight, first, hidden = arguments
         weight_type, _, hidden_type = signature.args
         blocks = builder.lshr(context.make_array(hidden_type)(context, builder, hidden).nitems, _I64(4))
@@ -143,10 +143,10 @@ def _dot(typingctx, weight, first, hidden):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _copy8(typingctx, source, i, target, j):  # type: ignore[no-untyped-def]
+def _copy8(typingctx, source, i, target, j):
     """target[j:j + 8] = source[i:i + 8], bytes."""
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         source, i, target, j = arguments
         value = builder.load(_address(context, builder, signature.args[0], source, i, _I64), align=1)
         builder.store(value, _address(context, builder, signature.args[2], target, j, _I64), align=1)
@@ -156,7 +156,7 @@ def _copy8(typingctx, source, i, target, j):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def fetch(hashes, sight, network):  # type: ignore[no-untyped-def]
+def fetch(hashes, sight, network):
     """Ask for the rows of the contexts: a table of `best` has 786 kB."""
     for f in range(len(sight.contexts)):
         row = np.int64(hashes[sight.contexts[f]] >> np.uint64(64 - sight.bits[f]))
@@ -164,7 +164,7 @@ def fetch(hashes, sight, network):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def gather(rows, network):  # type: ignore[no-untyped-def]
+def gather(rows, network):
     """The rows of all features, one after the other, become the inputs."""
     table, x = network.table, network.x
     at = 0
@@ -181,7 +181,7 @@ def gather(rows, network):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def advance(network):  # type: ignore[no-untyped-def]
+def advance(network):
     """Sums and hidden units of the new inputs, from the sums of the inputs before them."""
     x, last, delta, pairs, changed = network.x, network.last, network.delta, network.pairs, network.changed
     sums, hidden = network.sums, network.hidden
@@ -205,6 +205,6 @@ def advance(network):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def logit(node, network):  # type: ignore[no-untyped-def]
+def logit(node, network):
     """What the network says of one decision: nats in 1/1024."""
     return np.int64(network.bias2[node]) + np.int64(_dot(network.weight2, node * len(network.hidden), network.hidden))
