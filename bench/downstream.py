@@ -65,7 +65,7 @@ def planned(arm: Arm, store: Store, flops_per_second: float | None = None) -> st
     steps = planned_steps(store, arm.config)
     flops, train = run_flops(store, arm.config, steps), arm.config.train
     with torch.device("meta"):
-        model = Decoder(arm.config.model, alphabet_of(store, arm.config), arm.config.mix.largest_bag)
+        model = Decoder.of(arm.config, alphabet_of(store, arm.config))
     parameters = sum(parameter.numel() for parameter in model.parameters())
     hours = f", {flops / flops_per_second / 3600:,.2f} hours" if flops_per_second else ""
     return (

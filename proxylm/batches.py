@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from compressors.errors import InvalidConfig
 from proxylm import alphabet as ids
 from proxylm import mixing, rows
-from proxylm.alphabet import RAW_SLICE, Alphabet
+from proxylm.alphabet import COMP_OFFSET, RAW_SLICE, Alphabet
 from proxylm.config import RunConfig
 from proxylm.readings import Shown
 from proxylm.rows import COUNT, DOCUMENT, KIND, READING, ROW, START, Ints, Planner
@@ -154,14 +155,29 @@ class Loader:
 
 
 def alphabet_of(store: Store, config: RunConfig) -> Alphabet:
-    """The ids of a run; bags need none of their own. Raises `InvalidConfig` if a view cannot share the bytes' ids."""
+    """The ids of a run; bags need none of their own. Raises `InvalidConfig` if a view cannot share or compose the bytes'."""
     views = dict.fromkeys(reading.view for reading in config.mix.readings if not reading.bags)
-    for view in views:
-        if config.mix.shared_bytes and store.splits(view) is None:
+    for view, setting in itertools.product(views, ("shared_bytes", "composed")):
+        if getattr(config.mix, setting) and store.splits(view) is None:
             raise InvalidConfig(
-                f"mix.shared_bytes: the first 256 symbols of view {view!r} are not the bytes; its vocabulary is not refinable"
+                f"mix.{setting}: the first 256 symbols of view {view!r} are not the bytes; its vocabulary is not refinable"
             )
     return Alphabet({view: store.view(view)["vocab_size"] for view in views}, config.mix.shared_bytes)
+
+
+def pieces_of(store: Store, alphabet: Alphabet, longest: int) -> npt.NDArray[np.int16]:
+    """(comp_size, longest) the first bytes of what each compressed symbol stands for, -1 behind the last."""
+    found = np.full((alphabet.comp_size, longest), -1, np.int16)
+    for view in alphabet.views:
+        pieces = [bytes([byte]) for byte in range(256)]
+        splits = store.splits(view)
+        assert splits is not None
+        for left, right in splits.tolist():
+            pieces.append(pieces[left] + pieces[right])
+        for row, piece in zip(alphabet.ids(view, np.arange(len(pieces))) - COMP_OFFSET, pieces, strict=True):
+            if row >= 0:  # a shared byte is read as the byte
+                found[row, : len(piece)] = np.frombuffer(piece[:longest], np.uint8)
+    return found
 
 
 _VIEWS = {

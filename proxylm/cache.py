@@ -1,4 +1,4 @@
-"""Keys and values of what has been read: allocated once, and every row of a batch has a length of its own.
+"""Keys and values (and ids) of what has been read: allocated once, and every row of a batch has a length of its own.
 
 Rows need no padding in front. Shorter texts are padded behind, where the mask hides what was written for the padding until
 the next ids are written over it. What has been read is forgotten by making `lengths` smaller.
@@ -21,6 +21,7 @@ class Cache:
         """`like`: a tensor whose dtype and device the keys and values get."""
         shape = (config.n_layers, rows, config.kv_heads, positions, config.d_model // config.n_heads)
         self.keys, self.values = like.new_zeros(shape), like.new_zeros(shape)  # (L, B, H_kv, positions, K)
+        self.ids = torch.zeros(rows, positions, dtype=torch.int64, device=like.device)
         self.lengths = [0] * rows
 
     def positions(self, T: int) -> Tensor:
@@ -49,16 +50,24 @@ class Cache:
                 cached[rows, :, self.positions(T)] = new.transpose(1, 2)
         return self.keys[layer][:, :, : longest + T], self.values[layer][:, :, : longest + T]
 
+    def read(self, ids: Tensor, n: int) -> Tensor:
+        """(B, n) the ids read just before these (B, T), 0 for none; these are remembered too."""
+        rows = torch.arange(len(self.lengths), device=ids.device)[:, None]
+        self.ids[rows, self.positions(ids.shape[1])] = ids
+        back = self.positions(n) - n
+        return torch.where(back >= 0, self.ids[rows, back.clamp(min=0)], 0)
+
     def put(self, rows: Sequence[int], other: Cache) -> None:
         """Replace some rows by those of another cache."""
         where, n = torch.tensor(rows, device=self.keys.device), max(other.lengths)
         self.keys[:, where, :, :n] = other.keys[:, :, :, :n]
         self.values[:, where, :, :n] = other.values[:, :, :, :n]
+        self.ids[where, :n] = other.ids[:, :n]
         for row, length in zip(rows, other.lengths, strict=True):
             self.lengths[row] = length
 
     def keep(self, rows: Sequence[int]) -> None:
         """Drop all other rows."""
         where = torch.tensor(rows, device=self.keys.device, dtype=torch.int64)
-        self.keys, self.values = self.keys[:, where], self.values[:, where]
+        self.keys, self.values, self.ids = self.keys[:, where], self.values[:, where], self.ids[where]
         self.lengths = [self.lengths[row] for row in rows]

@@ -22,12 +22,18 @@ class ModelConfig:
     n_kv_heads: int | None = None
     d_ff: int | None = None
     rope_theta: float = 10_000.0
+    ngrams: int = 0  # longest hashed n-gram of bytes that is read with each byte (`proxylm.embeddings`); 0: none
+    ngram_rows: int = 1 << 16  # vectors that all n-grams share
 
     def __post_init__(self) -> None:
-        for name in ("d_model", "n_layers", "n_heads", "n_kv_heads", "d_ff"):
+        for name in ("d_model", "n_layers", "n_heads", "n_kv_heads", "d_ff", "ngram_rows"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InvalidConfig(f"model: {name} is {value}; expected 1 or more")
+        if self.ngrams != 0 and not 2 <= self.ngrams <= 8:
+            raise InvalidConfig(
+                f"model: ngrams is {self.ngrams}; expected 2 to 8, the bytes of the longest, or 0 for none"
+            )
         if not 0 < self.rope_theta < math.inf:
             raise InvalidConfig(f"model: rope_theta is {self.rope_theta}; expected a positive number")
         if self.d_model % (2 * self.n_heads) or self.n_heads % self.kv_heads:
@@ -82,6 +88,7 @@ class MixConfig:
     lanes: int = 64
     # Symbols that are one byte have the byte's id and embedding; for views with a refinable vocabulary.
     shared_bytes: bool = False
+    composed: bool = False  # compressed symbols are read as the bags of their bytes, plus a vector of their own
 
     def __post_init__(self) -> None:
         if self.recipe not in RECIPES:
@@ -140,6 +147,7 @@ class TrainConfig:
     matrix_lr: float = 0.02  # Muon
     embedding_lr: float = 0.1  # AdamW, as the head and the rest
     head_lr: float = 0.005
+    ngram_lr: float = 0.02
     warmup: float = 0.02  # shares of the run
     decay: float = 0.5
     seed: int = 0
@@ -161,7 +169,7 @@ class TrainConfig:
                 raise InvalidConfig(f"train: {name} is {getattr(self, name)}; expected {low} or more")
         if (self.steps is not None and self.steps < 1) or (self.flops is not None and not 0 < self.flops < math.inf):
             raise InvalidConfig(f"train: steps {self.steps}, flops {self.flops}; expected a positive number")
-        for name in ("matrix_lr", "embedding_lr", "head_lr"):
+        for name in ("matrix_lr", "embedding_lr", "head_lr", "ngram_lr"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InvalidConfig(f"train: {name} is {getattr(self, name)}; expected 0 or more")
         for name in ("warmup", "decay"):

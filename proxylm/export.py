@@ -38,7 +38,7 @@ _BLOCK = {
     "up": "mlp.up_proj",
     "down": "mlp.down_proj",
 }
-_DROPPED = {"heads.comp", "places"}
+_DROPPED = {"heads.comp", "embedding.places", "embedding.pieces"}
 
 
 def export(model: Decoder, folder: Path, *, context: int) -> int:

@@ -12,9 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from proxylm.alphabet import BAG, BYTE_OFFSET, RAW_SIZE, Alphabet, HeadSlice
+from proxylm.alphabet import Alphabet, HeadSlice
 from proxylm.cache import Cache
-from proxylm.config import ModelConfig
+from proxylm.config import ModelConfig, RunConfig
+from proxylm.embeddings import Embeddings
 from proxylm.heads import SlicedHeads
 
 Extend = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # new keys and values (B, H_kv, T, K) -> with all before
@@ -64,12 +65,14 @@ class Block(nn.Module):
 class Decoder(nn.Module):
     """ids -> hidden states; `heads` turns those into probabilities."""
 
-    def __init__(self, config: ModelConfig, alphabet: Alphabet, bags: int = 0) -> None:
-        """`bags`: bytes in the largest bag that is read at one position (`proxylm.bags`), 0 for none."""
+    def __init__(self, config: ModelConfig, alphabet: Alphabet, bags: int = 0, composed: bool = False) -> None:
+        """`bags`: bytes in the largest bag that is read at one position (`proxylm.bags`), 0 for none.
+
+        `composed`: compressed symbols are read as bags of their bytes (`proxylm.embeddings`).
+        """
         super().__init__()
         self.config, self.alphabet = config, alphabet
-        self.embedding = nn.Embedding(alphabet.size, config.d_model)
-        self.places = nn.Parameter(torch.ones(bags, config.d_model)) if bags else None
+        self.embedding = Embeddings(config, alphabet, bags, composed)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         self.norm = nn.RMSNorm(config.d_model, 1e-6)
         self.heads = SlicedHeads(config.d_model, alphabet.comp_size)
@@ -78,6 +81,11 @@ class Decoder(nn.Module):
         for name, parameter in self.blocks.named_parameters():
             if name.endswith(("attention.o.weight", "down.weight")):  # residual branches begin as zero
                 nn.init.zeros_(parameter)
+
+    @classmethod
+    def of(cls, config: RunConfig, alphabet: Alphabet) -> Decoder:
+        """The model of a run."""
+        return cls(config.model, alphabet, config.mix.largest_bag, config.mix.composed)
 
     def matrices(self) -> Iterable[nn.Parameter]:
         """The hidden weight matrices, which Muon trains."""
@@ -104,26 +112,10 @@ class Decoder(nn.Module):
         else:
             mask, positions = None, torch.arange(T, device=ids.device)[None]
         rope = self._rope(positions)
-        x = self.embedding(ids)
-        if bags is not None:
-            read = ids[:, 1:] == BAG
-            x[:, 1:][read] = self._superposed(bags[:, :-1][read])
+        x = self.embedding(ids, doc, cache, bags)
         for layer, block in enumerate(self.blocks):
             x = block(x, rope, mask, None if cache is None else partial(cache.extend, layer))
         return self.norm(x)  # type: ignore[no-any-return]
-
-    def _superposed(self, bags: Tensor) -> Tensor:
-        """(N, D) mean of the embeddings of bytes (N, size), -1 for none, each times the vector of its place."""
-        assert self.places is not None
-        there = bags >= 0
-        size, D = self.places.shape
-        # One row for each byte at each place: a bag is then a sum of rows.
-        table = (self.places[:, None] * self.embedding.weight[BYTE_OFFSET:RAW_SIZE]).view(size * 256, D)
-        rows = (torch.arange(size, device=bags.device) * 256 + bags.long())[there]
-        n_bytes = there.sum(1)
-        first = n_bytes.cumsum(0) - n_bytes
-        weights = torch.repeat_interleave(1 / n_bytes.to(table.dtype), n_bytes)
-        return F.embedding_bag(rows, table, first, mode="sum", per_sample_weights=weights)
 
     def _rope(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """cos and sin (B, 1, T, K/2)."""

@@ -70,9 +70,14 @@ def optimizers(model: Decoder, config: TrainConfig) -> list[torch.optim.Optimize
     """Muon and AdamW over all parameters, each once."""
     matrices = list(model.matrices())
     heads = list(model.heads.parameters())
-    taken = {id(p) for p in (*matrices, *heads)}
+    ngrams = [] if model.embedding.ngrams is None else list(model.embedding.ngrams.parameters())
+    taken = {id(p) for p in (*matrices, *heads, *ngrams)}
     rest = [p for p in model.parameters() if id(p) not in taken]
-    groups = [{"params": heads, "lr": config.head_lr}, {"params": rest, "lr": config.embedding_lr}]
+    groups = [
+        {"params": params, "lr": lr}
+        for params, lr in ((heads, config.head_lr), (rest, config.embedding_lr), (ngrams, config.ngram_lr))
+        if params
+    ]
     found = [
         Muon(matrices, config.matrix_lr, bf16=config.dtype == "bf16"),
         torch.optim.AdamW(groups, betas=(0.8, 0.95), eps=1e-10, weight_decay=0.0),

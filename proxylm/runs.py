@@ -50,7 +50,7 @@ def load_run(run: Path, *, best: bool = False) -> tuple[Decoder, RunConfig]:
     """
     facts = _facts(run)
     config = from_mapping(RunConfig, facts["config"])
-    model = Decoder(config.model, Alphabet(facts["alphabet"], config.mix.shared_bytes), config.mix.largest_bag)
+    model = Decoder.of(config, Alphabet(facts["alphabet"], config.mix.shared_bytes))
     checkpoint.load_model(run, model, best=best)
     return model.eval(), config
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from compressors.errors import InputError, InvalidConfig
 from proxylm import checkpoint, runs
 from proxylm.alphabet import HeadSlice
-from proxylm.batches import Batch, Loader
+from proxylm.batches import Batch, Loader, pieces_of
 from proxylm.config import RunConfig
 from proxylm.evaluate import evaluate, trained_window
 from proxylm.model import Decoder, training_flops
@@ -128,7 +128,9 @@ class Loop:
         self.config, self.steps, self.place = config, steps, place
         torch.manual_seed(config.train.seed)
         self.loader = Loader(store, config, steps * config.train.rows)
-        self.model = Decoder(config.model, self.loader.alphabet, config.mix.largest_bag).to(place.device)
+        self.model = Decoder.of(config, self.loader.alphabet).to(place.device)
+        if (pieces := self.model.embedding.pieces) is not None:
+            pieces.copy_(torch.from_numpy(pieces_of(store, self.loader.alphabet, pieces.shape[1])))
         self.tuned = optimizers(self.model, config.train)
         self.watch = Watch(config.train.spike)
         for block in self.model.blocks if config.train.compile else ():

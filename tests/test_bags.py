@@ -71,14 +71,14 @@ def test_bags_are_the_spans_of_the_view(store, bpe, texts):
 
 def test_a_bag_is_read_as_the_mean_of_its_bytes():
     model = Decoder(ModelConfig(d_model=32, n_layers=1, n_heads=2), Alphabet({}), bags=3)
-    torch.nn.init.normal_(model.places)
+    torch.nn.init.normal_(model.embedding.places)
     held = torch.tensor([[65, -1, -1], [1, 2, 255], [0, 7, -1]], dtype=torch.int16)
     table = model.embedding.weight
     slow = [
-        torch.stack([table[64 + b] * model.places[k] for k, b in enumerate(bag) if b >= 0]).mean(0)
+        torch.stack([table[64 + b] * model.embedding.places[k] for k, b in enumerate(bag) if b >= 0]).mean(0)
         for bag in held.tolist()
     ]
-    torch.testing.assert_close(model._superposed(held), torch.stack(slow))
+    torch.testing.assert_close(model.embedding._of_bytes(held), torch.stack(slow))
 
 
 def test_a_bag_is_predicted_by_the_mean_of_the_cross_entropies():

@@ -24,6 +24,7 @@ TORCH = {
     "proxylm.export",
     "proxylm.generate",
     "proxylm.heads",
+    "proxylm.embeddings",
     "proxylm.model",
     "proxylm.optim",
     "proxylm.places",
