@@ -79,6 +79,7 @@ class Loader:
         self.planner = Planner(
             raw_lengths=self._raw.lengths,
             comp_lengths=np.stack([shown.lengths for shown in self._shown] or [self._raw.lengths]),
+            comp_inner=np.stack([shown.inner for shown in self._shown] or [np.zeros((2, len(self._raw)), np.int64)]),
             schedule=mixing.table(mix.schedule, mix.views),
             total_rows=total_rows,
             row_length=self._row_length,
@@ -128,6 +129,8 @@ class Loader:
         stop = start + int(planned[COUNT])
         if start == 0:
             shares.documents[("raw", "comp", "pair", "pair")[kind]] += 1
+        if kind == rows.COMP and self._shown[planned[READING]].interleaved is not None:
+            return self._interleaved(planned, shares)
         parts: list[npt.NDArray[Any]] = []
         modes: list[npt.NDArray[np.int8]] = []
         begin = 0
@@ -145,6 +148,16 @@ class Loader:
             shares.n_bytes[name] += len(part) if shown is None else self._bytes(shown, document, len(part), a)
             begin += length + 2
         return np.concatenate(parts), np.concatenate(modes)
+
+    def _interleaved(self, planned: Ints, shares: Shares) -> tuple[Ints, npt.NDArray[np.int8]]:
+        """The same of a document whose views are interleaved."""
+        found, comp, sizes = self._shown[planned[READING]].body(int(planned[DOCUMENT]))
+        here = slice(int(planned[START]), int(planned[START] + planned[COUNT]))
+        for name, of_view in (("raw", ~comp[here]), ("comp", comp[here])):
+            elements = sizes[here][of_view & (found[here] >= ids.N_SPECIALS)]
+            shares.symbols[name] += len(elements)
+            shares.n_bytes[name] += int(elements.sum())
+        return found[here], np.where(comp[here], 1 + planned[READING], 0).astype(np.int8)
 
     def _bytes(self, shown: Shown, document: int, count: int, first: int) -> float:
         """Bytes that positions of a document stand for; of a view without alignment in proportion."""

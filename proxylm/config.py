@@ -106,10 +106,11 @@ class MixConfig:
             if any(not 0 < weight < math.inf for weight in phase.views.values()):
                 raise InvalidConfig(f"mix: views {dict(phase.views)}; expected positive weights")
             shown = list(phase.views) or list(filter(None, [self.view]))
-            if phase.pair and any(Reading.parse(name).bags for name in shown):
+            alone = [name for name in shown if (found := Reading.parse(name)).bags or found.turns]
+            if phase.pair and alone:
                 raise InvalidConfig(
-                    f"mix: {', '.join(shown)}: bags cannot share a context with their own bytes, and {self.recipe!r} has pairs; "
-                    "use recipe comp-then-raw, or phases without pair"
+                    f"mix: {', '.join(alone)}: bags and interleaved views cannot share a context with their own bytes, and "
+                    f"{self.recipe!r} has pairs; use recipe comp-then-raw, or phases without pair"
                 )
         _ = self.readings  # raises if one is not understood
 

@@ -4,6 +4,7 @@
     bpe:level=1024      the same with only 1,024 symbols: every later one is undone into the two it was made of
     bpe:bags=16         its spans as bags of up to 16 bytes (`proxylm.bags`)
     raw:bags=4          the bytes in bags of four
+    bpe:raw=64:comp=192 pieces of 64 bytes as bytes and of 192 as symbols, in turn (`proxylm.interleave`)
 
 A reading is what the plan needs of it, lengths, and what a batch needs, the symbols of a document.
 """
@@ -11,9 +12,10 @@ A reading is what the plan needs of it, lengths, and what a batch needs, the sym
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +24,13 @@ from compressors.errors import InvalidConfig
 from proxylm import alphabet as ids
 from proxylm import bags
 from proxylm.alphabet import RAW_SLICE, Alphabet, HeadSlice
+from proxylm.interleave import Interleaved
 from proxylm.store import RAW, Column, Store
 
 Ints = npt.NDArray[np.int64]
+Made = TypeVar("Made")
+_SETTINGS = ((), ("level",), ("bags",), ("raw", "comp"))
+_WRITE = "write NAME, NAME:level=K, NAME:bags=N or NAME:raw=N:comp=M"
 _CACHED = 256  # documents: a long one is met in row after row
 
 
@@ -35,6 +41,7 @@ class Reading:
     view: str
     level: int | None = None
     bags: int = 0
+    turns: tuple[int, int] | None = None  # bytes of a piece that is shown raw, and of one that is shown compressed
 
     @classmethod
     def parse(cls, text: str) -> Reading:
@@ -43,14 +50,17 @@ class Reading:
         values: dict[str, int] = {}
         for setting in settings:
             key, equals, value = setting.partition("=")
-            if key not in ("level", "bags") or not equals or not value.isdecimal() or key in values:
-                raise InvalidConfig(f"mix: view {text!r}; write NAME, NAME:level=K or NAME:bags=N")
+            if not equals or not value.isdecimal() or key in values:
+                raise InvalidConfig(f"mix: view {text!r}; {_WRITE}")
             values[key] = int(value)
-        made = cls(view, values.get("level"), values.get("bags", 0))
-        if len(values) > 1 or not view or (view == RAW and not made.bags):
-            raise InvalidConfig(f"mix: view {text!r}; write NAME, NAME:level=K or NAME:bags=N")
+        turns = (values["raw"], values["comp"]) if set(values) == {"raw", "comp"} else None
+        made = cls(view, values.get("level"), values.get("bags", 0), turns)
+        if not view or tuple(values) not in _SETTINGS or (view == RAW and not made.bags):
+            raise InvalidConfig(f"mix: view {text!r}; {_WRITE}")
         if ("bags" in values and not 1 <= made.bags <= 255) or (made.level is not None and made.level < 256):
             raise InvalidConfig(f"mix: view {text!r}; bags hold 1 to 255 bytes, and a level has 256 symbols or more")
+        if turns is not None and min(turns) < 1:
+            raise InvalidConfig(f"mix: view {text!r}; pieces have 1 byte or more")
         return made
 
 
@@ -63,16 +73,15 @@ class Shown:
     comp: Column | None  # None: raw bytes in bags
     alphabet: Alphabet
     splits: npt.NDArray[np.uint32] | None = None  # where `level` asks for them
-    _levelled: OrderedDict[int, tuple[Ints, Ints]] = field(default_factory=OrderedDict)
+    _made: OrderedDict[int, Any] = field(default_factory=OrderedDict)
 
     @classmethod
     def of(cls, store: Store, reading: Reading, alphabet: Alphabet) -> Shown:
         """Raises `InvalidConfig` if the view cannot be read so."""
         raw, comp = store.column(RAW), None if reading.view == RAW else store.column(reading.view)
-        if reading.bags and comp is not None and comp.spans is None:
-            raise InvalidConfig(
-                f"mix: view {reading.view!r} has no spans to make bags of; use one that aligns with bytes"
-            )
+        if (reading.bags or reading.turns) and comp is not None and comp.spans is None:
+            made = "make bags of" if reading.bags else "cut it at"
+            raise InvalidConfig(f"mix: view {reading.view!r} has no spans to {made}; use one that aligns with bytes")
         splits = store.splits(reading.view) if reading.level is not None else None
         if reading.level is not None and splits is None:
             raise InvalidConfig(f"mix: view {reading.view!r} has no levels: its vocabulary is not refinable")
@@ -89,6 +98,8 @@ class Shown:
         if self.reading.bags:
             return bags.counts(self.raw, self.comp, self.reading.bags)
         assert self.comp is not None
+        if self.interleaved is not None:
+            return self.interleaved.counts[0]  # type: ignore[no-any-return]
         if self.splits is None:
             return self.comp.lengths
         counts, found = np.diff(self._parts[1]), []
@@ -97,12 +108,31 @@ class Shown:
             found.append(before[offsets[1:]] - before[offsets[:-1]])
         return np.concatenate(found)
 
+    @property
+    def inner(self) -> Ints:
+        """(2, documents) targets under the raw head, and marks that are no targets, inside each compressed body."""
+        if self.interleaved is None:
+            return np.zeros((2, len(self.raw)), np.int64)
+        return self.interleaved.counts[1:]
+
+    @cached_property
+    def interleaved(self) -> Interleaved | None:
+        """The documents cut into pieces, if they are."""
+        if self.reading.turns is None or self.comp is None:
+            return None
+        return Interleaved(self.raw, self.comp, *self.reading.turns)
+
+    def body(self, document: int) -> tuple[Ints, npt.NDArray[np.bool_], Ints]:
+        """`Interleaved.body` of a document."""
+        assert self.interleaved is not None
+        return self._kept(document, partial(self.interleaved.body, view=self.reading.view, alphabet=self.alphabet))
+
     def ids(self, document: int, start: int = 0, stop: int | None = None) -> Ints:
         """(positions,) ids of a document, or of positions start..stop-1 of it; `BAG` for every bag."""
         if self.reading.bags:
             return np.full(int(self.lengths[document]), ids.BAG)[start:stop]
         assert self.comp is not None
-        symbols = self.comp[document] if self.splits is None else self._at_level(document)[0]
+        symbols = self.comp[document] if self.splits is None else self._kept(document, self._at_level)[0]
         return self.alphabet.ids(self.reading.view, symbols[start:stop])
 
     def sizes(self, document: int) -> npt.NDArray[Any] | None:
@@ -111,7 +141,7 @@ class Shown:
             spans = None if self.comp is None else self.comp.spans_of(document)
             return bags.sizes(spans, len(self.raw[document]), self.reading.bags)
         assert self.comp is not None
-        return self.comp.spans_of(document) if self.splits is None else self._at_level(document)[1]
+        return self.comp.spans_of(document) if self.splits is None else self._kept(document, self._at_level)[1]
 
     def bags_of(self, document: int, start: int, stop: int) -> npt.NDArray[np.int16]:
         """(stop - start, size) the bags of some positions; none for the closing marks behind the last."""
@@ -138,15 +168,19 @@ class Shown:
 
     def _at_level(self, document: int) -> tuple[Ints, Ints]:
         """Symbols and spans of a document, the later merges undone."""
-        if document not in self._levelled:
-            assert self.comp is not None
-            symbols, starts, n_bytes = self._parts
-            stored = self.comp[document]
-            counts = (starts[1:] - starts[:-1])[stored]
-            ends = np.cumsum(counts)
-            where = np.arange(counts.sum()) - np.repeat(ends - counts, counts) + np.repeat(starts[stored], counts)
-            found = symbols[where]
-            self._levelled[document] = (found, n_bytes[found])
-            while len(self._levelled) > _CACHED:
-                self._levelled.popitem(last=False)
-        return self._levelled[document]
+        assert self.comp is not None
+        symbols, starts, n_bytes = self._parts
+        stored = self.comp[document]
+        counts = (starts[1:] - starts[:-1])[stored]
+        ends = np.cumsum(counts)
+        where = np.arange(counts.sum()) - np.repeat(ends - counts, counts) + np.repeat(starts[stored], counts)
+        found = symbols[where]
+        return found, n_bytes[found]
+
+    def _kept(self, document: int, make: Callable[[int], Made]) -> Made:
+        """What `make` makes of a document, kept for its next rows."""
+        if document not in self._made:
+            self._made[document] = make(document)
+            while len(self._made) > _CACHED:
+                self._made.popitem(last=False)
+        return self._made[document]  # type: ignore[no-any-return]

@@ -31,12 +31,14 @@ ROW, DOCUMENT, KIND, READING, START, COUNT = range(6)
 class Planner:
     """Plans rows one after the other, or jumps to any: forwards by skipping, backwards by starting again.
 
-    raw_lengths (documents,), comp_lengths (readings, documents): symbols; schedule: `mixing.table`; total_rows: the run's
-    length, against which the schedule is read.
+    raw_lengths (documents,), comp_lengths (readings, documents): symbols. comp_inner (readings, 2, documents): of a compressed
+    body, the targets that are predicted as raw, and the marks inside that are no targets (`proxylm.interleave`). schedule:
+    `mixing.table`; total_rows: the run's length, against which it is read.
     """
 
     raw_lengths: Ints
     comp_lengths: Ints
+    comp_inner: Ints
     schedule: npt.NDArray[np.float64]
     total_rows: int
     row_length: int
@@ -61,7 +63,10 @@ class Planner:
         return out[: self._advance(last, out, self._no_targets())]
 
     def targets(self, first: int, last: int) -> Ints:
-        """(1 + readings,) positions with a target in rows first..last-1: raw, then of each reading."""
+        """(1 + readings,) positions with a target in rows first..last-1: raw, then of each reading.
+
+        Exact but for interleaved documents that a row cuts: their heads are taken to be spread evenly.
+        """
         self._skip_to(first)
         scored = self._no_targets()
         self._advance(last, np.empty((0, 6), np.int64), scored)
@@ -78,7 +83,7 @@ class Planner:
     def _advance(self, last: int, out: Ints, scored: Ints) -> int:
         written = _fill(
             self._next_row, last, self.row_length, self.total_rows, np.uint64(self.seed),
-            self.raw_lengths, self.comp_lengths, self.schedule, self._lanes, self._drawn, out, scored,
+            self.raw_lengths, self.comp_lengths, self.comp_inner, self.schedule, self._lanes, self._drawn, out, scored,
         )  # fmt: skip
         self._next_row = last
         return int(written)
@@ -149,20 +154,27 @@ def _reading(seed, j, chance):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _count_targets(kind, reading, raw, comp, start, count, scored):  # type: ignore[no-untyped-def]
+def _count_targets(kind, reading, raw, comp, inner, start, count, scored):  # type: ignore[no-untyped-def]
     """Add the segment's targets to scored [raw, readings ..]; a pair's second mark is no target."""
-    if kind in (RAW, COMP):
-        scored[0 if kind == RAW else 1 + reading] += count
-        return
-    first, second = (0, 1 + reading) if kind == RAW_COMP else (1 + reading, 0)
-    mark = (raw if first == 0 else comp) + 1
-    before = min(max(mark - start, 0), count)
-    scored[first] += before
-    scored[second] += count - before - (1 if start <= mark < start + count else 0)
+    if kind == RAW:
+        scored[0] += count
+    elif kind == COMP:
+        length, stop = comp + 2, start + count
+        of_raw = (
+            stop * inner[0] // length - start * inner[0] // length
+        )  # sums to inner[0] over the segments of a document
+        scored[0] += of_raw
+        scored[1 + reading] += count - of_raw - (stop * inner[1] // length - start * inner[1] // length)
+    else:
+        first, second = (0, 1 + reading) if kind == RAW_COMP else (1 + reading, 0)
+        mark = (raw if first == 0 else comp) + 1
+        before = min(max(mark - start, 0), count)
+        scored[first] += before
+        scored[second] += count - before - (1 if start <= mark < start + count else 0)
 
 
 @numba.njit(cache=True, nogil=True)
-def _fill(row, last, T, total_rows, seed, raw, comp, schedule, lanes, drawn, out, scored):  # type: ignore[no-untyped-def]
+def _fill(row, last, T, total_rows, seed, raw, comp, inner, schedule, lanes, drawn, out, scored):  # type: ignore[no-untyped-def]
     """Fill rows row..last-1; write segments to `out` unless it is empty; return how many."""
     written = 0
     for k in range(row, last):
@@ -184,7 +196,9 @@ def _fill(row, last, T, total_rows, seed, raw, comp, schedule, lanes, drawn, out
                 out[written, 0], out[written, 1], out[written, 2] = k, document, kind
                 out[written, 3], out[written, 4], out[written, 5] = reading, start, count
                 written += 1
-            _count_targets(kind, reading, raw[document], comp[reading, document], start, count, scored)
+            _count_targets(
+                kind, reading, raw[document], comp[reading, document], inner[reading, :, document], start, count, scored
+            )
             lane[3] += count
             room -= count + 1
             if lane[3] == length:

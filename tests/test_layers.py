@@ -40,6 +40,7 @@ NUMBA = {
     "compressors.neural._network",
     "compressors.neural._training",
     "compressors.neural._windows",
+    "proxylm.interleave",
     "proxylm.rows",
 } | BPE_KERNELS
 COMMAND_LINE = {

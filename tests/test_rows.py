@@ -113,7 +113,9 @@ def test_rows_of_a_step_come_from_different_documents(store):
 
 def _shares(schedule, n=20000):
     lengths = np.full(100, 10)
-    planner = Planner(lengths, lengths[None], mixing.table(schedule), n, 64, 16, 0)
+    planner = Planner(
+        lengths, lengths[None], np.zeros((1, 2, len(lengths)), np.int64), mixing.table(schedule), n, 64, 16, 0
+    )
     segments = planner.plan(0, n)
     begun = segments[segments[:, START] == 0]
     return begun, Counter(begun[:, 2].tolist())
@@ -149,7 +151,8 @@ def test_paper_schedule_rises_then_stays():
 
 def test_epochs_are_permutations_and_differ():
     lengths = np.full(103, 5)
-    planner = Planner(lengths, lengths[None], mixing.table((Phase(until=1.0, start=0, end=0),)), 1000, 64, 1, 3)
+    schedule = mixing.table((Phase(until=1.0, start=0, end=0),))
+    planner = Planner(lengths, lengths[None], np.zeros((1, 2, len(lengths)), np.int64), schedule, 1000, 64, 1, 3)
     segments = planner.plan(0, 60)
     order = segments[segments[:, START] == 0, 1]
     assert sorted(order[:103]) == sorted(order[103:206]) == list(range(103))
