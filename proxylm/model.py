@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from proxylm.alphabet import Alphabet, HeadSlice
+from proxylm.attention import Mask, attend, document_mask
 from proxylm.cache import Cache
 from proxylm.config import ModelConfig, RunConfig
 from proxylm.embeddings import Embeddings
@@ -34,14 +35,13 @@ class Attention(nn.Module):
         self.q_norm, self.k_norm = nn.RMSNorm(self.width, 1e-6), nn.RMSNorm(self.width, 1e-6)
         self.grouped = config.kv_heads != config.n_heads
 
-    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], mask: Tensor | None, extend: Extend | None) -> Tensor:
+    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], mask: Mask | None, extend: Extend | None) -> Tensor:
         B, T, _ = x.shape
         q, k, v = (f(x).view(B, T, -1, self.width).transpose(1, 2) for f in (self.q, self.k, self.v))  # (B, H, T, K)
         q, k = _rotate(self.q_norm(q.float()), rope), _rotate(self.k_norm(k.float()), rope)
         if extend is not None:
             k, v = extend(k, v)
-        causal = mask is None and T > 1
-        y = F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, enable_gqa=self.grouped)
+        y = attend(q, k, v, mask, grouped=self.grouped)
         return self.o(y.transpose(1, 2).reshape(B, T, -1))  # type: ignore[no-any-return]
 
 
@@ -56,7 +56,7 @@ class Block(nn.Module):
         self.gate, self.up = nn.Linear(D, config.ff, bias=False), nn.Linear(D, config.ff, bias=False)
         self.down = nn.Linear(config.ff, D, bias=False)
 
-    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], mask: Tensor | None, extend: Extend | None) -> Tensor:
+    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], mask: Mask | None, extend: Extend | None) -> Tensor:
         x = x + self.attention(self.attention_norm(x), rope, mask, extend)
         y = self.mlp_norm(x)
         return x + self.down(F.silu(self.gate(y)) * self.up(y))  # type: ignore[no-any-return]
@@ -72,6 +72,7 @@ class Decoder(nn.Module):
         """
         super().__init__()
         self.config, self.alphabet = config, alphabet
+        self.mask_of: Callable[[Tensor], Mask] = document_mask
         self.embedding = Embeddings(config, alphabet, bags, composed)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         self.norm = nn.RMSNorm(config.d_model, 1e-6)
@@ -105,10 +106,11 @@ class Decoder(nn.Module):
         bags (B, T, size): the bytes of each position's target, where it is a bag: read at the next position.
         """
         T = ids.shape[1]
+        mask: Mask | None
         if cache is not None:
             mask, positions = cache.mask(T), cache.positions(T)
         elif doc is not None:
-            mask, positions = document_mask(doc), document_positions(doc)
+            mask, positions = self.mask_of(doc), document_positions(doc)
         else:
             mask, positions = None, torch.arange(T, device=ids.device)[None]
         rope = self._rope(positions)
@@ -132,13 +134,6 @@ def _rotate(x: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
     return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
 
 
-def document_mask(doc: Tensor) -> Tensor:
-    """(B, 1, T, T) True where a query (second last axis) may see a key: same document, not later."""
-    T = doc.shape[1]
-    causal = torch.ones(T, T, dtype=torch.bool, device=doc.device).tril()
-    return ((doc[:, :, None] == doc[:, None, :]) & causal)[:, None]
-
-
 def document_positions(doc: Tensor) -> Tensor:
     """(B, T) positions that restart at 0 with every document."""
     index = torch.arange(doc.shape[1], device=doc.device).expand_as(doc)
@@ -151,7 +146,7 @@ def training_flops(config: ModelConfig, row_length: int, rows: int, heads: Itera
     """Matrix-product FLOPs of forward and backward (3 x forward, 2 per multiply-add) for `rows` rows.
 
     heads: each softmax and the positions with a target of it: a head counts only where it is used. Attention counts all
-    T x T pairs, as the dense mask computes them.
+    T x T pairs, as the dense mask computes them; FlexAttention computes fewer (`proxylm.attention`), which are counted alike.
     """
     D, L = config.d_model, config.n_layers
     width = D // config.n_heads

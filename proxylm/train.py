@@ -18,6 +18,7 @@ from torch import Tensor
 from compressors.errors import InputError, InvalidConfig
 from proxylm import checkpoint, runs
 from proxylm.alphabet import HeadSlice
+from proxylm.attention import mask_maker
 from proxylm.batches import Batch, Loader, pieces_of
 from proxylm.config import RunConfig
 from proxylm.evaluate import evaluate, trained_window
@@ -81,9 +82,9 @@ def train(
     if held_out and not any(held_out):
         raise InputError("the held-out documents have no byte to score; give others")
     steps = planned_steps(store, config)
+    loop = Loop(store, config, steps, place)
     if place.rank == 0:
         runs.claim(run, config, store, steps)
-    loop = Loop(store, config, steps, place)
     step = 0
     if (found := checkpoint.latest(run)) is not None:
         step = int(checkpoint.load(found, loop.model, loop.tuned)["step"])
@@ -131,6 +132,7 @@ class Loop:
         self.model = Decoder.of(config, self.loader.alphabet).to(place.device)
         if (pieces := self.model.embedding.pieces) is not None:
             pieces.copy_(torch.from_numpy(pieces_of(store, self.loader.alphabet, pieces.shape[1])))
+        self.model.mask_of = mask_maker(config.train.attention, place.device)
         self.tuned = optimizers(self.model, config.train)
         self.watch = Watch(config.train.spike)
         for block in self.model.blocks if config.train.compile else ():

@@ -17,6 +17,7 @@ TORCH = {
     "bench.tables",
     "bench.train_parts",
     "bench.train_speed",
+    "proxylm.attention",
     "proxylm.boards",
     "proxylm.cache",
     "proxylm.checkpoint",

@@ -7,9 +7,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from proxylm import heads
 from proxylm.alphabet import RAW_SIZE, RAW_SLICE, Alphabet, HeadSlice
+from proxylm.attention import document_mask
 from proxylm.cache import Cache
 from proxylm.config import ModelConfig
-from proxylm.model import Decoder, document_mask, document_positions, training_flops
+from proxylm.model import Decoder, document_positions, training_flops
 from proxylm.optim import orthogonal
 
 ALPHABET = Alphabet({"a": 100, "b": 7})

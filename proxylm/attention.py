@@ -1,0 +1,76 @@
+"""Attention under a document mask: dense through SDPA, or as blocks through FlexAttention (arXiv 2412.05496).
+
+The dense mask is (B, 1, T, T), and all its pairs are computed. A block mask says for each block of 128 queries which blocks
+of 128 keys it sees: those of other documents, and later ones, are skipped. What it needs (torch 2.13):
+
+    GPU   `train.compile`, which makes the kernel; without it all T x T scores are held, and nothing is skipped
+    CPU   forward passes only, compiled or not: there is no backward, so runs are refused
+
+B rows, T positions, H heads, K head width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask, flex_attention
+
+from compressors.errors import InvalidConfig
+
+BLOCK = 128  # what the kernels of FlexAttention are made for
+
+Mask = Tensor | BlockMask
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask | None, *, grouped: bool) -> Tensor:
+    """(B, H, T, K) from q (B, H, T, K) and k, v (B, H or fewer, T_k, K). None: causal; everything if T is 1."""
+    if isinstance(mask, BlockMask):
+        # Autocast leaves the normed q and k in fp32, and FlexAttention wants one dtype; SDPA casts on its own.
+        y = flex_attention(q.to(v.dtype), k.to(v.dtype), v, block_mask=mask, enable_gqa=grouped)
+        assert isinstance(y, Tensor)
+        return y
+    causal = mask is None and q.shape[2] > 1
+    return F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, enable_gqa=grouped)
+
+
+def document_mask(doc: Tensor) -> Tensor:
+    """(B, 1, T, T) True where a query (second last axis) may see a key: same document, not later."""
+    T = doc.shape[1]
+    causal = torch.ones(T, T, dtype=torch.bool, device=doc.device).tril()
+    return ((doc[:, :, None] == doc[:, None, :]) & causal)[:, None]
+
+
+def document_blocks(doc: Tensor) -> BlockMask:
+    """The same as blocks; doc (B, T), each document in one stretch.
+
+    Made from the ends of the blocks alone, where `create_block_mask` evaluates all T x T pairs.
+    """
+    T, n = doc.shape[1], -(-doc.shape[1] // BLOCK)
+    first, last = doc[:, ::BLOCK], torch.cat([doc[:, BLOCK - 1 :: BLOCK], doc[:, -1:]], 1)[:, :n]
+    square = torch.ones(n, n, dtype=torch.bool, device=doc.device)  # query blocks x key blocks
+    touched = square.tril(-1) & (first[:, :, None] == last[:, None, :])
+    whole = touched & (last[:, :, None] == first[:, None, :])  # one document from the first key to the last query
+    partly = touched & ~whole | square.tril() & square.triu()
+
+    def sees(b: Tensor, h: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return (doc[b, query] == doc[b, key]) & (query >= key)
+
+    return BlockMask.from_kv_blocks(
+        *_listed(partly), *_listed(whole), BLOCK_SIZE=BLOCK, mask_mod=sees, seq_lengths=(T, T)
+    )
+
+
+def _listed(blocks: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, 1, n) how many key blocks each query block has, and (B, 1, n, n) which: those first."""
+    found = blocks[:, None].int()
+    return found.sum(-1, dtype=torch.int32), found.argsort(dim=-1, descending=True, stable=True).int()
+
+
+def mask_maker(attention: str, device: torch.device) -> Callable[[Tensor], Mask]:
+    """What makes a mask of `doc` in a training run. Raises `InvalidConfig` where FlexAttention cannot train."""
+    if attention == "flex" and device.type == "cpu":
+        raise InvalidConfig("train.attention is flex, which torch trains on GPUs alone; use sdpa on a CPU")
+    return document_blocks if attention == "flex" else document_mask
