@@ -17,6 +17,7 @@ from torch import Tensor
 from compressors.atomic import sync_folder
 from compressors.errors import InputError, ProxycError
 from proxylm.model import Decoder
+from proxylm.sharding import sliced_like, whole
 
 BEST = "best"  # folder of the best model, beside those of the last steps
 
@@ -25,25 +26,50 @@ class CheckpointError(ProxycError, ValueError):
     """A checkpoint that is damaged or of another run."""
 
 
-def save(run: Path, model: Decoder, optimizers: list[torch.optim.Optimizer], state: dict[str, Any], keep: int) -> Path:
-    """Write RUN/checkpoints/step-N for ``state["step"]`` = N, then delete all but the last `keep`."""
-    tensors = {"model": model.state_dict(), "optimizer": _optimizer_tensors(optimizers)}
-    target = _write(run / "checkpoints" / f"step-{state['step']:08d}", tensors, state)
-    for old in _all(run)[:-keep]:
-        shutil.rmtree(old)
-    return target
+def save(
+    run: Path,
+    model: Decoder,
+    optimizers: list[torch.optim.Optimizer],
+    state: dict[str, Any],
+    keep: int,
+    *,
+    write: bool = True,
+) -> None:
+    """Write RUN/checkpoints/step-N for ``state["step"]`` = N, then delete all but the last `keep`.
+
+    write: whether this process does; the others of a sharded run call too, to give their slices.
+    """
+    tensors = {"model": _whole(model.state_dict(), write), "optimizer": _whole(_optimizer_tensors(optimizers), write)}
+    if write:
+        _write(run / "checkpoints" / f"step-{state['step']:08d}", tensors, state)
+        for old in _all(run)[:-keep]:
+            shutil.rmtree(old)
 
 
-def save_best(run: Path, model: Decoder, step: int, bits_per_byte: float) -> None:
-    """Keep the model in RUN/checkpoints/best if it is the best so far, by bits per byte of held-out documents."""
+def save_best(run: Path, model: Decoder, step: int, bits_per_byte: float, *, write: bool = True) -> None:
+    """Keep the model in RUN/checkpoints/best if it is the best so far, by bits per byte of held-out documents.
+
+    write: as for `save`.
+    """
+    tensors = _whole(model.state_dict(), write)
+    if not write:
+        return
     try:
         known = float(json.loads((_best(run) / "state.json").read_text())["bits_per_byte"])
     except (OSError, ValueError, KeyError):  # none yet, or damaged: this one is better
         known = math.inf
     if bits_per_byte < known:
-        _write(
-            run / "checkpoints" / BEST, {"model": model.state_dict()}, {"step": step, "bits_per_byte": bits_per_byte}
-        )
+        _write(run / "checkpoints" / BEST, {"model": tensors}, {"step": step, "bits_per_byte": bits_per_byte})
+
+
+def _whole(tensors: dict[str, Tensor], keep: bool) -> dict[str, Tensor]:
+    """Without slices, on the CPU; nothing if not `keep`. One by one: no GPU holds more than one whole tensor."""
+    found = {}
+    for name, tensor in tensors.items():
+        together = whole(tensor)
+        if keep:
+            found[name] = together.cpu()
+    return found
 
 
 def _write(target: Path, tensors: dict[str, dict[str, Tensor]], state: dict[str, Any]) -> Path:
@@ -87,7 +113,9 @@ def latest(run: Path) -> Path | None:
 def load(checkpoint: Path, model: Decoder, optimizers: list[torch.optim.Optimizer]) -> dict[str, Any]:
     """Restore model and optimizers in place; return the state. Raises `CheckpointError`."""
     try:
-        model.load_state_dict(load_file(checkpoint / "model.safetensors"))
+        own = model.state_dict()
+        parameters = load_file(checkpoint / "model.safetensors")
+        model.load_state_dict({key: sliced_like(value, own.get(key, value)) for key, value in parameters.items()})
         tensors = load_file(checkpoint / "optimizer.safetensors")
         state: dict[str, Any] = json.loads((checkpoint / "state.json").read_text())
     except (SafetensorError, RuntimeError, OSError, ValueError) as error:
@@ -98,7 +126,7 @@ def load(checkpoint: Path, model: Decoder, optimizers: list[torch.optim.Optimize
         which, index, key = name.split(".")
         optimizer = optimizers[int(which)]
         parameter = [p for group in optimizer.param_groups for p in group["params"]][int(index)]
-        optimizer.state[parameter][key] = tensor.to(parameter.device)
+        optimizer.state[parameter][key] = sliced_like(tensor, parameter)
     return state
 
 
@@ -126,5 +154,5 @@ def _optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, Ten
     for which, optimizer in enumerate(optimizers):
         for index, parameter in enumerate(p for group in optimizer.param_groups for p in group["params"]):
             for key, value in optimizer.state[parameter].items():
-                tensors[f"{which}.{index}.{key}"] = value.contiguous()
+                tensors[f"{which}.{index}.{key}"] = value
     return tensors

@@ -157,6 +157,7 @@ class TrainConfig:
         False  # the blocks, by torch.compile: half a minute for 1.4 times the speed on a CPU; needs a C++ compiler
     )
     attention: str = "sdpa"  # "flex" skips the blocks of other documents: on GPUs, compiled (`proxylm.attention`)
+    shard: bool = False  # parameters, gradients and optimizer states over the processes, where one cannot hold them
     micro_rows: int | None = None  # rows of one forward pass of a process, where memory does not hold all of a step
     spike: float = 3.0  # stop where a loss is so many times the mean of the 50 steps before; 0: never
     checkpoint_every: int = 200

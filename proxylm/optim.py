@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from proxylm.config import TrainConfig
 from proxylm.model import Decoder
+from proxylm.sharding import local, of_whole
 
 
 class Muon(torch.optim.Optimizer):
@@ -35,12 +37,11 @@ class Muon(torch.optim.Optimizer):
                 if parameter.grad is not None:
                     by_shape[parameter.shape].append(parameter)
             for shape, parameters in by_shape.items():
-                updates = orthogonal(
-                    torch.stack([self._momentum(p, group["momentum"]) for p in parameters]), bf16=self._bf16
-                )
+                momenta = [self._momentum(p, group["momentum"]) for p in parameters]
+                updates = of_whole(partial(orthogonal, bf16=self._bf16), momenta)
                 scale = max(1.0, shape[0] / shape[1]) ** 0.5
                 for parameter, update in zip(parameters, updates, strict=True):
-                    parameter.add_(update, alpha=-group["lr"] * scale)
+                    local(parameter).add_(update, alpha=-group["lr"] * scale)
 
     def _momentum(self, parameter: Tensor, momentum: float) -> Tensor:
         """Nesterov momentum of the gradient."""

@@ -26,10 +26,12 @@ class Place:
         """From the environment that `torchrun` sets; in the process group while it lasts, if there are several."""
         world, local = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_RANK", 0))
         cuda = torch.cuda.is_available()
+        device = torch.device("cuda", local) if cuda else torch.device("cpu")
+        if cuda:
+            torch.cuda.set_device(device)  # FSDP2 computes on the current one
         joins = world > 1 and not dist.is_initialized()
         if joins:
             dist.init_process_group("nccl" if cuda else "gloo")
-        device = torch.device("cuda", local) if cuda else torch.device("cpu")
         try:
             yield cls(device, int(os.environ.get("RANK", 0)), world)
         finally:

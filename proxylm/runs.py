@@ -34,7 +34,10 @@ def claim(run: Path, config: RunConfig, store: Store, steps: int) -> None:
     }
     if (run / "run.json").exists():
         before = _facts(run)
-        different = [key for key in facts if before.get(key) != json.loads(json.dumps(facts[key]))]
+        # A setting that is newer than the run has its default there.
+        before["config"] = dataclasses.asdict(from_mapping(RunConfig, before["config"]))
+        before, now = (json.loads(json.dumps(said)) for said in (before, facts))
+        different = [key for key in now if before[key] != now[key]]
         if different:
             raise InvalidConfig(
                 f"{run} holds a run with another {', '.join(different)}; choose another folder or delete it"
@@ -136,7 +139,8 @@ class Log:
 
     def sync(self) -> None:
         """Put the records on disk: before a checkpoint, which must not be ahead of them."""
-        os.fsync(self._file.fileno())
+        if self._write:
+            os.fsync(self._file.fileno())
 
     def __exit__(self, *_: object) -> None:
         if self._write:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from compressors.errors import InputError, InvalidConfig
-from proxylm import checkpoint, runs
+from proxylm import checkpoint, runs, sharding
 from proxylm.alphabet import HeadSlice
 from proxylm.attention import mask_maker
 from proxylm.batches import Batch, Loader, pieces_of
@@ -71,6 +71,7 @@ def train(
     held_out: documents scored every `train.eval_every` steps; the best model is kept beside the last ones. SIGTERM ends the
     run after the step at hand, with a checkpoint. Raises `InvalidConfig` if `run` holds a run of another configuration or
     store, `InputError` if another process trains there or `held_out` has no byte, `Diverged` if the loss is no number or leaps.
+    The model of a sharded run stays in slices (`proxylm.sharding`); `runs.load_run` gives it whole.
     """
     if place is None:
         with Place.here() as here:
@@ -83,24 +84,26 @@ def train(
         raise InputError("the held-out documents have no byte to score; give others")
     steps = planned_steps(store, config)
     loop = Loop(store, config, steps, place)
-    if place.rank == 0:
+    writes = place.rank == 0
+    if writes:
         runs.claim(run, config, store, steps)
     step = 0
     if (found := checkpoint.latest(run)) is not None:
         step = int(checkpoint.load(found, loop.model, loop.tuned)["step"])
-    with runs.Log(run / "log.jsonl", step, write=place.rank == 0) as log, _terminated() as terminated:
+    with runs.Log(run / "log.jsonl", step, write=writes) as log, _terminated() as terminated:
         while step < steps:
             record, stop = loop.step(step, bool(terminated))
             step += 1
             due = step == steps or (config.train.eval_every and step % config.train.eval_every == 0)
-            if held_out and due and place.rank == 0:
+            takes_part = writes or loop.sharded  # slices are put together by all
+            if held_out and due and takes_part:
                 record["held_out_bits_per_byte"] = loop.held_out(held_out)
-                checkpoint.save_best(run, loop.model, step, record["held_out_bits_per_byte"])
+                checkpoint.save_best(run, loop.model, step, record["held_out_bits_per_byte"], write=writes)
             log.write(record)
             report(record | {"steps": steps})
-            if place.rank == 0 and (stop or step % config.train.checkpoint_every == 0 or step == steps):
+            if takes_part and (stop or step % config.train.checkpoint_every == 0 or step == steps):
                 log.sync()
-                checkpoint.save(run, loop.model, loop.tuned, {"step": step}, config.train.keep)
+                checkpoint.save(run, loop.model, loop.tuned, {"step": step}, config.train.keep, write=writes)
             if stop:
                 break
     return loop.model
@@ -129,9 +132,14 @@ class Loop:
         self.config, self.steps, self.place = config, steps, place
         torch.manual_seed(config.train.seed)
         self.loader = Loader(store, config, steps * config.train.rows)
-        self.model = Decoder.of(config, self.loader.alphabet).to(place.device)
+        self.model = Decoder.of(config, self.loader.alphabet)
         if (pieces := self.model.embedding.pieces) is not None:
             pieces.copy_(torch.from_numpy(pieces_of(store, self.loader.alphabet, pieces.shape[1])))
+        self.sharded = config.train.shard and place.world > 1
+        if self.sharded:
+            sharding.shard(self.model, place)  # block by block: no GPU ever holds all of it
+        else:
+            self.model.to(place.device)
         self.model.mask_of = mask_maker(config.train.attention, place.device)
         self.tuned = optimizers(self.model, config.train)
         self.watch = Watch(config.train.spike)
@@ -157,7 +165,8 @@ class Loop:
             self.watch.stop(
                 found, step, batch, self.loader.first_row(step, place.rank, place.world), self._row_bits(batch)
             )
-        place.reduce_gradients(self.model)
+        if not self.sharded:
+            place.reduce_gradients(self.model)
         set_rates(self.tuned, self.config.train, (step + 0.5) / self.steps)
         for optimizer in self.tuned:
             optimizer.step()
@@ -165,8 +174,10 @@ class Loop:
         return _record(self.config, heads, step, counts.tolist(), nats.tolist(), time.perf_counter() - began), stop
 
     def held_out(self, documents: Sequence[bytes]) -> float:
-        """Bits per byte of the model as it is."""
-        return evaluate(self.model, documents, window=trained_window(self.config)).bits_per_byte
+        """Bits per byte of the model as it is. Sharded, every process must take part."""
+        found = evaluate(self.model, documents, window=trained_window(self.config)).bits_per_byte
+        sharding.release(self.model)
+        return found
 
     def _nats(self, batch: Batch) -> Tensor:
         """(heads,) summed -ln p under each head."""

@@ -30,6 +30,7 @@ TORCH = {
     "proxylm.optim",
     "proxylm.places",
     "proxylm.scoring",
+    "proxylm.sharding",
     "proxylm.train",
 }
 BPE_KERNELS = {

@@ -175,6 +175,10 @@ def test_another_configuration_or_codec_is_refused(store, tmp_path, bpe, documen
     train(store, config(steps=2), tmp_path / "r")
     with pytest.raises(InvalidConfig, match="another config"):
         train(store, config(steps=3), tmp_path / "r")
+    facts = json.loads((tmp_path / "r/run.json").read_text())
+    del facts["config"]["train"]["shard"]  # as if the run were older than the setting
+    (tmp_path / "r/run.json").write_text(json.dumps(facts))
+    train(store, config(steps=2), tmp_path / "r")
     with pytest.raises(FingerprintMismatch, match="trained on bpe"):
         view_of(tmp_path / "r", type(bpe).fit(documents[:5], vocab_size=300))
     assert view_of(tmp_path / "r", bpe) == "bpe"

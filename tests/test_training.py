@@ -195,6 +195,13 @@ def test_a_damaged_run_folder_is_named_in_one_line(store, tmp_path):
         load_run(tmp_path / "r")
 
 
+def test_flex_attention_on_a_cpu_is_refused_before_there_is_a_folder(store, tmp_path):
+    place = Place(torch.device("cpu"))
+    with pytest.raises(InvalidConfig, match="use sdpa on a CPU"):
+        train(store, config(attention="flex", compile=True), tmp_path / "r", place=place)
+    assert not (tmp_path / "r").exists()
+
+
 @pytest.mark.parametrize("bad", [{"dtype": "fp8"}, {"micro_rows": 0}, {"spike": 0.5}, {"eval_every": 0}])
 def test_bad_settings_are_named(bad):
     with pytest.raises(InvalidConfig, match=next(iter(bad))):
