@@ -156,7 +156,7 @@ class TrainConfig:
     compile: bool = (
         False  # the blocks, by torch.compile: half a minute for 1.4 times the speed on a CPU; needs a C++ compiler
     )
-    attention: str = "sdpa"  # "flex" skips the blocks of other documents: on GPUs, compiled (`proxylm.attention`)
+    attention: str = "sdpa"  # or compiled: "bands" on CPUs, "flex" on GPUs (`proxylm.attention`)
     shard: bool = False  # parameters, gradients and optimizer states over the processes, where one cannot hold them
     micro_rows: int | None = None  # rows of one forward pass of a process, where memory does not hold all of a step
     spike: float = 3.0  # stop where a loss is so many times the mean of the 50 steps before; 0: never
@@ -186,9 +186,9 @@ class TrainConfig:
             raise InvalidConfig(f"train: spike is {self.spike}; expected a number above 1, or 0 for never")
         if self.dtype not in ("fp32", "bf16"):
             raise InvalidConfig(f"train: dtype is {self.dtype!r}; expected fp32 or bf16")
-        if self.attention not in ("sdpa", "flex") or (self.attention == "flex" and not self.compile):
+        if self.attention not in ("sdpa", "bands", "flex") or (self.attention != "sdpa" and not self.compile):
             raise InvalidConfig(
-                f"train: attention is {self.attention!r}, compile is {self.compile}; expected sdpa, or flex with compile = true"
+                f"train: attention is {self.attention!r}, compile is {self.compile}; expected sdpa, or bands or flex with compile = true"
             )
         if not 0 <= self.seed < 1 << 63:
             raise InvalidConfig(f"train: seed is {self.seed}; expected 0 to 2^63 - 1")

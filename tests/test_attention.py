@@ -1,4 +1,4 @@
-"""FlexAttention equals SDPA under the dense document mask, and its blocks are those torch finds pair by pair."""
+"""Bands and FlexAttention equal SDPA under the dense document mask, and the blocks are those torch finds pair by pair."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from torch.nn.attention import flex_attention
 
 from compressors.errors import InvalidConfig
 from proxylm.alphabet import Alphabet
-from proxylm.attention import BLOCK, document_blocks, document_mask, mask_maker
+from proxylm.attention import BLOCK, document_bands, document_blocks, document_mask, mask_maker
 from proxylm.config import ModelConfig, TrainConfig
 from proxylm.model import Decoder
 
@@ -40,8 +40,9 @@ def test_blocks_are_those_found_pair_by_pair(T, n_documents):
 
 @pytest.mark.filterwarnings("ignore")  # that it is slow uncompiled, and of what torch itself does
 @pytest.mark.parametrize("kv", [None, 2])
-def test_flex_equals_sdpa_forward_and_backward(kv, monkeypatch):
-    """The gradient through the formulas torch has for all devices, which it refuses on a CPU: it has no kernel there."""
+@pytest.mark.parametrize("fast", [document_bands, document_blocks])
+def test_all_ways_are_equal_forward_and_backward(kv, fast, monkeypatch):
+    """FlexAttention's gradient through the formulas torch has for all devices, which it refuses on a CPU: it has no kernel there."""
     monkeypatch.setattr(flex_attention, "_validate_device", lambda *tensors: None)
     torch.manual_seed(0)
     model = Decoder(ModelConfig(d_model=32, n_layers=2, n_heads=4, n_kv_heads=kv), Alphabet({}))
@@ -49,7 +50,7 @@ def test_flex_equals_sdpa_forward_and_backward(kv, monkeypatch):
         torch.nn.init.normal_(parameter, std=0.3)
     ids, doc = torch.randint(64, 320, (3, 200)), rows(200, 4)
     found = []
-    for mask_of in (document_mask, document_blocks):
+    for mask_of in (document_mask, fast):
         model.mask_of = mask_of
         model.zero_grad()
         hidden = model(ids, doc)
@@ -60,23 +61,37 @@ def test_flex_equals_sdpa_forward_and_backward(kv, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_flex_takes_the_types_that_autocast_leaves():
+@pytest.mark.parametrize("fast", [document_bands, document_blocks])
+def test_all_ways_take_the_types_that_autocast_leaves(fast):
     torch.manual_seed(0)
     model = Decoder(ModelConfig(d_model=32, n_layers=1, n_heads=4, n_kv_heads=2), Alphabet({}))
     torch.nn.init.normal_(model.blocks[0].attention.o.weight, std=0.3)
     ids, doc = torch.randint(64, 320, (3, 200)), rows(200, 4)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         expected = model(ids, doc)
-        model.mask_of = document_blocks
+        model.mask_of = fast
         torch.testing.assert_close(model(ids, doc), expected, rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("T", [1, 7, 8, 20, 512])
+def test_bands_hold_every_pair_that_is_seen(T):
+    doc = rows(T, 3)
+    mask, first = document_mask(doc), 0
+    for band in document_bands(doc):
+        last = band.shape[3]
+        assert band.equal(mask[:, :, first:last, :last])
+        assert not mask[:, :, first:last, last:].any()
+        first = last
+    assert first == T
 
 
 def test_flex_is_refused_where_it_cannot_train_or_would_skip_nothing():
     assert mask_maker("sdpa", torch.device("cpu")) is document_mask
+    assert mask_maker("bands", torch.device("cpu")) is document_bands
     assert mask_maker("flex", torch.device("cuda")) is document_blocks
-    with pytest.raises(InvalidConfig, match="use sdpa on a CPU"):
+    with pytest.raises(InvalidConfig, match="use bands or sdpa on a CPU"):
         mask_maker("flex", torch.device("cpu"))
     assert TrainConfig(steps=1, attention="flex", compile=True)
-    for bad in ({"attention": "flex"}, {"attention": "dense", "compile": True}):
+    for bad in ({"attention": "flex"}, {"attention": "bands"}, {"attention": "dense", "compile": True}):
         with pytest.raises(InvalidConfig, match="attention is"):
             TrainConfig(steps=1, **bad)

@@ -197,7 +197,7 @@ def test_a_damaged_run_folder_is_named_in_one_line(store, tmp_path):
 
 def test_flex_attention_on_a_cpu_is_refused_before_there_is_a_folder(store, tmp_path):
     place = Place(torch.device("cpu"))
-    with pytest.raises(InvalidConfig, match="use sdpa on a CPU"):
+    with pytest.raises(InvalidConfig, match="use bands or sdpa on a CPU"):
         train(store, config(attention="flex", compile=True), tmp_path / "r", place=place)
     assert not (tmp_path / "r").exists()
 
