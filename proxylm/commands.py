@@ -24,7 +24,7 @@ BEST = click.option(
 @click.command("eval")
 @click.argument("run", type=PATH)
 @BEST
-@click.argument("corpus", nargs=-1, required=True, type=PATH)
+@click.argument("corpus", nargs=-1, required=True, type=click.Path())
 @click.option("--codec", help="Score the compressed view of this codec instead of raw bytes, e.g. bpe=FILE.")
 @click.option("--window", type=click.IntRange(min=2), help="Context in bytes; default: what the run was trained with.")
 @click.option("--max-bytes", type=click.IntRange(min=1), help="Stop after the first documents that hold so many bytes.")
@@ -40,7 +40,7 @@ BEST = click.option(
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(
-    run: Path, best: bool, corpus: tuple[Path, ...], codec: str | None, window: int | None, max_bytes: int | None, text_field: str,
+    run: Path, best: bool, corpus: tuple[str, ...], codec: str | None, window: int | None, max_bytes: int | None, text_field: str,
     pattern: str, perturb: bool, translate: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Bits per byte of the model in RUN on the documents of CORPUS, with a 95 % bootstrap interval."""

@@ -26,8 +26,7 @@ PATH = click.Path(path_type=Path)
 @click.option(
     "--held-out",
     multiple=True,
-    type=PATH,
-    help="Documents to score at the end and every train.eval_every steps; the best model is kept.",
+    help="Documents (also URLs) to score at the end and every train.eval_every steps; the best model is kept.",
 )
 @click.option(
     "--held-out-bytes", default=1_000_000, show_default=True, help="How many of their bytes, whole documents."
@@ -40,7 +39,7 @@ PATH = click.Path(path_type=Path)
 @click.option("-q", "--quiet", is_flag=True)
 def train(
     store: Path, run: Path, recipe: str | None, view: str | None, steps: int | None, flops: float | None, seed: int | None,
-    held_out: tuple[Path, ...], held_out_bytes: int, tensorboard: bool, config: Path | None, assignments: tuple[str, ...],
+    held_out: tuple[str, ...], held_out_bytes: int, tensorboard: bool, config: Path | None, assignments: tuple[str, ...],
     quiet: bool,
 ) -> None:  # fmt: skip
     """Train on the view store STORE. Start it with `torchrun -m proxylm.cli train ...` for several processes."""
@@ -99,7 +98,7 @@ def _training_bar(quiet: bool) -> Iterator[Any]:
             state["bar"].__exit__(None, None, None)
 
 
-def _documents(paths: tuple[Path, ...], n_bytes: int) -> list[bytes]:
+def _documents(paths: tuple[str, ...], n_bytes: int) -> list[bytes]:
     """Whole documents, in order, until they hold `n_bytes`."""
     found: list[bytes] = []
     for document in Reader(list(paths)) if paths else ():

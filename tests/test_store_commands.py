@@ -82,7 +82,7 @@ def test_encode_shows_a_bar_where_there_is_a_terminal(tmp_path):
     assert b"\r" not in done.stdout
 
 
-def test_encode_reads_urls_and_counts_bad_records(tmp_path):
+def test_encode_train_and_eval_read_urls_and_bad_records_are_counted(tmp_path):
     memory = pytest.importorskip("fsspec").filesystem("memory")
     memory.pipe("/test-store/a.jsonl", b'{"text": "one"}\n{"no": 1}\n{"text": "two"}\n')
     try:
@@ -93,6 +93,14 @@ def test_encode_reads_urls_and_counts_bad_records(tmp_path):
             b"one",
             b"two",
         ]
+        sizes = ["--set", "train.rows=2", "--set", "train.row_length=16", "--set", "model.d_model=32"]
+        held_out = ["--steps", "2", "--held-out", "memory://test-store", "-o", str(tmp_path / "run"), *sizes]
+        CliRunner().invoke(proxyc, ["train", str(tmp_path / "s"), *held_out], catch_exceptions=False)
+        assert (tmp_path / "run" / "checkpoints" / "best").is_dir()
+        done = CliRunner().invoke(
+            proxyc, ["eval", str(tmp_path / "run"), "memory://test-store", "--json"], catch_exceptions=False
+        )
+        assert json.loads(done.stdout)["bytes"] == 6
         with pytest.raises(InputError, match=r"bad record.*a\.jsonl:2"):
             CliRunner().invoke(proxyc, [*command, "--strict"], catch_exceptions=False)
     finally:
