@@ -57,7 +57,7 @@ def downstream(
         failed = [name for name in pool.map(lambda arm: _in_process(arm.name, output, arguments), arms) if name]
     found = tables.collect(output)
     write_atomically(output / "results.json", (json.dumps(found, indent=1) + "\n").encode())
-    click.echo(tables.runs(found))
+    click.echo(tables.runs(found) + "\n\n" + tables.arms(found))
     if failed:
         raise click.ClickException(f"{len(failed)} runs failed: {', '.join(failed)}; see run.err in their folders")
 

@@ -46,6 +46,46 @@ def _against(run: dict[str, Any], first: dict[str, Any]) -> str:
     return f"{bits.sum() / others.sum() - 1:+.1%} ({low:+.1%} to {high:+.1%})"
 
 
+def arms(results: Sequence[dict[str, Any]]) -> str:
+    """Markdown: the arms over their seeds, against those of the first arm with the same seeds, and what a run took.
+
+    The interval is that of a bootstrap over the documents, each with the bits of all seeds.
+    """
+    lines = [
+        "| arm | seeds | bits per byte, mean (range) | against the first (95 %, paired) | by seed | FLOPs | symbols | bytes shown | seconds |",
+        "|---|---:|---:|---:|---|---:|---:|---:|---:|",
+    ]
+    by_arm: dict[str, dict[int, dict[str, Any]]] = {}
+    for r in results:
+        by_arm.setdefault(r["name"].rpartition("-s")[0], {})[r["config"]["train"]["seed"]] = r
+    first = next(iter(by_arm.values()))
+    for name, runs in by_arm.items():
+        bits = [r["evaluation"]["bits_per_byte"] for r in runs.values()]
+        common = sorted(set(runs) & set(first))
+        here, there = (_summed([found[seed] for seed in common]) for found in (runs, first))
+        by_seed = ", ".join(
+            f"{runs[seed]['evaluation']['bits_per_byte'] / first[seed]['evaluation']['bits_per_byte'] - 1:+.1%}"
+            for seed in common
+        )
+        took = [np.mean([r["totals"][key] for r in runs.values()]) for key in ("symbols", "bytes", "seconds")]
+        lines.append(
+            f"| {name} | {len(runs)} | {np.mean(bits):.4f} ({min(bits):.3f}-{max(bits):.3f}) | "
+            f"{'-' if runs is first or not common else _against(here, there)} | {'-' if runs is first else by_seed} | "
+            f"{next(iter(runs.values()))['totals']['flops']:.3g} | "
+            + " | ".join(f"{value:,.0f}" for value in took)
+            + " |"
+        )
+    return "\n".join(lines)
+
+
+def _summed(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The bits of several runs on the same documents as if they were of one."""
+    return {
+        "document_bytes": [r["document_bytes"] for r in runs],
+        "document_bits": np.sum([r["document_bits"] for r in runs], 0).tolist(),
+    }
+
+
 COLUMNS = {
     "bits per byte, each document": ("document_bits_per_byte", ".3f"),
     "all in blocks": ("whole_bits_per_byte", ".3f"),
@@ -77,9 +117,10 @@ def codecs(rows: Sequence[dict[str, Any]]) -> str:
 @click.command()
 @click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 def main(results: tuple[Path, ...]) -> None:
-    """Print the table of each results.json of `proxyc bench downstream`."""
+    """Print the tables of each results.json of `proxyc bench downstream`: runs, and arms over their seeds."""
     for path in results:
-        click.echo(runs(json.loads(path.read_bytes())) + "\n")
+        found = json.loads(path.read_bytes())
+        click.echo(runs(found) + "\n\n" + arms(found) + "\n")
 
 
 if __name__ == "__main__":

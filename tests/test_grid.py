@@ -112,3 +112,28 @@ def test_a_grid_is_run_goes_on_and_is_planned(written, tmp_path, bpe, documents)
     )
     assert bad.exit_code == 1
     assert "--codec bpe@CODEC" in (tmp_path / "other/tokens-small-s0/run.err").read_text()
+
+
+def _result(name, seed, bits, n_bytes=(100, 50)):
+    evaluation = {"bits_per_byte": sum(bits) / sum(n_bytes), "interval_95": (0, 9)}
+    totals = {"flops": 2e9, "symbols": 10, "bytes": 20, "seconds": 3.0}
+    config = {"train": {"seed": seed}}
+    sizes = {"document_bytes": list(n_bytes), "document_bits": bits}
+    return {
+        "name": f"{name}-s{seed}",
+        "reads": "raw",
+        "evaluation": evaluation,
+        "totals": totals,
+        "config": config,
+        **sizes,
+    }
+
+
+def test_arms_are_compared_over_the_seeds_they_share():
+    found = [_result("bytes", 0, [200, 100]), _result("bytes", 1, [220, 110]), _result("ours", 1, [110, 55])]
+    found.append(_result("ours", 7, [1, 1]))  # a seed that the first arm has not
+    lines = tables.arms(found).splitlines()[2:]
+    assert lines[0].startswith("| bytes | 2 | 2.1000 (2.000-2.200) | - | - |")
+    assert lines[1].startswith(
+        "| ours | 2 | 0.5567 (0.013-1.100) | -50.0% (-50.0% to -50.0%) | -50.0% | 2e+09 | 10 | 20 | 3 |"
+    )
