@@ -37,7 +37,8 @@ WAYS = ("transformers", "ours", "ours, compiled")
 
 
 def _config(width: int, dtype: str, compiled: bool = False) -> RunConfig:
-    train = TrainConfig(steps=10**6, rows=8, row_length=512, dtype=dtype, compile=compiled)
+    attention = "bands" if compiled else "sdpa"
+    train = TrainConfig(steps=10**6, rows=8, row_length=512, dtype=dtype, compile=compiled, attention=attention)
     model = ModelConfig(d_model=width, n_layers=WIDTHS[width], n_heads=width // 32)
     return RunConfig(train=train, model=model, mix=MixConfig())
 

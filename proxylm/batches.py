@@ -110,9 +110,9 @@ class Loader:
             b, count = row - first, int(planned[COUNT])
             body, view = self._body(planned, shares)
             here, scored = slice(at, at + count + 1), slice(at + 1, at + count + 1)
-            opened = ids.COMP_OPEN if view[0] else ids.RAW_OPEN
-            inputs[b, here] = np.concatenate([[ids.BOS, opened], body[:-1]])
-            targets[b, scored] = np.where((body == ids.RAW_OPEN) | (body == ids.COMP_OPEN), -1, body)
+            inputs[b, at], inputs[b, at + 1] = ids.BOS, ids.COMP_OPEN if view[0] else ids.RAW_OPEN
+            inputs[b, at + 2 : at + count + 1] = body[:-1]
+            targets[b, scored] = body
             mode[b, scored] = view
             doc[b, here] = segment
             shown = self._shown[planned[READING]] if planned[KIND] == rows.COMP else None
@@ -121,10 +121,11 @@ class Loader:
                 bags[b, scored, : shown.reading.bags] = shown.bags_of(int(planned[DOCUMENT]), start, start + count)
             at, segment = at + count + 1, segment + 1
             documents[b].append(int(planned[DOCUMENT]))
+        targets[(targets == ids.RAW_OPEN) | (targets == ids.COMP_OPEN)] = -1
         return Batch(inputs, targets, doc, mode, shares, documents, bags if (bags >= 0).any() else None)
 
     def _body(self, planned: Ints, shares: Shares) -> tuple[Ints, npt.NDArray[np.int8]]:
-        """(count,) ids of a segment of a document's body, and the mode of each."""
+        """(count,) ids of a segment of a document's body, and the mode of each, or (1,) of all."""
         document, kind, start = int(planned[DOCUMENT]), int(planned[KIND]), int(planned[START])
         stop = start + int(planned[COUNT])
         if start == 0:
@@ -143,7 +144,8 @@ class Loader:
             marks = [_CLOSE[name], ids.EOS if last else _OPEN[_VIEWS[kind][i + 1]]]
             tail = marks[max(a - length, 0) : max(b - length, 0)]
             parts += [part, np.array(tail, np.int64)]
-            modes.append(np.full(len(part) + len(tail), 0 if shown is None else 1 + planned[READING], np.int8))
+            n_here = len(part) + len(tail) if len(_VIEWS[kind]) > 1 else 1
+            modes.append(np.full(n_here, 0 if shown is None else 1 + planned[READING], np.int8))
             shares.symbols[name] += len(part)
             shares.n_bytes[name] += len(part) if shown is None else self._bytes(shown, document, len(part), a)
             begin += length + 2
