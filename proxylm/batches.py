@@ -85,6 +85,7 @@ class Loader:
             row_length=self._row_length,
             lanes=mix.lanes,
             seed=config.train.seed,
+            n_ahead=config.model.n_ahead,
         )
 
     def batch(self, step: int, rank: int = 0, world: int = 1) -> Batch:

@@ -24,6 +24,7 @@ class ModelConfig:
     rope_theta: float = 10_000.0
     ngrams: int = 0  # longest hashed n-gram of bytes that is read with each byte (`proxylm.embeddings`); 0: none
     ngram_rows: int = 1 << 16  # vectors that all n-grams share
+    n_ahead: int = 0  # bytes after the next one that are predicted too, for faster generation (`proxylm.ahead`)
 
     def __post_init__(self) -> None:
         for name in ("d_model", "n_layers", "n_heads", "n_kv_heads", "d_ff", "ngram_rows"):
@@ -34,6 +35,8 @@ class ModelConfig:
             raise InvalidConfig(
                 f"model: ngrams is {self.ngrams}; expected 2 to 8, the bytes of the longest, or 0 for none"
             )
+        if not 0 <= self.n_ahead <= 7:  # 7 was the best number for bytes in arXiv 2404.19737, section 3.3
+            raise InvalidConfig(f"model: n_ahead is {self.n_ahead}; expected 0 to 7")
         if not 0 < self.rope_theta < math.inf:
             raise InvalidConfig(f"model: rope_theta is {self.rope_theta}; expected a positive number")
         if self.d_model % (2 * self.n_heads) or self.n_heads % self.kv_heads:
@@ -149,6 +152,7 @@ class TrainConfig:
     embedding_lr: float = 0.1  # AdamW, as the head and the rest
     head_lr: float = 0.005
     ngram_lr: float = 0.02
+    ahead_weight: float = 0.3  # of the mean loss of the extra heads beside that of the next byte
     warmup: float = 0.02  # shares of the run
     decay: float = 0.5
     seed: int = 0
@@ -172,7 +176,7 @@ class TrainConfig:
                 raise InvalidConfig(f"train: {name} is {getattr(self, name)}; expected {low} or more")
         if (self.steps is not None and self.steps < 1) or (self.flops is not None and not 0 < self.flops < math.inf):
             raise InvalidConfig(f"train: steps {self.steps}, flops {self.flops}; expected a positive number")
-        for name in ("matrix_lr", "embedding_lr", "head_lr", "ngram_lr"):
+        for name in ("ahead_weight", "matrix_lr", "embedding_lr", "head_lr", "ngram_lr"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InvalidConfig(f"train: {name} is {getattr(self, name)}; expected 0 or more")
         for name in ("warmup", "decay"):

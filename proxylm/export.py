@@ -1,7 +1,7 @@
 """Leaving proxylm: the raw part of a model as a stock Hugging Face checkpoint (Qwen3), with a byte-level tokenizer.
 
-What only the compressed views needed is dropped: their rows of embedding and head, and the vectors of places in bags. Ids
-stay as in `proxylm.alphabet`: 64 specials, then the bytes.
+What only the compressed views needed is dropped: their rows of embedding and head, and the vectors of places in bags; also
+the extra heads, which Qwen3 has no place for and whose absence changes no text. Ids stay as in `proxylm.alphabet`: 64 specials, then the bytes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _BLOCK = {
     "up": "mlp.up_proj",
     "down": "mlp.down_proj",
 }
-_DROPPED = {"heads.comp", "embedding.places", "embedding.pieces"}
+_DROPPED = ("heads.comp", "embedding.places", "embedding.pieces", "heads.ahead.")  # names, or how they begin
 
 
 def export(model: Decoder, folder: Path, *, context: int) -> int:
@@ -100,7 +100,7 @@ def _tensors(model: Decoder) -> dict[str, Tensor]:
     """The weights of raw bytes, fp32, by the names of `Qwen3ForCausalLM`. Raises `InvalidConfig`."""
     found = {}
     for name, tensor in model.state_dict().items():
-        if name in _DROPPED:
+        if name.startswith(_DROPPED):
             continue
         if name == "embedding.weight":
             found["model.embed_tokens.weight"] = tensor[:RAW_SIZE]

@@ -1,4 +1,11 @@
-"""Raw bytes in, raw bytes out, for many prompts side by side. Never a special, never a compressed symbol."""
+"""Raw bytes in, raw bytes out, for many prompts side by side. Never a special, never a compressed symbol.
+
+A model with extra heads (`proxylm.ahead`) guesses the bytes after the next one. A forward pass then reads the last byte and the
+guesses behind it, bytes are drawn one after the other as always, and the first that is not the one guessed ends the pass:
+what was read behind it is forgotten. So guesses change how many passes a text takes, not the text, greedy or drawn, but
+for rounding: logits of a pass over several positions differ in the last bits from those of passes over one, as those of
+another number of rows do, and where two bytes are that close the other one may be drawn.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +54,7 @@ class Sampling:
 def generate(
     model: Decoder, prompts: Sequence[bytes], sampling: Sampling, *, context: int
 ) -> Iterator[tuple[int, bytes]]:
-    """(number of the prompt, bytes that go on with it) as they are drawn; what may be a stop string is held back.
+    """(number of the prompt, bytes that go on with it), after each forward pass; what may be a stop string is held back.
 
     context: bytes the model was trained to see. When they are used up, the newer half is read again. Raises `InvalidConfig`.
     """
@@ -82,10 +89,21 @@ class _Row:
     text: bytearray  # prompt and all that was drawn
     left: int  # bytes still to draw
     draw: torch.Generator
+    guessed: list[int]  # ids of what may follow the last byte
     held: bytearray = field(default_factory=bytearray)  # drawn, not shown yet: the beginning of a stop string perhaps
 
     def window(self, n_bytes: int) -> list[int]:
         return [BOS, RAW_OPEN, *(byte + BYTE_OFFSET for byte in self.text[-n_bytes:])]
+
+    def take_all(self, drawn: Iterable[int], stop: tuple[bytes, ...]) -> tuple[bytes, bool]:
+        """`take` one after the other, until the text has ended."""
+        shown, ended = bytearray(), False
+        for choice in drawn:
+            more, ended = self.take(choice, stop)
+            shown += more
+            if ended:
+                break
+        return bytes(shown), ended
 
     def take(self, drawn: int, stop: tuple[bytes, ...]) -> tuple[bytes, bool]:
         """Add what was drawn: bytes to show now, and whether the text has ended."""
@@ -107,18 +125,19 @@ class _Row:
 def _generated(
     model: Decoder, prompts: Sequence[bytes], sampling: Sampling, context: int
 ) -> Iterator[tuple[int, bytes]]:
+    n_ahead = 0 if model.heads.ahead is None else len(model.heads.ahead.blocks)
     for first in range(0, len(prompts), _SIDE_BY_SIDE):
         rows = [
-            _Row(i, bytearray(prompts[i]), sampling.max_bytes, torch.Generator().manual_seed(sampling.seed + i))
+            _Row(i, bytearray(prompts[i]), sampling.max_bytes, torch.Generator().manual_seed(sampling.seed + i),
+                 [BYTE_OFFSET] * n_ahead)
             for i in range(first, min(first + _SIDE_BY_SIDE, len(prompts)))
-        ]
-        cache = Cache(model.config, len(rows), context + 2, model.embedding.weight)
+        ]  # fmt: skip
+        cache = Cache(model.config, len(rows), context + 2 + n_ahead, model.embedding.weight)
         while rows:
             _read(model, rows, cache, context)
-            drawn = _draw(_step(model, rows, cache), sampling, [row.draw for row in rows])
             going = []
-            for i, (row, choice) in enumerate(zip(rows, drawn, strict=True)):
-                shown, ended = row.take(choice, sampling.stop)
+            for i, (row, drawn) in enumerate(zip(rows, _step(model, rows, cache, sampling, context), strict=True)):
+                shown, ended = row.take_all(drawn, sampling.stop)
                 if shown:
                     yield row.number, shown
                 if not ended:
@@ -130,8 +149,7 @@ def _generated(
 
 def _read(model: Decoder, rows: list[_Row], cache: Cache, context: int) -> None:
     """Bring rows that have nothing or no room in the cache to where only their last id is to be read."""
-    full = cache.keys.shape[3]
-    chosen = [i for i, n in enumerate(cache.lengths) if n in (0, full)]
+    chosen = [i for i, n in enumerate(cache.lengths) if n in (0, context + 2)]
     if not chosen:
         return
     windows = [rows[i].window(context // 2 if cache.lengths[i] else context)[:-1] for i in chosen]
@@ -143,12 +161,25 @@ def _read(model: Decoder, rows: list[_Row], cache: Cache, context: int) -> None:
     cache.put(chosen, read)
 
 
-def _step(model: Decoder, rows: list[_Row], cache: Cache) -> Tensor:
-    """(B, 257) logits of what may follow the last id of every row."""
-    ids = torch.tensor([row.window(1)[-1:] for row in rows], device=cache.keys.device)
+def _step(model: Decoder, rows: list[_Row], cache: Cache, sampling: Sampling, context: int) -> list[list[int]]:
+    """One forward pass: the ids that follow each row, one and as many more as were guessed right; new guesses."""
+    ids = torch.tensor([row.window(1)[-1:] + row.guessed for row in rows], device=cache.keys.device)
     hidden = model(ids, cache=cache)
-    cache.lengths = [n + 1 for n in cache.lengths]
-    return model.heads.raw_logits(hidden[:, -1]).float().cpu()[:, ALLOWED]
+    logits = model.heads.raw_logits(hidden).float().cpu()[..., ALLOWED]
+    drawn: list[list[int]] = [[] for _ in rows]
+    going, room = list(range(len(rows))), [context + 2 - n for n in cache.lengths]
+    for at in range(ids.shape[1]):
+        for i, choice in zip(going, _draw(logits[going, at], sampling, [rows[i].draw for i in going]), strict=True):
+            drawn[i].append(choice)
+        going = [i for i in going if rows[i].guessed[at : at + 1] == drawn[i][-1:] and at + 1 < room[i]]
+        if not going:
+            break
+    cache.lengths = [n + len(found) for n, found in zip(cache.lengths, drawn, strict=True)]
+    if model.heads.ahead is not None:
+        last = hidden[torch.arange(len(rows)), [len(found) - 1 for found in drawn]]
+        for row, guessed in zip(rows, model.heads.guesses(last).tolist(), strict=True):
+            row.guessed = guessed
+    return drawn
 
 
 def _draw(logits: Tensor, sampling: Sampling, generators: list[torch.Generator]) -> list[int]:

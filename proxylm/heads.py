@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from proxylm.ahead import Ahead
 from proxylm.alphabet import BYTE_OFFSET, COMP_OFFSET, RAW_SIZE, RAW_SLICE, HeadSlice
 
 # Logits held at once. 2^22 fp32 numbers are 16 MB: they stay near the cache, and the matrix products stay large.
@@ -20,26 +21,39 @@ CHUNK_LOGITS = 1 << 22
 
 
 class SlicedHeads(nn.Module):
-    """Two heads that share the rows of the specials: `raw` (320, d) and `comp` (comp_size, d)."""
+    """Two heads that share the rows of the specials: `raw` (320, d) and `comp` (comp_size, d); extra ones use `raw`, too."""
 
-    def __init__(self, d_model: int, comp_size: int) -> None:
+    def __init__(self, d_model: int, comp_size: int, n_ahead: int = 0) -> None:
         super().__init__()
         self.raw = nn.Parameter(torch.empty(RAW_SIZE, d_model))
         self.comp = nn.Parameter(torch.empty(comp_size, d_model)) if comp_size else None
         for parameter in self.parameters():
             nn.init.normal_(parameter, std=0.001)
+        self.ahead = Ahead(d_model, n_ahead) if n_ahead else None
 
     def raw_logits(self, hidden: Tensor) -> Tensor:
         """(..., 320) logits over specials and bytes."""
         return F.linear(hidden, self.raw)
 
+    def guesses(self, hidden: Tensor) -> Tensor:
+        """(..., n_ahead) ids of the likeliest bytes after the next one; hidden (..., d)."""
+        assert self.ahead is not None
+        return self.raw_logits(self.ahead(hidden))[..., BYTE_OFFSET:].argmax(-1) + BYTE_OFFSET
+
     def nats(
-        self, hidden: Tensor, targets: Tensor, mode: Tensor, slices: Sequence[HeadSlice], bags: Tensor | None = None
+        self,
+        hidden: Tensor,
+        targets: Tensor,
+        mode: Tensor,
+        slices: Sequence[HeadSlice],
+        bags: Tensor | None = None,
+        doc: Tensor | None = None,
     ) -> Tensor:
-        """(len(slices),) summed -ln p of the scored targets, each under the softmax of its mode.
+        """(len(slices) + n_ahead,) summed -ln p of the scored targets, each under the softmax of its mode; of the extra heads.
 
         hidden (B, T, d); targets (B, T) ids, -1 = not scored; mode (B, T) place in `slices`. bags (B, T, size): bytes of the
-        targets that are bags, -1 = none: these count the mean over their bytes.
+        targets that are bags, -1 = none: these count the mean over their bytes. doc (B, T): segments; without it the extra
+        heads are left out.
         """
         totals = []
         for number, head in enumerate(slices):
@@ -48,6 +62,8 @@ class SlicedHeads(nn.Module):
             if bags is not None and head == RAW_SLICE:
                 wanted = _of_bags(wanted, bags[here])
             totals.append(linear_cross_entropy(hidden[here], wanted, *self._weights(head)))
+        if self.ahead is not None and doc is not None:
+            totals += [linear_cross_entropy(x, t, self.raw) for x, t in self.ahead.examples(hidden, targets, doc, mode)]
         return torch.stack(totals)
 
     @torch.no_grad()

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from proxylm.alphabet import Alphabet, HeadSlice
+from proxylm.alphabet import RAW_SIZE, Alphabet, HeadSlice
 from proxylm.attention import Mask, attend, document_mask
 from proxylm.cache import Cache
 from proxylm.config import ModelConfig, RunConfig
@@ -76,8 +76,8 @@ class Decoder(nn.Module):
         self.embedding = Embeddings(config, alphabet, bags, composed)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         self.norm = nn.RMSNorm(config.d_model, 1e-6)
-        self.heads = SlicedHeads(config.d_model, alphabet.comp_size)
-        for parameter in self.matrices():
+        self.heads = SlicedHeads(config.d_model, alphabet.comp_size, config.n_ahead)
+        for parameter in (p for p in self.blocks.parameters() if p.ndim == 2):
             nn.init.uniform_(parameter, -((3 / parameter.shape[1]) ** 0.5), (3 / parameter.shape[1]) ** 0.5)
         for name, parameter in self.blocks.named_parameters():
             if name.endswith(("attention.o.weight", "down.weight")):  # residual branches begin as zero
@@ -90,7 +90,8 @@ class Decoder(nn.Module):
 
     def matrices(self) -> Iterable[nn.Parameter]:
         """The hidden weight matrices, which Muon trains."""
-        return (p for p in self.blocks.parameters() if p.ndim == 2)
+        modules = [self.blocks] if self.heads.ahead is None else [self.blocks, self.heads.ahead]
+        return (p for module in modules for p in module.parameters() if p.ndim == 2)
 
     def forward(
         self,
@@ -142,14 +143,18 @@ def document_positions(doc: Tensor) -> Tensor:
     return index - torch.where(begins, index, 0).cummax(1).values
 
 
-def training_flops(config: ModelConfig, row_length: int, rows: int, heads: Iterable[tuple[HeadSlice, int]]) -> float:
+def training_flops(
+    config: ModelConfig, row_length: int, rows: int, heads: Iterable[tuple[HeadSlice, int]], n_ahead: int = 0
+) -> float:
     """Matrix-product FLOPs of forward and backward (3 x forward, 2 per multiply-add) for `rows` rows.
 
-    heads: each softmax and the positions with a target of it: a head counts only where it is used. Attention counts all
-    T x T pairs, as the dense mask computes them; FlexAttention computes fewer (`proxylm.attention`), which are counted alike.
+    heads: each softmax and the positions with a target of it: a head counts only where it is used; n_ahead: targets of the
+    extra heads, all together. Attention counts all T x T pairs, as the dense mask computes them; FlexAttention computes fewer
+    (`proxylm.attention`), which are counted alike.
     """
     D, L = config.d_model, config.n_layers
     width = D // config.n_heads
     projections = D * width * 2 * (config.n_heads + config.kv_heads)
     block = projections + 3 * D * config.ff + 2 * row_length * D
-    return 6.0 * (rows * row_length * L * block + sum(len(head) * n for head, n in heads) * D)
+    softmaxes = sum(len(head) * n for head, n in heads) + (D + RAW_SIZE) * n_ahead
+    return 6.0 * (rows * row_length * L * block + softmaxes * D)

@@ -70,7 +70,7 @@ def orthogonal(matrices: Tensor, steps: int = 5, *, bf16: bool = False) -> Tenso
 def optimizers(model: Decoder, config: TrainConfig) -> list[torch.optim.Optimizer]:
     """Muon and AdamW over all parameters, each once."""
     matrices = list(model.matrices())
-    heads = list(model.heads.parameters())
+    heads = [p for name, p in model.heads.named_parameters() if not name.startswith("ahead.")]
     ngrams = [] if model.embedding.ngrams is None else list(model.embedding.ngrams.parameters())
     taken = {id(p) for p in (*matrices, *heads, *ngrams)}
     rest = [p for p in model.parameters() if id(p) not in taken]

@@ -44,6 +44,7 @@ class Planner:
     row_length: int
     lanes: int
     seed: int
+    n_ahead: int = 0  # extra heads, whose targets are counted too
 
     def __post_init__(self) -> None:
         self._restart()
@@ -63,7 +64,7 @@ class Planner:
         return out[: self._advance(last, out, self._no_targets())]
 
     def targets(self, first: int, last: int) -> Ints:
-        """(1 + readings,) positions with a target in rows first..last-1: raw, then of each reading.
+        """(1 + readings + n_ahead,) positions with a target in rows first..last-1: raw, of each reading, of each extra head.
 
         Exact but for interleaved documents that a row cuts: their heads are taken to be spread evenly.
         """
@@ -73,7 +74,7 @@ class Planner:
         return scored
 
     def _no_targets(self) -> Ints:
-        return np.zeros(1 + len(self.comp_lengths), np.int64)
+        return np.zeros(1 + len(self.comp_lengths) + self.n_ahead, np.int64)
 
     def _skip_to(self, row: int) -> None:
         if row < self._next_row:
@@ -154,8 +155,9 @@ def _reading(seed, j, chance):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _count_targets(kind, reading, raw, comp, inner, start, count, scored):  # type: ignore[no-untyped-def]
-    """Add the segment's targets to scored [raw, readings ..]; a pair's second mark is no target."""
+def _count_targets(kind, reading, raw, comp, inner, start, count, scored, readings):  # type: ignore[no-untyped-def]
+    """Add the segment's targets to scored [raw, readings .., extra heads ..]; a pair's second mark is no target."""
+    before, runs = scored[0], 1
     if kind == RAW:
         scored[0] += count
     elif kind == COMP:
@@ -163,14 +165,18 @@ def _count_targets(kind, reading, raw, comp, inner, start, count, scored):  # ty
         of_raw = (
             stop * inner[0] // length - start * inner[0] // length
         )  # sums to inner[0] over the segments of a document
+        marks = stop * inner[1] // length - start * inner[1] // length
         scored[0] += of_raw
-        scored[1 + reading] += count - of_raw - (stop * inner[1] // length - start * inner[1] // length)
+        scored[1 + reading] += count - of_raw - marks
+        runs = marks // 2 + 1
     else:
         first, second = (0, 1 + reading) if kind == RAW_COMP else (1 + reading, 0)
         mark = (raw if first == 0 else comp) + 1
-        before = min(max(mark - start, 0), count)
-        scored[first] += before
-        scored[second] += count - before - (1 if start <= mark < start + count else 0)
+        until_mark = min(max(mark - start, 0), count)
+        scored[first] += until_mark
+        scored[second] += count - until_mark - (1 if start <= mark < start + count else 0)
+    for i in range(1, len(scored) - readings):  # of raw targets that follow each other the first i are none of head i
+        scored[readings + i] += max(scored[0] - before - i * runs, 0)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -197,8 +203,9 @@ def _fill(row, last, T, total_rows, seed, raw, comp, inner, schedule, lanes, dra
                 out[written, 3], out[written, 4], out[written, 5] = reading, start, count
                 written += 1
             _count_targets(
-                kind, reading, raw[document], comp[reading, document], inner[reading, :, document], start, count, scored
-            )
+                kind, reading, raw[document], comp[reading, document], inner[reading, :, document], start, count,
+                scored, len(comp),
+            )  # fmt: skip
             lane[3] += count
             room -= count + 1
             if lane[3] == length:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from compressors.errors import InputError, InvalidConfig
-from proxylm import checkpoint, runs, sharding
+from proxylm import ahead, checkpoint, runs, sharding
 from proxylm.alphabet import HeadSlice
 from proxylm.attention import mask_maker
 from proxylm.batches import Batch, Loader, pieces_of
@@ -53,8 +53,9 @@ def run_flops(store: Store, config: RunConfig, steps: int) -> float:
     """Training FLOPs of the first `steps` steps of a run of `steps` steps, from the row plan alone."""
     rows = steps * config.train.rows
     loader = Loader(store, config, rows)
-    counts = loader.planner.targets(0, rows).tolist()
-    return training_flops(config.model, config.train.row_length, rows, zip(loader.heads, counts, strict=False))
+    counts, n_ahead = loader.planner.targets(0, rows).tolist(), config.model.n_ahead
+    heads = zip(loader.heads, counts, strict=False)
+    return training_flops(config.model, config.train.row_length, rows, heads, sum(counts[len(counts) - n_ahead :]))
 
 
 def train(
@@ -141,6 +142,9 @@ class Loop:
         else:
             self.model.to(place.device)
         self.model.mask_of = mask_maker(config.train.attention, place.device)
+        n_heads, n_ahead = len(self.loader.heads), config.model.n_ahead
+        weights = [1.0] * n_heads + [config.train.ahead_weight / max(n_ahead, 1)] * n_ahead
+        self.weights = torch.tensor(weights, device=place.device)  # of the losses of every softmax and extra head
         self.tuned = optimizers(self.model, config.train)
         self.watch = Watch(config.train.spike)
         for block in self.model.blocks if config.train.compile else ():
@@ -151,16 +155,18 @@ class Loop:
         began = time.perf_counter()
         heads, place = self.loader.heads, self.place
         batch = self.loader.batch(step, place.rank, place.world)
-        scored = np.bincount(batch.mode[batch.targets >= 0], minlength=len(heads))
+        scored = np.bincount(batch.mode[batch.targets >= 0], minlength=len(heads)).tolist()
+        scored += ahead.counts(batch.targets, batch.doc, batch.mode, self.config.model.n_ahead)
+        n_losses = len(scored)  # of every softmax, then of every extra head
         counts = place.summed(torch.tensor([stop, *scored, batch.checksum, *_flat(batch)], dtype=torch.float64))
         stop, counts = bool(counts[0]), counts[1:]
-        total, nats = counts[: len(heads)].sum(), torch.zeros(len(heads), dtype=torch.float64)
+        total, nats = counts[: len(heads)].sum(), torch.zeros(n_losses, dtype=torch.float64)
         for part in batch.parts(self.config.train.micro_rows or len(batch.inputs)):
             lost = self._nats(part)
-            (lost.sum() / total).backward()
+            ((lost @ self.weights) / total).backward()
             nats += lost.detach().double().cpu()
         nats = place.summed(nats)
-        found = self.watch.look(nats.tolist(), counts[: len(heads)].tolist())
+        found = self.watch.look(nats.tolist(), counts[:n_losses].tolist())
         if found:
             self.watch.stop(
                 found, step, batch, self.loader.first_row(step, place.rank, place.world), self._row_bits(batch)
@@ -180,20 +186,22 @@ class Loop:
         return found
 
     def _nats(self, batch: Batch) -> Tensor:
-        """(heads,) summed -ln p under each head."""
+        """(heads + n_ahead,) summed -ln p under each head."""
         device = self.place.device
         ids, targets, doc, mode = (
             torch.from_numpy(a).to(device) for a in (batch.inputs, batch.targets, batch.doc, batch.mode)
         )
         bags = None if batch.bags is None else torch.from_numpy(batch.bags).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=self.config.train.dtype == "bf16"):
-            return self.model.heads.nats(self.model(ids, doc, bags=bags), targets, mode, self.loader.heads, bags)
+            return self.model.heads.nats(self.model(ids, doc, bags=bags), targets, mode, self.loader.heads, bags, doc)
 
     @torch.no_grad()
     def _row_bits(self, batch: Batch) -> list[float]:
         """Bits per symbol of each row of this process."""
+        n_heads = len(self.loader.heads)
         return [
-            float(self._nats(row).sum()) / math.log(2) / max(int((row.targets >= 0).sum()), 1) for row in batch.parts(1)
+            float(self._nats(row)[:n_heads].sum()) / math.log(2) / max(int((row.targets >= 0).sum()), 1)
+            for row in batch.parts(1)
         ]
 
 
@@ -206,20 +214,25 @@ def _record(
     config: RunConfig, heads: Sequence[HeadSlice], step: int, counts: list[float], nats: list[float], seconds: float
 ) -> dict[str, Any]:
     """What the log says of a step: losses in bits per symbol, what was shown, what it cost."""
-    n_heads = len(heads)
-    scored, (checksum, *shares) = counts[:n_heads], counts[n_heads:]
+    n_heads, n_losses = len(heads), len(nats)
+    scored, further, (checksum, *shares) = counts[:n_heads], counts[n_heads:n_losses], counts[n_losses:]
     n_raw, n_comp = scored[0], sum(scored[1:])
     rows, length = config.train.rows, config.train.row_length
     bits = [n / math.log(2) for n in nats]
     return {
         "step": step,
-        "loss": sum(bits) / (n_raw + n_comp),
+        "loss": sum(bits[:n_heads]) / (n_raw + n_comp),
         "raw_bits_per_symbol": bits[0] / n_raw if n_raw else None,
-        "comp_bits_per_symbol": sum(bits[1:]) / n_comp if n_comp else None,
+        "comp_bits_per_symbol": sum(bits[1:n_heads]) / n_comp if n_comp else None,
+        "ahead_bits_per_symbol": {
+            i: b / n for i, (b, n) in enumerate(zip(bits[n_heads:], further, strict=True), 1) if n
+        },
         "documents": dict(zip(("raw", "comp", "pair"), shares[:3], strict=True)),
         "symbols": dict(zip(("raw", "comp"), shares[3:5], strict=True)),
         "bytes": dict(zip(("raw", "comp"), shares[5:7], strict=True)),
-        "flops": training_flops(config.model, length, rows, zip(heads, map(int, scored), strict=True)),
+        "flops": training_flops(
+            config.model, length, rows, zip(heads, map(int, scored), strict=True), int(sum(further))
+        ),
         "rows_checksum": int(checksum),
         "seconds": seconds,
         "symbols_per_second": sum(shares[3:5]) / seconds,

@@ -91,7 +91,7 @@ def test_no_special_is_ever_drawn_and_the_closing_mark_ends_the_text(model):
 )
 def test_stop_strings_end_the_text_where_they_first_end(text, stop, closed):
     shown, ended = b"", False
-    row = _Row(0, bytearray(b"aabb"), len(text) + closed, torch.Generator())
+    row = _Row(0, bytearray(b"aabb"), len(text) + closed, torch.Generator(), [])
     for byte in [*(b + 64 for b in text), *[ids.RAW_CLOSE] * closed]:
         more, ended = row.take(byte, tuple(stop))
         shown += more

@@ -14,9 +14,11 @@ MAY_IMPORT = {
 # Modules that pull in heavy or optional packages, and what no other module may load when it is imported.
 TORCH = {
     "bench.downstream",
+    "bench.generation_speed",
     "bench.tables",
     "bench.train_parts",
     "bench.train_speed",
+    "proxylm.ahead",
     "proxylm.attention",
     "proxylm.boards",
     "proxylm.cache",

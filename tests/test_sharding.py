@@ -32,7 +32,7 @@ MIXES = {
 
 def config(mix):
     """Nothing divides by two: rows of matrices, matrices of a shape, the rows of a head."""
-    shape = {"d_model": 30, "n_heads": 3, "n_kv_heads": 1, "d_ff": 33}
+    shape = {"d_model": 30, "n_heads": 3, "n_kv_heads": 1, "d_ff": 33, "n_ahead": 2}
     options = {"steps": 10, "rows": 4, "row_length": 64, "checkpoint_every": 5, "eval_every": 5, "shard": True}
     return RunConfig(
         model=ModelConfig(n_layers=3 if mix == "proxy" else 1, **shape),
@@ -89,6 +89,7 @@ def assert_same_but_for_rounding(one, other):
             assert a[key] == b[key]
         for key in ("loss", "held_out_bits_per_byte"):
             assert a.get(key, 0) == pytest.approx(b.get(key, 0), rel=1e-4)
+        assert a["ahead_bits_per_symbol"] == pytest.approx(b["ahead_bits_per_symbol"], rel=1e-4)
     for name in ("model", "optimizer"):
         expected, found = tensors(one, name), tensors(other, name)
         assert {key: t.shape for key, t in found.items()} == {key: t.shape for key, t in expected.items()}
