@@ -72,7 +72,7 @@ def main(run: Path | None, rounds: int, output: Path | None) -> None:
 
 
 def _trained(folder: Path) -> Path:
-    """A run as the recipe ahead.toml has it."""
+    """Some minutes of one core."""
     train_config = TrainConfig(steps=1500, rows=8, row_length=256, checkpoint_every=500)
     config = RunConfig(train=train_config, model=ModelConfig(n_ahead=4))
     train(encode(corpora.standard_library()[0], folder / "store", {}), config, folder / "run")

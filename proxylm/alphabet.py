@@ -21,7 +21,10 @@ N_SPECIALS = 64
 BYTE_OFFSET = N_SPECIALS
 RAW_SIZE = N_SPECIALS + 256  # specials and bytes: the raw head, and all that the deployed model knows
 COMP_OFFSET = RAW_SIZE
-ALLOWED = [RAW_CLOSE, *range(BYTE_OFFSET, RAW_SIZE)]  # what generation may draw: the end of the text, or a byte
+ALLOWED: list[int] = [
+    RAW_CLOSE,
+    *range(BYTE_OFFSET, RAW_SIZE),
+]  # what generation may draw: the end of the text, or a byte
 
 
 @dataclass(frozen=True)

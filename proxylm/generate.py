@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import codecs
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -166,14 +167,12 @@ def _step(model: Decoder, rows: list[_Row], cache: Cache, sampling: Sampling, co
     ids = torch.tensor([row.window(1)[-1:] + row.guessed for row in rows], device=cache.keys.device)
     hidden = model(ids, cache=cache)
     logits = model.heads.raw_logits(hidden).float().cpu()[..., ALLOWED]
-    drawn: list[list[int]] = [[] for _ in rows]
-    going, room = list(range(len(rows))), [context + 2 - n for n in cache.lengths]
-    for at in range(ids.shape[1]):
-        for i, choice in zip(going, _draw(logits[going, at], sampling, [rows[i].draw for i in going]), strict=True):
-            drawn[i].append(choice)
-        going = [i for i in going if rows[i].guessed[at : at + 1] == drawn[i][-1:] and at + 1 < room[i]]
-        if not going:
-            break
+    choose, drawn = _chooser(logits, sampling), []
+    for i, row in enumerate(rows):
+        found, room = [choose(i, 0, row.draw)], context + 2 - cache.lengths[i]
+        while len(found) < room and row.guessed[len(found) - 1 : len(found)] == found[-1:]:
+            found.append(choose(i, len(found), row.draw))
+        drawn.append(found)
     cache.lengths = [n + len(found) for n, found in zip(cache.lengths, drawn, strict=True)]
     if model.heads.ahead is not None:
         last = hidden[torch.arange(len(rows)), [len(found) - 1 for found in drawn]]
@@ -182,15 +181,19 @@ def _step(model: Decoder, rows: list[_Row], cache: Cache, sampling: Sampling, co
     return drawn
 
 
-def _draw(logits: Tensor, sampling: Sampling, generators: list[torch.Generator]) -> list[int]:
-    """(B,) ids."""
+def _chooser(logits: Tensor, sampling: Sampling) -> Callable[[int, int, torch.Generator], int]:
+    """A function of (row, position, its generator): an id; logits (B, T, 257)."""
     if sampling.temperature < 1e-6:
-        chosen = logits.argmax(1)
-    else:
-        scaled = (logits - logits.amax(1, keepdim=True)).double() / sampling.temperature
-        p, order = torch.softmax(scaled, 1).sort(dim=1, descending=True, stable=True)
-        p = torch.where((p.cumsum(1) - p < sampling.top_p) & (p >= sampling.min_p * p[:, :1]), p, 0.0)
-        below = p.cumsum(1)
-        point = torch.cat([torch.rand(1, generator=g, dtype=torch.float64) for g in generators]) * below[:, -1]
-        chosen = order.gather(1, (below <= point[:, None]).sum(1, keepdim=True))[:, 0]
-    return [ALLOWED[i] for i in chosen.tolist()]
+        likeliest = logits.argmax(-1).tolist()
+        return lambda row, at, generator: ALLOWED[likeliest[row][at]]
+    scaled = (logits - logits.amax(-1, keepdim=True)).double() / sampling.temperature
+    p, order = torch.softmax(scaled, -1).sort(dim=-1, descending=True, stable=True)
+    p = torch.where((p.cumsum(-1) - p < sampling.top_p) & (p >= sampling.min_p * p[..., :1]), p, 0.0)
+    below, ranked = p.cumsum(-1).numpy(), order.numpy()
+
+    def choose(row: int, at: int, generator: torch.Generator) -> int:
+        point = torch.rand(1, generator=generator, dtype=torch.float64).item() * below[row, at, -1]
+        rank = int(np.searchsorted(below[row, at], point, side="right"))
+        return ALLOWED[int(ranked[row, at, rank])]
+
+    return choose

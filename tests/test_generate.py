@@ -9,7 +9,7 @@ from compressors.errors import InvalidConfig
 from proxylm import alphabet as ids
 from proxylm.alphabet import Alphabet
 from proxylm.config import ModelConfig
-from proxylm.generate import Sampling, _draw, _Row, as_text, complete, generate
+from proxylm.generate import Sampling, _chooser, _Row, as_text, complete, generate
 from proxylm.model import Decoder
 
 PROMPTS = [b"abc", b"", b"a much longer prompt than the others " * 3, b"\xff\x00", b"abc"]
@@ -67,7 +67,8 @@ def test_draws_have_the_probabilities_that_were_asked_for():
         ({}, 5), ({"top_p": 0.7}, 2), ({"top_p": 0.71}, 3), ({"min_p": 0.3}, 3), ({"temperature": 0.5}, 5), ({"top_p": 1e-9}, 1),
     ):  # fmt: skip
         generators = [torch.Generator().manual_seed(i) for i in range(len(logits))]
-        drawn = torch.tensor(_draw(logits, Sampling(**options), generators))
+        choose = _chooser(logits[:, None], Sampling(**options))
+        drawn = torch.tensor([choose(i, 0, generator) for i, generator in enumerate(generators)])
         expected = p ** (1 / options.get("temperature", 1))
         expected[p.argsort(descending=True)[kept:]] = 0
         shares = torch.tensor([(drawn == i).float().mean() for i in allowed])
