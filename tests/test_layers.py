@@ -17,6 +17,7 @@ TORCH = {
     "bench.generation_speed",
     "bench.tables",
     "bench.train_parts",
+    "bench.copying",
     "bench.train_speed",
     "proxylm.ahead",
     "proxylm.attention",
