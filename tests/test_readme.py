@@ -8,7 +8,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from bench import encode_tables, neural_ratio, stability, tables, train_speed, view_speed
+from bench import copying, encode_tables, generation_speed, neural_ratio, stability, tables, train_speed, view_speed
 from bench.file_speed import table
 
 README = Path(__file__).parent.parent / "README.md"
@@ -72,11 +72,18 @@ def test_the_table_of_training_is_that_of_the_results():
     assert train_speed.table(rows) in README.read_text()
 
 
+def test_the_table_of_generation_is_that_of_the_results():
+    rows = json.loads((README.parent / "bench/results/generation_speed.json").read_text())["rows"]
+    assert generation_speed.table(rows) in README.read_text()
+
+
 def test_the_tables_of_the_experiment_are_those_of_the_results():
     text = (README.parent / "RESULTS.md").read_text()
-    for name in ("small_rates", "small"):
+    for name in ("small_rates", "small", "ngrams_quarter"):
         rows = json.loads((README.parent / f"bench/results/{name}.json").read_text())
         assert tables.runs(rows) in text
+    assert tables.arms(json.loads((README.parent / "bench/results/ngrams.json").read_text())) in text
+    assert copying.table(json.loads((README.parent / "bench/results/copying.json").read_text())) in text
 
 
 def test_the_table_of_neural_ratio_is_that_of_the_results():
