@@ -151,7 +151,8 @@ def _probed(
     for outcome in outcomes:
         if outcome.arm.name in ("bytes", "proxy"):
             model, config = load_run(_folder(output, outcome.arm, store))
-            found = deltas(model, scored[:20], evaluate(model, scored[:20], window=256), window=256)
+            window = trained_window(config)
+            found = deltas(model, scored[:20], evaluate(model, scored[:20], window=window), window=window)
             lines.append(
                 f"| {outcome.arm.name} | " + " | ".join(f"{after['delta']:+.3f}" for after in found.values()) + " |"
             )

@@ -55,7 +55,8 @@ def downstream(
         arguments += ["--codec", codec]
     with ThreadPoolExecutor(jobs) as pool:
         failed = [name for name in pool.map(lambda arm: _in_process(arm.name, output, arguments), arms) if name]
-    found = tables.collect(output)
+    order = [arm.name for arm in recipe.load(recipe_file)]
+    found = sorted((r for r in tables.collect(output) if r["name"] in order), key=lambda r: order.index(r["name"]))
     write_atomically(output / "results.json", (json.dumps(found, indent=1) + "\n").encode())
     click.echo(tables.runs(found) + "\n\n" + tables.arms(found))
     if failed:

@@ -55,13 +55,15 @@ def arms(results: Sequence[dict[str, Any]]) -> str:
         "| arm | seeds | bits per byte, mean (range) | against the first (95 %, paired) | by seed | FLOPs | symbols | bytes shown | seconds |",
         "|---|---:|---:|---:|---|---:|---:|---:|---:|",
     ]
+    if not results:
+        return "\n".join(lines)
     by_arm: dict[str, dict[int, dict[str, Any]]] = {}
     for r in results:
         by_arm.setdefault(r["name"].rpartition("-s")[0], {})[r["config"]["train"]["seed"]] = r
     first = next(iter(by_arm.values()))
     for name, runs in by_arm.items():
         bits = [r["evaluation"]["bits_per_byte"] for r in runs.values()]
-        common = sorted(set(runs) & set(first))
+        common = [seed for seed, r in sorted(first.items()) if seed in runs and _alike(r, runs[seed], first)]
         here, there = (_summed([found[seed] for seed in common]) for found in (runs, first))
         by_seed = ", ".join(
             f"{runs[seed]['evaluation']['bits_per_byte'] / first[seed]['evaluation']['bits_per_byte'] - 1:+.1%}"
@@ -76,6 +78,12 @@ def arms(results: Sequence[dict[str, Any]]) -> str:
             + " |"
         )
     return "\n".join(lines)
+
+
+def _alike(one: dict[str, Any], other: dict[str, Any], first: dict[int, dict[str, Any]]) -> bool:
+    """Were both scored on the documents that the first arm was scored on?"""
+    documents = next(iter(first.values()))["document_bytes"]
+    return bool(one["document_bytes"] == other["document_bytes"] == documents)
 
 
 def _summed(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:

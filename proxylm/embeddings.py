@@ -20,7 +20,7 @@ from proxylm.alphabet import BAG, BYTE_OFFSET, COMP_OFFSET, RAW_SIZE, Alphabet
 from proxylm.cache import Cache
 from proxylm.config import ModelConfig
 
-LONGEST_PIECE = 16  # bytes of a composed symbol that are read: of the words of a vocabulary hardly one has more
+LONGEST_PIECE = 16  # bytes of a composed symbol that are read; of a longer one (a run of blanks) the first
 _ODD = 0x9E3779B97F4A7C15 - (1 << 64)  # 2^64 over the golden ratio, as a signed number
 
 

@@ -46,11 +46,17 @@ class Place:
         return values.cpu()
 
     def reduce_gradients(self, model: nn.Module) -> None:
-        """Sum gradients over the processes, in one message. Each holds its rows' share of the mean over all targets."""
+        """Sum gradients over the processes, in one message. Each holds its rows' share of the mean over all targets.
+
+        What no process has used keeps no gradient, as with one process: an optimizer would move it on by its momentum.
+        """
         if self.world == 1:
             return
-        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in model.parameters()]
-        flat = torch.cat([g.flatten() for g in gradients])
+        parameters = list(model.parameters())
+        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+        used = torch.tensor([float(p.grad is not None) for p in parameters], device=gradients[0].device)
+        flat = torch.cat([*(g.flatten() for g in gradients), used])
         dist.all_reduce(flat)
-        for parameter, part in zip(model.parameters(), flat.split([g.numel() for g in gradients]), strict=True):
-            parameter.grad = part.view_as(parameter)
+        *parts, used = flat.split([*(g.numel() for g in gradients), len(used)])
+        for parameter, part, anywhere in zip(parameters, parts, used.tolist(), strict=True):
+            parameter.grad = part.view_as(parameter) if anywhere else None

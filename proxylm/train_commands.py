@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from compressors.documents import Reader
+from compressors.errors import InvalidConfig
 
 PATH = click.Path(path_type=Path)
 
@@ -58,6 +59,10 @@ def train(
     for assignment in assignments:
         settings.override(chosen, assignment)
     run_config = settings.from_mapping(RunConfig, {"train": {}} | chosen)
+    if view is not None and not any(phase.start or phase.end for phase in run_config.mix.schedule):
+        raise InvalidConfig(
+            f"recipe {run_config.mix.recipe!r} never shows --view {view}; add --recipe proxy, comp or comp-then-raw"
+        )
     documents = _documents(held_out, held_out_bytes)
     with ExitStack() as stack:
         place = stack.enter_context(Place.here())

@@ -103,7 +103,7 @@ def test_a_grid_is_run_goes_on_and_is_planned(written, tmp_path, bpe, documents)
     assert tokens["document_bytes"] == [900]
     assert sum(tokens["document_bits"]) / 900 == pytest.approx(tokens["evaluation"]["bits_per_byte"])
     file = tmp_path / "runs/tokens-small-s0" / tables.RESULT
-    file.write_text(json.dumps(tokens | {"name": "kept"}))
+    file.write_text(json.dumps(tokens | {"reads": "kept"}))
     again = CliRunner().invoke(grid.downstream, arguments)
     assert "| kept |" in again.output
     bad = CliRunner().invoke(
