@@ -186,7 +186,7 @@ def _write(path: Path, codec_table: str, arm_table: str, text: str, scored: list
             ("", f"# Ratio against loss: the demo\n\n{finding}\n\n![ratio against loss](report.png)"),
             (
                 "Codecs, on all held-out documents",
-                codec_table + "\n\nOne thread asked for; `tokenizers` (bpe) uses threads of its own.",
+                codec_table + "\n\nOne thread.",
             ),
             (
                 "One model trained four ways at equal compute",

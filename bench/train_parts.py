@@ -17,7 +17,9 @@ from proxylm.batches import Loader
 from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
 from proxylm.heads import linear_cross_entropy
 from proxylm.model import Decoder
+from proxylm.places import Place
 from proxylm.store import Store
+from proxylm.train import Loop
 
 
 def _config(view: str) -> RunConfig:
@@ -65,6 +67,13 @@ def _heads(store: Store, view: str, *, sliced: bool) -> dict[str, float]:
     return _timed(lambda number: loss(number).backward())
 
 
+def _step(store: Store, attention: str) -> dict[str, float]:
+    """A whole step on raw bytes, compiled, bf16."""
+    train = TrainConfig(steps=10**6, rows=8, row_length=512, dtype="bf16", compile=True, attention=attention)
+    loop = Loop(store, RunConfig(train=train, model=ModelConfig(d_model=128)), 10**6, Place(torch.device("cpu")))
+    return _timed(lambda number: loop.step(number))
+
+
 def _losses(*, chunked: bool) -> dict[str, float]:
     """The cross-entropy of 4,096 positions over 32,768 symbols, d = 128, forward and backward."""
     x, w = torch.randn(4096, 128, requires_grad=True), torch.randn(32_768, 128, requires_grad=True)
@@ -92,7 +101,7 @@ def _attention(store: Store, view: str, mask_of: Callable[[Tensor], Mask]) -> di
     return _timed(forward)
 
 
-def _timed(work: Callable[[int], None]) -> dict[str, float]:
+def _timed(work: Callable[[int], object]) -> dict[str, float]:
     times = []
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for number in range(6):
@@ -110,6 +119,8 @@ PARTS: dict[str, Callable[[Store, str], dict[str, float]]] = {
     "heads not sliced": lambda store, view: _heads(store, view, sliced=False),
     "forward, pairs (SDPA)": lambda store, view: _attention(store, view, document_mask),
     "forward, blocks (FlexAttention)": lambda store, view: _attention(store, view, document_blocks),
+    "step, pairs (SDPA)": lambda store, view: _step(store, "sdpa"),
+    "step, bands": lambda store, view: _step(store, "bands"),
     "loss in chunks": lambda store, view: _losses(chunked=True),
     "loss plain": lambda store, view: _losses(chunked=False),
 }

@@ -91,12 +91,14 @@ class Ngrams(nn.Module):
 
     def _rows(self, newest_first: Iterable[Tensor]) -> Iterator[Tensor]:
         """For each n: (...) rows of the table."""
-        number, whole = torch.tensor(0), torch.tensor(True)
-        for n, byte in enumerate(newest_first, 1):
-            whole = (byte >= 0) & whole.to(byte.device)
-            number = number.to(byte.device) * 257 + (byte + 1)  # the bytes as digits; wraps around from n = 8 on
-            if n > 1:
-                yield torch.where(whole, ((number * _ODD) >> 32) % self.rows, self.rows)
+        last, *before = newest_first
+        number, whole = last + 1, last >= 0
+        for byte in before:
+            number, whole = (
+                number * 257 + (byte + 1),
+                whole & (byte >= 0),
+            )  # the bytes as digits; wraps around from n = 8 on
+            yield torch.where(whole, ((number * _ODD) >> 32) % self.rows, self.rows)
 
     def newest_first(self, ids: Tensor, doc: Tensor | None, before: Tensor | None) -> Iterator[Tensor]:
         """`longest` times (B, T): the bytes 0, 1, .. positions back; -1 where there is none or another segment.

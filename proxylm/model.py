@@ -149,8 +149,8 @@ def training_flops(
     """Matrix-product FLOPs of forward and backward (3 x forward, 2 per multiply-add) for `rows` rows.
 
     heads: each softmax and the positions with a target of it: a head counts only where it is used; n_ahead: targets of the
-    extra heads, all together. Attention counts all T x T pairs, as the dense mask computes them; FlexAttention computes fewer
-    (`proxylm.attention`), which are counted alike.
+    extra heads, all together. Attention counts all T x T pairs, as the dense mask computes them; bands and FlexAttention compute
+    fewer (`proxylm.attention`), which are counted alike.
     """
     D, L = config.d_model, config.n_layers
     width = D // config.n_heads

@@ -69,7 +69,9 @@ def test_what_a_recipe_does_not_know_is_named(written, change, message):
         recipe.load(written)
 
 
-@pytest.mark.parametrize("name", ["tiny", "small", "small-rates", "ngrams", "ngrams-quarter", "gpu-150m", "gpu-1b"])
+@pytest.mark.parametrize(
+    "name", ["tiny", "small", "small-rates", "ngrams", "ngrams-quarter", "ngrams-rates", "gpu-150m", "gpu-1b"]
+)
 def test_the_recipes_that_come_along_are_understood_and_planned(name, tmp_path, bpe, documents):
     views = {"bpe": bpe, "bpe4k": bpe, "words": compressors.get("neural"), "zstd": compressors.get("zstd")}
     store = encode([Document(str(i), d[:2000]) for i, d in enumerate(documents[:5])], tmp_path / "s", views)

@@ -79,7 +79,7 @@ def test_the_table_of_generation_is_that_of_the_results():
 
 def test_the_tables_of_the_experiment_are_those_of_the_results():
     text = (README.parent / "RESULTS.md").read_text()
-    for name in ("small_rates", "small", "ngrams_quarter"):
+    for name in ("small_rates", "small", "ngrams_quarter", "ngrams_rates"):
         rows = json.loads((README.parent / f"bench/results/{name}.json").read_text())
         assert tables.runs(rows) in text
     assert tables.arms(json.loads((README.parent / "bench/results/ngrams.json").read_text())) in text

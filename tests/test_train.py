@@ -125,6 +125,23 @@ def test_the_process_group_is_left_whatever_happens(monkeypatch):
     assert calls == ["joined", "left"]
 
 
+def test_what_no_process_has_used_keeps_no_gradient(monkeypatch):
+    """The other process, played by `all_reduce`, has used `theirs`, and its gradient is all ones."""
+    model = torch.nn.ParameterDict({name: torch.nn.Parameter(torch.zeros(2, 3)) for name in ("ours", "theirs", "none")})
+    model["ours"].grad = torch.full((2, 3), 2.0)
+    names = list(model)
+
+    def all_reduce(flat):
+        flat[6 * names.index("theirs") :][:6] += 1
+        flat[18 + names.index("theirs")] += 1
+
+    monkeypatch.setattr(dist, "all_reduce", all_reduce)
+    Place(torch.device("cpu"), world=2).reduce_gradients(model)
+    assert model["ours"].grad.eq(2).all()
+    assert model["theirs"].grad.eq(1).all()
+    assert model["none"].grad is None
+
+
 def test_two_processes_read_the_same_rows_and_learn_the_same(store, tmp_path):
     train(store, config(), tmp_path / "one")
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "proxylm.cli"]
