@@ -111,7 +111,7 @@ class Loader:
             b, count = row - first, int(planned[COUNT])
             body, view = self._body(planned, shares)
             here, scored = slice(at, at + count + 1), slice(at + 1, at + count + 1)
-            inputs[b, at], inputs[b, at + 1] = ids.BOS, ids.COMP_OPEN if view[0] else ids.RAW_OPEN
+            inputs[b, at], inputs[b, at + 1] = ids.BOS, self.alphabet.marks("comp" if view[0] else "raw")[0]
             inputs[b, at + 2 : at + count + 1] = body[:-1]
             targets[b, scored] = body
             mode[b, scored] = view
@@ -142,7 +142,8 @@ class Loader:
             last = i == len(_VIEWS[kind]) - 1
             a, b = max(start - begin, 0), max(stop - begin, 0)
             part = self.alphabet.ids("raw", self._raw[document][a:b]) if shown is None else shown.ids(document, a, b)
-            marks = [_CLOSE[name], ids.EOS if last else _OPEN[_VIEWS[kind][i + 1]]]
+            following = ids.EOS if last else self.alphabet.marks(_VIEWS[kind][i + 1])[0]
+            marks = [self.alphabet.marks(name)[1], following]
             tail = marks[max(a - length, 0) : max(b - length, 0)]
             parts += [part, np.array(tail, np.int64)]
             n_here = len(part) + len(tail) if len(_VIEWS[kind]) > 1 else 1
@@ -178,7 +179,9 @@ def alphabet_of(store: Store, config: RunConfig) -> Alphabet:
             raise InvalidConfig(
                 f"mix.{setting}: the first 256 symbols of view {view!r} are not the bytes; its vocabulary is not refinable"
             )
-    return Alphabet({view: store.view(view)["vocab_size"] for view in views}, config.mix.shared_bytes)
+    return Alphabet(
+        {view: store.view(view)["vocab_size"] for view in views}, config.mix.shared_bytes, config.mix.sentinels
+    )
 
 
 def pieces_of(store: Store, alphabet: Alphabet, longest: int) -> npt.NDArray[np.int16]:
@@ -202,5 +205,3 @@ _VIEWS = {
     rows.RAW_COMP: ("raw", "comp"),
     rows.COMP_RAW: ("comp", "raw"),
 }
-_OPEN = {"raw": ids.RAW_OPEN, "comp": ids.COMP_OPEN}
-_CLOSE = {"raw": ids.RAW_CLOSE, "comp": ids.COMP_CLOSE}

@@ -91,6 +91,7 @@ class MixConfig:
     lanes: int = 64
     # Symbols that are one byte have the byte's id and embedding; for views with a refinable vocabulary.
     shared_bytes: bool = False
+    sentinels: bool = True  # compressed symbols stand between marks of their own; if not, between those of raw bytes
     composed: bool = False  # compressed symbols are read as the bags of their bytes, plus a vector of their own
 
     def __post_init__(self) -> None:

@@ -119,7 +119,7 @@ def evaluate(
         symbols = codec.encode(document)
         n_symbols += len(symbols)
         spans = _spans(codec, document, symbols)
-        windows += list(_windows(i, model.alphabet.ids(view, symbols), spans, window, view != "raw"))
+        windows += list(_windows(i, model.alphabet.ids(view, symbols), spans, window, model.alphabet.marks(view)[1]))
     text, end = np.zeros(len(documents)), np.zeros(len(documents))
     for batch in _batches(windows):
         _score(model, batch, view, text, end)
@@ -163,10 +163,9 @@ def _spans(codec: Compressor, document: bytes, symbols: npt.NDArray[Any]) -> npt
 
 
 def _windows(
-    i: int, all_ids: npt.NDArray[np.int64], spans: npt.NDArray[Any], window: int, comp: bool
+    i: int, all_ids: npt.NDArray[np.int64], spans: npt.NDArray[Any], window: int, close: int
 ) -> Iterator[_Window]:
     begins = np.cumsum(spans) - spans  # byte at which each symbol begins
-    close = ids.COMP_CLOSE if comp else ids.RAW_CLOSE
     half, scored_byte, first = window // 2, window, 0
     while True:
         last = int(np.searchsorted(begins, scored_byte))
@@ -196,7 +195,7 @@ def _score(model: Decoder, batch: list[_Window], view: str, text: npt.NDArray[An
     is_end = np.zeros((len(batch), T), np.bool_)
     for row, w in enumerate(batch):
         n = len(w.body)
-        inputs[row, : n + 1] = [ids.BOS, ids.RAW_OPEN if view == "raw" else ids.COMP_OPEN, *w.body[:-1]]
+        inputs[row, : n + 1] = [ids.BOS, model.alphabet.marks(view)[0], *w.body[:-1]]
         targets[row, 1 + w.scored_from : n + 1] = w.body[w.scored_from :]
         is_end[row, n + 1 - w.n_end : n + 1] = True
     device = next(model.parameters()).device

@@ -15,7 +15,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from proxylm.alphabet import COMP_CLOSE, COMP_OPEN, EOS, RAW_CLOSE, RAW_OPEN, Alphabet
+from proxylm.alphabet import EOS, Alphabet
 from proxylm.store import Column
 
 Ints = npt.NDArray[np.int64]
@@ -54,7 +54,8 @@ class Interleaved:
         for piece in range(pieces):
             a, b, of_comp = cuts[piece], cuts[piece + 1], (piece + document) % 2 == 1
             shown = alphabet.ids(view, symbols[a:b]) if of_comp else alphabet.ids("raw", data[before[a] : before[b]])
-            close, following = (COMP_CLOSE, RAW_OPEN) if of_comp else (RAW_CLOSE, COMP_OPEN)
+            close = alphabet.marks("comp" if of_comp else "raw")[1]
+            following = alphabet.marks("raw" if of_comp else "comp")[0]
             ids += [shown, np.array([close, EOS if piece == pieces - 1 else following], np.int64)]
             comp.append(np.full(len(shown) + 2, of_comp))
             sizes += [spans[a:b].astype(np.int64) if of_comp else np.ones(len(shown), np.int64), np.zeros(2, np.int64)]

@@ -38,6 +38,13 @@ class Place:
             if joins:  # threads of the group that are left to the interpreter's end abort a finished run now and then
                 dist.destroy_process_group()
 
+    @property
+    def has_bf16(self) -> bool:
+        """Has the processor units for products in bfloat16? A CPU without them takes up to 60 times as long as in fp32."""
+        if self.device.type == "cuda":
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
     def summed(self, values: Tensor) -> Tensor:
         """The sum over all processes, on the CPU."""
         if self.world > 1:

@@ -6,6 +6,7 @@ import math
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,6 +84,12 @@ def train(
         )
     if held_out and not any(held_out):
         raise InputError("the held-out documents have no byte to score; give others")
+    if config.train.dtype == "bf16" and not place.has_bf16:
+        warnings.warn(
+            "train.dtype is bf16, and this processor has no units for it: a step may take 60 times as long as in fp32; "
+            "set train.dtype=fp32",
+            stacklevel=2,
+        )
     steps = planned_steps(store, config)
     loop = Loop(store, config, steps, place)
     writes = place.rank == 0

@@ -55,10 +55,11 @@ def translate(
     if not beginnings:
         raise InputError(f"nothing to translate: no document has a byte that fits into {positions} positions")
     within, without = [], []
+    opening, closing = model.alphabet.marks(view)
     for text, symbols in beginnings:
         body = byte_ids(text)
         shown = model.alphabet.ids(view, symbols)
-        within.append((np.array([ids.BOS, ids.COMP_OPEN, *shown, ids.COMP_CLOSE, ids.RAW_OPEN]), body))
+        within.append((np.array([ids.BOS, opening, *shown, closing, ids.RAW_OPEN]), body))
         without.append((np.array([ids.BOS, ids.RAW_OPEN]), body))
     return _summed(model, within), _summed(model, without)
 

@@ -9,7 +9,7 @@ from compressors.documents import Document
 from proxylm import alphabet as ids
 from proxylm import mixing
 from proxylm.batches import Loader
-from proxylm.config import MixConfig, Phase, RunConfig, TrainConfig
+from proxylm.config import RECIPES, MixConfig, Phase, RunConfig, TrainConfig
 from proxylm.encode import encode
 from proxylm.rows import COMP, COMP_RAW, RAW, RAW_COMP, START, Planner
 
@@ -26,10 +26,10 @@ def store(tmp_path_factory, bpe):
     )
 
 
-def loader(store, *, recipe="raw", phases=(), seed=0, lanes=8):
+def loader(store, *, view="bpe", recipe="raw", phases=(), seed=0, lanes=8, sentinels=True):
     rows = min(4, lanes)
     steps = 1600 // rows
-    mix = MixConfig(view="bpe", recipe=recipe, phases=phases, lanes=lanes)
+    mix = MixConfig(view=view, recipe=recipe, phases=phases, lanes=lanes, sentinels=sentinels)
     config = RunConfig(train=TrainConfig(steps=steps, rows=rows, row_length=32, seed=seed), mix=mix)
     return Loader(store, config, steps * rows)
 
@@ -84,6 +84,23 @@ def test_a_pair_holds_both_views_and_its_second_mark_is_no_target(store):
     assert abs(kinds[ids.RAW_CLOSE] - kinds[ids.EOS]) <= 1
     marks = batch.inputs == ids.COMP_OPEN
     assert marks.any()
+
+
+@pytest.mark.parametrize("view", ["bpe", "bpe:bags=4", "bpe:raw=9:comp=20"])
+def test_without_sentinels_only_the_marks_differ(store, view):
+    phases = RECIPES["proxy"] if view == "bpe" else (Phase(until=1.0, start=0.5, end=0.5),)
+    with_them, without = (
+        loader(store, view=view, phases=phases, sentinels=sentinels).rows(0, 400) for sentinels in (True, False)
+    )
+    assert {ids.COMP_OPEN, ids.COMP_CLOSE} < {*np.unique(with_them.inputs), *np.unique(with_them.targets)}
+    plain = {ids.COMP_OPEN: ids.RAW_OPEN, ids.COMP_CLOSE: ids.RAW_CLOSE}
+    for name in ("inputs", "targets"):
+        expected = getattr(with_them, name).copy()
+        for mark, instead in plain.items():
+            expected[expected == mark] = instead
+        assert np.array_equal(getattr(without, name), expected)
+    assert np.array_equal(without.mode, with_them.mode)
+    assert np.array_equal(without.doc, with_them.doc)
 
 
 def test_any_row_any_order_any_number_of_processes(store):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import pytest
 import torch
@@ -44,6 +45,7 @@ def losses(run):
     return [record["loss"] for record in records(run)]
 
 
+@pytest.mark.filterwarnings("ignore:train.dtype is bf16")  # on a processor without units for it
 @pytest.mark.parametrize("options", [{"dtype": "bf16"}, {"micro_rows": 1}, {"micro_rows": 3}])
 def test_the_same_run_but_for_rounding(store, tmp_path, options):
     train(store, config(), tmp_path / "plain")
@@ -54,6 +56,18 @@ def test_the_same_run_but_for_rounding(store, tmp_path, options):
     assert losses(tmp_path / "other") != losses(tmp_path / "plain")
 
 
+@pytest.mark.parametrize(("dtype", "units"), [("bf16", False), ("bf16", True), ("fp32", False)])
+def test_bf16_without_units_for_it_is_warned_of(store, tmp_path, monkeypatch, dtype, units):
+    monkeypatch.setattr(Place, "has_bf16", units)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        train(store, config(dtype=dtype, steps=1), tmp_path / "run")
+    assert [str(w.message) for w in said if "train.dtype=fp32" in str(w.message)] == [
+        "train.dtype is bf16, and this processor has no units for it: a step may take 60 times as long as in fp32; set train.dtype=fp32"
+    ] * (dtype == "bf16" and not units)
+
+
+@pytest.mark.filterwarnings("ignore:train.dtype is bf16")
 def test_bf16_resumes_bit_for_bit(store, tmp_path):
     chosen = config(dtype="bf16", steps=10)
     train(store, chosen, tmp_path / "whole")
