@@ -26,6 +26,9 @@ class Arm:
     name: str
     config: RunConfig
     reads: str  # "raw", or the compressed view of the store
+    equal: str = "flops"  # what it gets as much of as its rival (see `bench.budgets`)
+    rival: Arm | None = None  # where that is not the FLOPs of the configuration
+    at_flops: str = ""  # then: the name of this arm's run with those
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import click
 
-from bench import recipe, tables
+from bench import budgets, recipe, tables
 from bench.downstream import planned, run_arm
 from bench.report import environment
 from compressors import registry
@@ -47,14 +47,22 @@ def downstream(
     arms = [arm for arm in recipe.load(recipe_file) if only in arm.name]
     if plan:
         for arm in arms:
-            click.echo(planned(arm, Store.open(store), flops_per_second))
+            if arm.equal == "seconds":
+                click.echo(f"{arm.name}: as long as {arm.rival.name} took" if arm.rival else arm.name)
+            else:
+                click.echo(
+                    planned(budgets.settled(arm, Store.open(store), output), Store.open(store), flops_per_second)
+                )
         return
     output.mkdir(parents=True, exist_ok=True)
     arguments = [str(recipe_file), str(store), *map(str, held_out), "-o", str(output), "--max-bytes", str(max_bytes)]
     for codec in codecs:
         arguments += ["--codec", codec]
-    with ThreadPoolExecutor(jobs) as pool:
-        failed = [name for name in pool.map(lambda arm: _in_process(arm.name, output, arguments), arms) if name]
+    failed: list[str] = []
+    for timed in (False, True):  # equal seconds can be given once the others' are known
+        names = [arm.name for arm in arms if (arm.equal == "seconds") == timed]
+        with ThreadPoolExecutor(jobs) as pool:
+            failed += filter(None, pool.map(lambda name: _in_process(name, output, arguments), names))
     order = [arm.name for arm in recipe.load(recipe_file)]
     found = sorted((r for r in tables.collect(output) if r["name"] in order), key=lambda r: order.index(r["name"]))
     write_atomically(output / "results.json", (json.dumps(found, indent=1) + "\n").encode())
@@ -90,6 +98,7 @@ def run_one(
 ) -> None:  # fmt: skip
     """One run of the grid, to its result."""
     (arm,) = (arm for arm in recipe.load(recipe_file) if arm.name == name)
+    arm = budgets.settled(arm, Store.open(store), output)
     named = dict(codec.split("@", 1) for codec in codecs)
     if arm.reads != "raw" and arm.reads not in named:
         raise InvalidConfig(

@@ -12,6 +12,8 @@ reads = "bpe"                       # the view it is evaluated in; raw if not sa
 mix = { recipe = "comp", view = "bpe" }
 [arms.bytes.sweep]                  # one arm for each combination of these values
 "train.matrix_lr" = [0.01, 0.02]
+[arms.bags]
+equal = ["bytes", "seconds"]        # also with the budget of the first arm in these, or in symbols (`bench.budgets`)
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,7 @@ from proxylm import settings as configs
 from proxylm.config import RunConfig
 
 _PARTS = ("train", "model", "mix")
+_BUDGETS = ("symbols", "bytes", "seconds")
 
 
 def load(path: Path) -> list[Arm]:
@@ -47,10 +51,25 @@ def load(path: Path) -> list[Arm]:
         raise InvalidConfig(f"{path}: no arms; expected at least one [arms.NAME]")
     sizes = recipe.get("sizes", {"": {}})
     arms = [arm for name, settings in recipe["arms"].items() for arm in _swept(name, settings)]
-    return [
-        _run(f"{path}: arm {name}", "-".join(filter(None, [name, size, f"s{seed}"])), recipe, sizes[size], settings, seed)
-        for seed, size, (name, settings) in itertools.product(recipe.get("seeds", [0]), sizes, arms)
-    ]  # fmt: skip
+    found: list[Arm] = []
+    for seed, size in itertools.product(recipe.get("seeds", [0]), sizes):
+        suffix, rival = (f"-{size}-s{seed}" if size else f"-s{seed}"), None
+        for name, settings in arms:
+            arm = _run(f"{path}: arm {name}", name + suffix, recipe, sizes[size], settings, seed)
+            rival = rival or arm
+            found.append(arm)
+            found += [
+                replace(arm, name=f"{name},equal={budget}{suffix}", equal=budget, rival=rival, at_flops=arm.name)
+                for budget in _budgets(f"{path}: arm {name}", settings)
+            ]
+    return found
+
+
+def _budgets(where: str, settings: Mapping[str, Any]) -> list[str]:
+    budgets: list[str] = settings.get("equal", [])
+    if not isinstance(budgets, list) or not set(budgets) <= set(_BUDGETS):
+        raise InvalidConfig(f"{where}: equal is {budgets!r}; expected a list of {', '.join(_BUDGETS)}")
+    return budgets
 
 
 def _swept(name: str, settings: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -67,9 +86,9 @@ def _swept(name: str, settings: Mapping[str, Any]) -> Iterator[tuple[str, dict[s
 def _run(
     where: str, name: str, recipe: Mapping[str, Any], size: Mapping[str, Any], arm: Mapping[str, Any], seed: int
 ) -> Arm:
-    if unknown := (set(arm) | set(size) | set(recipe.get("base", {}))) - {*_PARTS, "reads"}:
+    if unknown := (set(arm) | set(size) | set(recipe.get("base", {}))) - {*_PARTS, "reads", "equal"}:
         raise InvalidConfig(
-            f"{where}: no setting {', '.join(sorted(unknown))}; expected reads, sweep, train, model, mix"
+            f"{where}: no setting {', '.join(sorted(unknown))}; expected reads, sweep, equal, train, model, mix"
         )
     merged: dict[str, dict[str, Any]] = {part: {} for part in _PARTS}
     for layer, part in itertools.product((recipe.get("base", {}), size, arm), _PARTS):

@@ -1,0 +1,83 @@
+"""Budgets other than equal FLOPs: the steps an arm gets so that it is shown as many symbols, or bytes, or takes as long as a rival.
+
+A learning curve does not tell this: half-way through, the learning rate has not fallen. So these are runs of their own.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from bench import tables
+from bench.downstream import Arm
+from compressors.errors import InputError
+from proxylm.batches import Loader
+from proxylm.config import RunConfig
+from proxylm.rows import COMP, COUNT, DOCUMENT, KIND, RAW, READING
+from proxylm.store import Store
+from proxylm.train import planned_steps
+
+_ROWS = 4096  # planned at a time
+
+
+def settled(arm: Arm, store: Store, runs: Path) -> Arm:
+    """The arm with the steps of its budget in its configuration; as it is if its FLOPs are the budget.
+
+    runs: the folder where the rival, and the same arm at equal FLOPs, have their results; read for equal seconds only.
+    """
+    if arm.rival is None:
+        return arm
+    rival, config = arm.rival.config, arm.config
+    if arm.equal == "symbols":
+        steps = planned_steps(store, rival) * rival.train.rows * rival.train.row_length
+        positions = planned_steps(store, rival) * rival.train.rows * rival.train.row_length
+        steps = round(positions / (config.train.rows * config.train.row_length))
+    elif arm.equal == "bytes":
+        steps = _steps_for(planned_bytes(store, rival, planned_steps(store, rival)), store, config)
+    else:
+        theirs, ours = (_totals(runs, name) for name in (arm.rival.name, arm.at_flops))
+        steps = round(theirs["seconds"] * ours["steps"] / ours["seconds"])
+    return replace(arm, config=replace(config, train=replace(config.train, flops=None, steps=max(1, steps))))
+
+
+def planned_bytes(store: Store, config: RunConfig, steps: int) -> float:
+    """Bytes of text that the first `steps` steps of a run of `steps` steps show, from the row plan alone.
+
+    Exact for documents that are shown to their end; of a cut one the share of its positions is taken for that of its bytes.
+    """
+    loader, shown = Loader(store, config, steps * config.train.rows), 0.0
+    raw, comp = loader.planner.raw_lengths, loader.planner.comp_lengths
+    for first in range(0, steps * config.train.rows, _ROWS):
+        plan = loader.planner.plan(first, min(first + _ROWS, steps * config.train.rows))
+        document, kind = plan[:, DOCUMENT], plan[:, KIND]
+        here = comp[plan[:, READING], document]
+        pair = (kind != RAW) & (kind != COMP)
+        positions = np.where(kind == RAW, raw[document] + 2, np.where(kind == COMP, here + 2, raw[document] + here + 4))
+        shown += float((plan[:, COUNT] * raw[document] * (1 + pair) / positions).sum())
+    return shown
+
+
+def _steps_for(n_bytes: float, store: Store, config: RunConfig) -> int:
+    """The number of steps whose bytes come nearest, by bisection: the more steps, the more bytes."""
+    low, high = 0, 1
+    while planned_bytes(store, config, high) < n_bytes:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if planned_bytes(store, config, middle) < n_bytes else (low, middle)
+    short, long = (abs(planned_bytes(store, config, steps) - n_bytes) for steps in (low, high))
+    return low if low and short < long else high
+
+
+def _totals(runs: Path, name: str) -> dict[str, float]:
+    path = runs / name / tables.RESULT
+    try:
+        found: dict[str, float] = json.loads(path.read_bytes())["totals"]
+    except OSError as error:
+        raise InputError(
+            f"equal seconds need the time that {name} took, and {path} is not there; run it first"
+        ) from error
+    return found

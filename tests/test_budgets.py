@@ -1,0 +1,104 @@
+"""Runs with the symbols, the bytes or the seconds of a rival."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from bench import budgets, grid, recipe, tables
+from compressors.documents import Document
+from compressors.errors import InputError, InvalidConfig
+from proxylm.batches import Loader
+from proxylm.config import RECIPES, MixConfig, RunConfig, TrainConfig
+from proxylm.encode import encode
+from proxylm.train import planned_steps
+
+RECIPE = """
+seeds = [3]
+[base.train]
+flops = 3e9
+rows = 4
+row_length = 64
+[base.model]
+d_model = 32
+n_layers = 1
+n_heads = 2
+[sizes.small]
+[arms.bytes]
+mix = { recipe = "raw" }
+[arms.bags]
+mix = { recipe = "comp-then-raw", view = "bpe:bags=8" }
+equal = ["symbols", "bytes", "seconds"]
+"""
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, bpe, documents):
+    path = tmp_path_factory.mktemp("budgets") / "s"
+    return encode([Document(str(i), d[: 300 + 70 * i]) for i, d in enumerate(documents[:20])], path, {"bpe": bpe})
+
+
+@pytest.fixture
+def arms(tmp_path):
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    return {arm.name: arm for arm in recipe.load(tmp_path / "recipe.toml")}
+
+
+@pytest.mark.parametrize("view", ["bpe", "bpe:bags=4", "bpe:raw=9:comp=20"])
+def test_planned_bytes_are_those_that_the_batches_show(store, view):
+    phases = RECIPES["proxy"] if view == "bpe" else RECIPES["comp-then-raw"]
+    mix = MixConfig(view=view, phases=phases, lanes=4)
+    config = RunConfig(train=TrainConfig(steps=300, rows=4, row_length=64), mix=mix)
+    shown = sum(sum(Loader(store, config, 1200).batch(step).shares.n_bytes.values()) for step in range(300))
+    assert budgets.planned_bytes(store, config, 300) == pytest.approx(shown, rel=0.01)
+
+
+def test_each_budget_has_a_run_of_its_own_beside_that_of_equal_flops(arms):
+    names = ["bytes", "bags", "bags,equal=symbols", "bags,equal=bytes", "bags,equal=seconds"]
+    assert list(arms) == [f"{name}-small-s3" for name in names]
+    chosen = arms["bags,equal=bytes-small-s3"]
+    assert (chosen.rival, chosen.at_flops) == (arms["bytes-small-s3"], "bags-small-s3")
+    assert chosen.config == arms["bags-small-s3"].config
+
+
+def test_steps_give_what_the_rival_was_given(store, arms, tmp_path):
+    rival = arms["bytes-small-s3"].config
+    steps = planned_steps(store, rival)
+    assert budgets.settled(arms["bags-small-s3"], store, tmp_path) is arms["bags-small-s3"]
+    symbols = budgets.settled(arms["bags,equal=symbols-small-s3"], store, tmp_path).config
+    assert (symbols.train.steps, symbols.train.flops) == (steps, None)
+    of_bytes = budgets.settled(arms["bags,equal=bytes-small-s3"], store, tmp_path).config
+    assert of_bytes.train.steps < steps
+    wanted = budgets.planned_bytes(store, rival, steps)
+    found = [budgets.planned_bytes(store, of_bytes, of_bytes.train.steps + more) for more in (-1, 0, 1)]
+    assert abs(found[1] - wanted) <= min(abs(found[0] - wanted), abs(found[2] - wanted))
+
+
+def test_equal_seconds_follow_from_the_two_runs_at_equal_flops(store, arms, tmp_path):
+    chosen = arms["bags,equal=seconds-small-s3"]
+    with pytest.raises(InputError, match=r"bytes-small-s3 took.*run it first"):
+        budgets.settled(chosen, store, tmp_path)
+    for name, steps, seconds in (("bytes-small-s3", 40, 10.0), ("bags-small-s3", 30, 15.0)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / tables.RESULT).write_text(json.dumps({"totals": {"steps": steps, "seconds": seconds}}))
+    assert budgets.settled(chosen, store, tmp_path).config.train.steps == 20
+
+
+def test_unknown_budgets_are_named(tmp_path):
+    (tmp_path / "recipe.toml").write_text(RECIPE.replace('"bytes", "seconds"', '"hours"'))
+    with pytest.raises(InvalidConfig, match=r"arm bags.*hours.*symbols, bytes, seconds"):
+        recipe.load(tmp_path / "recipe.toml")
+
+
+def test_a_grid_plans_budgets_and_runs_timed_ones_last(store, tmp_path, documents):
+    (tmp_path / "recipe.toml").write_text(RECIPE.replace('"symbols", "bytes", "seconds"', '"seconds"'))
+    (tmp_path / "held.py").write_bytes(documents[21][:900])
+    arguments = [str(tmp_path / name) for name in ("recipe.toml", "held.py")]
+    arguments = [arguments[0], str(store.path), arguments[1], "-o", str(tmp_path / "runs"), "--max-bytes", "40000"]
+    planned = CliRunner().invoke(grid.downstream, [*arguments, "--plan"])
+    assert "bags,equal=seconds-small-s3: as long as bytes-small-s3 took" in planned.output
+    done = CliRunner().invoke(grid.downstream, [*arguments, "--jobs", "2"])
+    assert done.exit_code == 0, done.output
+    totals = {r["name"].partition("-small")[0]: r["totals"] for r in tables.collect(tmp_path / "runs")}
+    expected = totals["bytes"]["seconds"] * totals["bags"]["steps"] / totals["bags"]["seconds"]
+    assert totals["bags,equal=seconds"]["steps"] == max(1, round(expected))
