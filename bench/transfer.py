@@ -1,0 +1,123 @@
+"""Does the stability of a view tell how much of what it teaches reaches the bytes?
+
+python -m bench.transfer RESULTS.json CORPUS... --view words=neural --view small=bpe=small.pxa -o bench/results/transfer.json
+
+For every run of the published recipe (or of --recipe) in the results of `proxyc bench downstream`: how much of its view
+changes when a tenth of the characters go (`bench.stability`), beside the bits per byte of the model read as bytes. Zheng et
+al. (arXiv 2602.04289) find that the one predicts the other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+import compressors
+from bench.stability import LONGEST, measure
+from compressors.atomic import write_atomically
+from compressors.documents import Reader
+from compressors.errors import InputError
+
+PATH = click.Path(path_type=Path, exists=True)
+_EXACT = 8  # views; of more, not every order is looked at
+
+
+def rank_correlation(xs: Sequence[float], ys: Sequence[float]) -> float:
+    """Spearman's: the correlation of ranks, equal values sharing the mean of theirs. 0 if one side is all equal."""
+    a, b = (_ranks(values) - (len(values) - 1) / 2 for values in (np.array(xs), np.array(ys)))
+    scale = np.sqrt((a @ a) * (b @ b))
+    return float(a @ b / scale) if scale else 0.0
+
+
+def _ranks(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    below = (values[:, None] > values).sum(1)
+    return np.asarray(below + ((values[:, None] == values).sum(1) - 1) / 2)
+
+
+def by_chance(xs: Sequence[float], ys: Sequence[float]) -> float:
+    """The share of all orders (of 10,000 drawn ones, of more than 8 values) that correlate at least as much as that of `ys`."""
+    found = rank_correlation(xs, ys)
+    draw = np.random.RandomState(0)
+    orders = (
+        itertools.permutations(ys) if len(ys) <= _EXACT else (draw.permutation(np.array(ys)) for _ in range(10_000))
+    )
+    return statistics.mean(rank_correlation(xs, list(order)) >= found - 1e-9 for order in orders)
+
+
+def table(facts: dict[str, Any]) -> str:
+    """Markdown: the views from the most stable on, and the correlation."""
+    lines = [
+        "| view | bytes per symbol | vocabulary | distance at 10 % deletion | bits per byte, read as bytes (95 %) |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for r in sorted(facts["rows"], key=lambda r: r["distance"]):
+        low, high = r["interval_95"]
+        lines.append(
+            f"| {r['view']} | {r['bytes_per_symbol']:.2f} | {r['vocabulary']:,} | {r['distance']:.3f} | "
+            f"{r['bits_per_byte']:.3f} ({low:.3f}-{high:.3f}) |"
+        )
+    return "\n".join(lines) + (
+        f"\n\nRank correlation of distance and bits per byte over {len(facts['rows'])} views: "
+        f"{facts['rank_correlation']:+.2f}; {facts['by_chance']:.1%} of all orders reach that."
+    )
+
+
+def compared(
+    results: Sequence[dict[str, Any]], recipe: str, codecs: dict[str, str], texts: Sequence[str]
+) -> dict[str, Any]:
+    """Rows of the views in `codecs` that a run of `recipe` was trained on. Raises `InputError` if they are fewer than three."""
+    rows = []
+    for r in results:
+        mix = r["config"]["mix"]
+        if mix["recipe"] != recipe or mix["phases"] or mix["view"] not in codecs:
+            continue
+        codec = compressors.parse(codecs[mix["view"]])
+        found = measure(codec, texts)
+        rows.append(
+            {"view": mix["view"], "run": r["name"], "fingerprint": codec.fingerprint, "vocabulary": codec.vocab.size}
+            | {"bytes_per_symbol": found["bytes_per_symbol"], "distance": found["distance"]["deletion"]}
+            | {key: r["evaluation"][key] for key in ("bits_per_byte", "interval_95")}
+        )
+    if len(rows) < 3:
+        raise InputError(
+            f"{len(rows)} runs of recipe {recipe!r} on {', '.join(codecs) or 'no view'}; a correlation needs three or more"
+        )
+    distances, bits = ([row[key] for row in rows] for key in ("distance", "bits_per_byte"))
+    return {
+        "rank_correlation": rank_correlation(distances, bits),
+        "by_chance": by_chance(distances, bits),
+        "rows": rows,
+    }
+
+
+@click.command()
+@click.argument("results", type=PATH)
+@click.argument("corpus", nargs=-1, required=True, type=PATH)
+@click.option("--view", "views", multiple=True, metavar="VIEW=CODEC", help="What made a view of the runs.")
+@click.option("--recipe", default="proxy", show_default=True, help="Of the runs that are compared.")
+@click.option("--documents", "n_documents", default=200, show_default=True, help="At most so many, the first ones.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON to write.")
+def main(
+    results: Path, corpus: tuple[Path, ...], views: tuple[str, ...], recipe: str, n_documents: int, output: Path | None
+) -> None:
+    """Set the stability of views beside what models that were trained on them make of bytes."""
+    read = (document.data.decode("utf-8", "replace")[:LONGEST] for document in Reader(list(corpus)))
+    texts = list(itertools.islice((text for text in read if text), n_documents))
+    facts = compared(json.loads(results.read_bytes()), recipe, dict(view.split("=", 1) for view in views), texts)
+    click.echo(table(facts))
+    if output:
+        facts |= {"results": results.name, "corpus": [path.name for path in corpus], "documents": len(texts)}
+        facts |= {"corpus_sha256": hashlib.sha256("\0".join(texts).encode()).hexdigest()}
+        write_atomically(output, (json.dumps(facts, indent=1) + "\n").encode())
+
+
+if __name__ == "__main__":
+    main()
