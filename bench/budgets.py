@@ -36,7 +36,8 @@ def settled(arm: Arm, store: Store, runs: Path) -> Arm:
         positions = planned_steps(store, rival) * rival.train.rows * rival.train.row_length
         steps = round(positions / (config.train.rows * config.train.row_length))
     elif arm.equal == "bytes":
-        steps = _steps_for(planned_bytes(store, rival, planned_steps(store, rival)), store, config)
+        rival_steps = planned_steps(store, rival)
+        steps = _steps_for(planned_bytes(store, rival, rival_steps), rival_steps, store, config)
     else:
         theirs, ours = (_totals(runs, name) for name in (arm.rival.name, arm.at_flops))
         steps = round(theirs["seconds"] * ours["steps"] / ours["seconds"])
@@ -60,16 +61,13 @@ def planned_bytes(store: Store, config: RunConfig, steps: int) -> float:
     return shown
 
 
-def _steps_for(n_bytes: float, store: Store, config: RunConfig) -> int:
-    """The number of steps whose bytes come nearest, by bisection: the more steps, the more bytes."""
-    low, high = 0, 1
-    while planned_bytes(store, config, high) < n_bytes:
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if planned_bytes(store, config, middle) < n_bytes else (low, middle)
-    short, long = (abs(planned_bytes(store, config, steps) - n_bytes) for steps in (low, high))
-    return low if low and short < long else high
+def _steps_for(n_bytes: float, steps: int, store: Store, config: RunConfig) -> int:
+    """The number of steps that show so many bytes, from a first guess on: bytes are nearly in proportion to steps."""
+    tried: set[int] = set()
+    while steps not in tried:
+        tried.add(steps)
+        steps = max(1, round(steps * n_bytes / planned_bytes(store, config, steps)))
+    return steps
 
 
 def _totals(runs: Path, name: str) -> dict[str, float]:
