@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from compressors.base import Compressor
+from compressors.documents import Reader
 from proxylm.batches import alphabet_of
 from proxylm.config import RunConfig
 from proxylm.evaluate import Result, evaluate, trained_window
@@ -61,6 +62,17 @@ def run_arm(
         store.check_codec(arm.reads, codec)
     result = evaluate(model, documents, window=trained_window(config), codec=codec)
     return Outcome(arm, result, totals(folder))
+
+
+def scored(paths: tuple[Path, ...], max_bytes: int) -> list[bytes]:
+    """Documents of at most a fortieth of `max_bytes`, in order, until that is full: many small ones tell more than few."""
+    found: list[bytes] = []
+    size = 0
+    for document in Reader(list(paths)):
+        if len(document.data) <= max_bytes // 40 and size + len(document.data) <= max_bytes:
+            found.append(document.data)
+            size += len(document.data)
+    return found
 
 
 def planned(arm: Arm, store: Store, flops_per_second: float | None = None) -> str:

@@ -17,11 +17,10 @@ from pathlib import Path
 import click
 
 from bench import budgets, recipe, tables
-from bench.downstream import planned, run_arm
+from bench.downstream import planned, run_arm, scored
 from bench.report import environment
 from compressors import registry
 from compressors.atomic import write_atomically
-from compressors.documents import Reader
 from compressors.errors import InvalidConfig
 from proxylm.store import Store
 
@@ -116,17 +115,6 @@ def run_one(
     }  # fmt: skip
     write_atomically(output / name / tables.RESULT, json.dumps(facts).encode())
     click.echo(f"{name}: {outcome.result.bits_per_byte:.4f} bits per byte, {outcome.totals['flops']:.3g} FLOPs")
-
-
-def scored(paths: tuple[Path, ...], max_bytes: int) -> list[bytes]:
-    """Documents of at most a fortieth of `max_bytes`, in order, until that is full: many small ones tell more than few."""
-    found: list[bytes] = []
-    size = 0
-    for document in Reader(list(paths)):
-        if len(document.data) <= max_bytes // 40 and size + len(document.data) <= max_bytes:
-            found.append(document.data)
-            size += len(document.data)
-    return found
 
 
 if __name__ == "__main__":

@@ -5,12 +5,14 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from bench import budgets, grid, recipe, tables
+from bench import budgets, final, grid, recipe, tables
 from compressors.documents import Document
 from compressors.errors import InputError, InvalidConfig
 from proxylm.batches import Loader
 from proxylm.config import RECIPES, MixConfig, RunConfig, TrainConfig
 from proxylm.encode import encode
+from proxylm.evaluate import evaluate, trained_window
+from proxylm.runs import load_run
 from proxylm.train import planned_steps
 
 RECIPE = """
@@ -102,3 +104,32 @@ def test_a_grid_plans_budgets_and_runs_timed_ones_last(store, tmp_path, document
     totals = {r["name"].partition("-small")[0]: r["totals"] for r in tables.collect(tmp_path / "runs")}
     expected = totals["bytes"]["seconds"] * totals["bags"]["steps"] / totals["bags"]["seconds"]
     assert totals["bags,equal=seconds"]["steps"] == max(1, round(expected))
+
+
+def test_finished_runs_are_scored_on_other_text(store, tmp_path, documents):
+    (tmp_path / "recipe.toml").write_text(RECIPE.replace('equal = ["symbols", "bytes", "seconds"]', ""))
+    for name, text in (("held.py", documents[21][:900]), ("other.py", documents[22][:700])):
+        (tmp_path / name).write_bytes(text)
+    recipe_file, held, other, runs = (str(tmp_path / name) for name in ("recipe.toml", "held.py", "other.py", "runs"))
+    done = CliRunner().invoke(grid.downstream, [recipe_file, str(store.path), held, "-o", runs, "--max-bytes", "40000"])
+    assert done.exit_code == 0, done.output
+    before = {r["name"]: r for r in tables.collect(tmp_path / "runs")}
+    arguments = [runs, other, "--max-bytes", "40000", "-o", str(tmp_path / "final.json")]
+    done = CliRunner().invoke(final.main, [*arguments, "--only", "bags-small-s3", "--only", "bytes-small-s3"])
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "final.json").read_text())
+    assert [r["name"] for r in found] == ["bags-small-s3", "bytes-small-s3"]
+    assert done.output.startswith(tables.runs(found))
+    for record in found:
+        model, config = load_run(tmp_path / "runs" / record["name"])
+        expected = evaluate(model, [documents[22][:700]], window=trained_window(config))
+        assert record["evaluation"] == json.loads(json.dumps(expected.to_json()))
+        assert record["document_bytes"] == [700]
+        assert record["totals"] == before[record["name"]]["totals"]
+    again = CliRunner().invoke(final.main, [runs, held, "--max-bytes", "40000", "-o", str(tmp_path / "same.json")])
+    assert again.exit_code == 0
+    for record in json.loads((tmp_path / "same.json").read_text()):
+        assert record["document_bits"] == pytest.approx(before[record["name"]]["document_bits"])
+    unknown = CliRunner().invoke(final.main, [*arguments, "--only", "nothing"])
+    assert "no finished run nothing" in str(unknown.exception)
+    assert "bags-small-s3, bytes-small-s3" in str(unknown.exception)

@@ -70,10 +70,24 @@ def test_what_a_recipe_does_not_know_is_named(written, change, message):
 
 
 @pytest.mark.parametrize(
-    "name", ["tiny", "small", "small-rates", "ngrams", "ngrams-quarter", "ngrams-rates", "gpu-150m", "gpu-1b"]
+    "name",
+    [
+        "tiny",
+        "small",
+        "small-rates",
+        "ngrams",
+        "ngrams-quarter",
+        "ngrams-rates",
+        "scale",
+        "ablations",
+        "gpu-150m",
+        "gpu-1b",
+    ],
 )
 def test_the_recipes_that_come_along_are_understood_and_planned(name, tmp_path, bpe, documents):
     views = {"bpe": bpe, "bpe4k": bpe, "words": compressors.get("neural"), "zstd": compressors.get("zstd")}
+    views |= {"bpe32k": bpe, "words12": compressors.get("neural", width=12), "gzip": compressors.get("gzip")}
+    views["packed"] = compressors.get("pack", codec="bytes")
     store = encode([Document(str(i), d[:2000]) for i, d in enumerate(documents[:5])], tmp_path / "s", views)
     arms = recipe.load(Path(recipe.__file__).parent / f"recipes/{name}.toml")
     assert {arm.config.mix.recipe for arm in arms} >= {"raw"}

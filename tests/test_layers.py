@@ -15,6 +15,7 @@ MAY_IMPORT = {
 TORCH = {
     "bench.budgets",
     "bench.downstream",
+    "bench.final",
     "bench.generation_speed",
     "bench.tables",
     "bench.train_parts",

@@ -1,0 +1,67 @@
+"""The final comparison: finished runs of `proxyc bench downstream`, scored on text that no run was chosen by.
+
+python -m bench.final RUNS HELD_OUT... [--only NAME] [--codec VIEW@CODEC] -o RESULT.json
+
+The records are those of the runs, with the bits of these documents in place of theirs; `bench.tables` reads both.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench import tables
+from bench.downstream import scored
+from compressors import registry
+from compressors.atomic import write_atomically
+from compressors.errors import InputError, InvalidConfig
+from proxylm.evaluate import evaluate, trained_window
+from proxylm.runs import load_run
+
+PATH = click.Path(path_type=Path, exists=True)
+
+
+@click.command()
+@click.argument("runs", type=PATH)
+@click.argument("held_out", nargs=-1, required=True, type=PATH)
+@click.option("--only", "names", multiple=True, help="Not all runs, but those named, in this order.")
+@click.option("--codec", "codecs", multiple=True, metavar="VIEW@CODEC", help="What made a view that a run is read in.")
+@click.option("--max-bytes", default=400_000, show_default=True, help="Held-out bytes that are scored.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON to write.")
+def main(
+    runs: Path, held_out: tuple[Path, ...], names: tuple[str, ...], codecs: tuple[str, ...], max_bytes: int, output: Path | None
+) -> None:  # fmt: skip
+    """Score the finished runs below RUNS on the documents of HELD_OUT."""
+    made = {view: registry.parse(spec) for view, spec in (codec.split("@", 1) for codec in codecs)}
+    results = {r["name"]: r for r in tables.collect(runs)}
+    if missing := [name for name in names if name not in results]:
+        raise InputError(
+            f"no finished run {', '.join(missing)} below {runs}; there are: {', '.join(results) or 'none'}"
+        )
+    documents = scored(held_out, max_bytes)
+    found = [_scored(runs, results[name], documents, made) for name in names or results]
+    click.echo(tables.runs(found) + "\n\n" + tables.arms(found))
+    if output:
+        write_atomically(output, (json.dumps(found, indent=1) + "\n").encode())
+
+
+def _scored(runs: Path, record: dict[str, Any], documents: list[bytes], codecs: dict[str, Any]) -> dict[str, Any]:
+    reads = record["reads"]
+    if reads != "raw" and reads not in codecs:
+        raise InvalidConfig(
+            f"run {record['name']} is read as {reads}; say what made that view with --codec {reads}@CODEC"
+        )
+    model, config = load_run(runs / record["name"])
+    result = evaluate(model, documents, window=trained_window(config), codec=codecs.get(reads))
+    return record | {
+        "evaluation": result.to_json(),
+        "document_bytes": result.n_bytes.tolist(),
+        "document_bits": (result.text_bits + result.end_bits).tolist(),
+    }
+
+
+if __name__ == "__main__":
+    main()
