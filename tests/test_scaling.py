@@ -1,0 +1,51 @@
+"""Loss against compute."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from bench import scaling
+from compressors.errors import InputError
+
+
+def _run(name, width, flops, bits):
+    return {
+        "name": name,
+        "config": {"model": {"d_model": width}},
+        "totals": {"flops": flops},
+        "evaluation": {"bits_per_byte": bits},
+    }
+
+
+def test_an_exact_power_law_is_found_and_foretold(tmp_path):
+    exact = [_run(f"ours-d{d}-s1", d, f, 30 * f**-0.1) for d, f in ((32, 1e12), (64, 1e13), (256, 1e14))]
+    exact.append(_run("ours-s2", 512, 1e15, 30 * 1e15**-0.1))  # a recipe without sizes
+    other = [_run(f"bytes-d{d}-s{s}", d, 10.0**d, d + s) for d in (1, 2) for s in (0, 1)]  # two budgets: no fit
+    (tmp_path / "a.json").write_text(json.dumps(exact))
+    (tmp_path / "b.json").write_text(json.dumps(other))
+    done = CliRunner().invoke(scaling.main, [str(tmp_path / "a.json"), str(tmp_path / "b.json")])
+    assert done.exit_code == 0, done.output
+    (row,) = done.output.splitlines()[2:]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells == ["ours", cells[1], "0.100", "0.0%", f"{30 * 1e15**-0.1:.3f}", f"{30 * 1e15**-0.1:.3f}"]
+    assert cells[1].startswith(f"32, 1e+12: {30 * 1e12**-0.1:.3f}, 64, ")
+    skipped = scaling.table(exact, skip=[512])
+    assert f"| {30 * 1e14**-0.1:.3f} | {30 * 1e14**-0.1:.3f} |" in skipped
+
+
+def test_what_is_no_power_law_has_residuals_and_seeds_are_averaged():
+    bent = [_run("x-d1-s0", 1, 1e1, 4.0), _run("x-d2-s0", 2, 1e2, 2.0), _run("x-d3-s0", 3, 1e3, 1.9)]
+    bent.append(_run("x-d3-s1", 3, 1e3, 1.7))
+    assert scaling.points(bent)["x"][3, 1e3] == [1.9, 1.7]
+    cells = scaling.table(bent).splitlines()[2].split("|")
+    assert [cell.strip() for cell in cells[-3:-1]] == ["1.000", "1.800"]
+    a, b = scaling.power_law([1e1, 1e2, 1e3], [4.0, 2.0, 1.8])
+    expected = max(abs(a * f**-b / y - 1) for f, y in ((1e1, 4.0), (1e2, 2.0), (1e3, 1.8)))
+    assert cells[-4].strip() == f"{expected:.1%}"
+    assert expected > 0.05
+
+
+def test_too_few_budgets_are_said():
+    with pytest.raises(InputError, match="three budgets"):
+        scaling.table([_run("x-d1-s0", 1, 1e1, 4.0)])
