@@ -11,6 +11,7 @@ import torch
 
 from compressors.base import Compressor
 from compressors.documents import Reader
+from compressors.errors import InputError
 from proxylm.batches import alphabet_of
 from proxylm.config import RunConfig
 from proxylm.evaluate import Result, evaluate, trained_window
@@ -72,6 +73,11 @@ def scored(paths: tuple[Path, ...], max_bytes: int) -> list[bytes]:
         if len(document.data) <= max_bytes // 40 and size + len(document.data) <= max_bytes:
             found.append(document.data)
             size += len(document.data)
+    if not size:
+        raise InputError(
+            f"no document of {', '.join(map(str, paths))} has 1 to {max_bytes // 40:,} bytes, a fortieth of what is scored; "
+            "give a larger --max-bytes"
+        )
     return found
 
 

@@ -53,6 +53,7 @@ def downstream(
                     planned(budgets.settled(arm, Store.open(store), output), Store.open(store), flops_per_second)
                 )
         return
+    scored(held_out, max_bytes)  # raises before anything is trained
     output.mkdir(parents=True, exist_ok=True)
     arguments = [str(recipe_file), str(store), *map(str, held_out), "-o", str(output), "--max-bytes", str(max_bytes)]
     for codec in codecs:

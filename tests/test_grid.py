@@ -122,6 +122,10 @@ def test_a_grid_is_run_goes_on_and_is_planned(written, tmp_path, bpe, documents)
     file.write_text(json.dumps(tokens | {"reads": "kept"}))
     again = CliRunner().invoke(grid.downstream, arguments)
     assert "| kept |" in again.output
+    arguments[arguments.index("--max-bytes") + 1] = "4000"  # a document may have 100
+    small = CliRunner().invoke(grid.downstream, [*arguments, "-o", str(tmp_path / "none")])
+    assert "has 1 to 100 bytes" in str(small.exception)
+    assert not (tmp_path / "none").exists()
     bad = CliRunner().invoke(
         grid.downstream,
         [*arguments[:4], str(tmp_path / "other"), "--max-bytes", "40000", "--only", "tokens-small-s0"],
