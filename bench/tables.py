@@ -21,16 +21,16 @@ def collect(output: Path) -> list[dict[str, Any]]:
 
 
 def runs(results: Sequence[dict[str, Any]]) -> str:
-    """Markdown: bits per byte, how that differs from the first run's on the same documents, and what it took."""
+    """Markdown: bits per byte, how that differs from those of the first run of its width on the same documents, what it took."""
     lines = [
         "| run | read as | bits per byte (95 %) | against the first (95 %, paired) | FLOPs | symbols | bytes shown | bytes per symbol |",
         "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     for r in results:
         low, high = r["evaluation"]["interval_95"]
-        t = r["totals"]
+        t, first = r["totals"], _first_alike(r, results)
         lines.append(
-            f"| {r['name']} | {r['reads']} | {r['evaluation']['bits_per_byte']:.4f} ({low:.3f}-{high:.3f}) | {_against(r, results[0])} | "
+            f"| {r['name']} | {r['reads']} | {r['evaluation']['bits_per_byte']:.4f} ({low:.3f}-{high:.3f}) | {_against(r, first)} | "
             f"{t['flops']:.3g} | {t['symbols']:,.0f} | {t['bytes']:,.0f} | {t['bytes'] / t['symbols']:.2f} |"
         )
     return "\n".join(lines)
@@ -47,7 +47,7 @@ def _against(run: dict[str, Any], first: dict[str, Any]) -> str:
 
 
 def arms(results: Sequence[dict[str, Any]]) -> str:
-    """Markdown: the arms over their seeds, against those of the first arm with the same seeds, and what a run took.
+    """Markdown: the arms over their seeds, against those of the first arm of their width with the same seeds, what a run took.
 
     The interval is that of a bootstrap over the documents, each with the bits of all seeds.
     """
@@ -60,8 +60,9 @@ def arms(results: Sequence[dict[str, Any]]) -> str:
     by_arm: dict[str, dict[int, dict[str, Any]]] = {}
     for r in results:
         by_arm.setdefault(r["name"].rpartition("-s")[0], {})[r["config"]["train"]["seed"]] = r
-    first = next(iter(by_arm.values()))
     for name, runs in by_arm.items():
+        rival = _first_alike(next(iter(runs.values())), results)["name"].rpartition("-s")[0]
+        first = by_arm[rival]
         bits = [r["evaluation"]["bits_per_byte"] for r in runs.values()]
         common = [seed for seed, r in sorted(first.items()) if seed in runs and _alike(r, runs[seed], first)]
         here, there = (_summed([found[seed] for seed in common]) for found in (runs, first))
@@ -78,6 +79,11 @@ def arms(results: Sequence[dict[str, Any]]) -> str:
             + " |"
         )
     return "\n".join(lines)
+
+
+def _first_alike(run: dict[str, Any], results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The first of the results whose model is as wide."""
+    return next(r for r in results if r["config"]["model"]["d_model"] == run["config"]["model"]["d_model"])
 
 
 def _alike(one: dict[str, Any], other: dict[str, Any], first: dict[int, dict[str, Any]]) -> bool:

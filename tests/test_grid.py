@@ -134,10 +134,10 @@ def test_a_grid_is_run_goes_on_and_is_planned(written, tmp_path, bpe, documents)
     assert "--codec bpe@CODEC" in (tmp_path / "other/tokens-small-s0/run.err").read_text()
 
 
-def _result(name, seed, bits, n_bytes=(100, 50)):
+def _result(name, seed, bits, n_bytes=(100, 50), width=128):
     evaluation = {"bits_per_byte": sum(bits) / sum(n_bytes), "interval_95": (0, 9)}
     totals = {"flops": 2e9, "symbols": 10, "bytes": 20, "seconds": 3.0}
-    config = {"train": {"seed": seed}}
+    config = {"train": {"seed": seed}, "model": {"d_model": width}}
     sizes = {"document_bytes": list(n_bytes), "document_bits": bits}
     return {
         "name": f"{name}-s{seed}",
@@ -157,3 +157,12 @@ def test_arms_are_compared_over_the_seeds_they_share():
     assert lines[1].startswith(
         "| ours | 2 | 0.5567 (0.013-1.100) | -50.0% (-50.0% to -50.0%) | -50.0% | 2e+09 | 10 | 20 | 3 |"
     )
+
+
+def test_each_width_has_a_first_of_its_own():
+    wide = [_result("bytes-wide", 0, [100, 50], width=256), _result("ours-wide", 0, [110, 55], width=256)]
+    found = [_result("bytes", 0, [200, 100]), *wide, _result("ours", 0, [100, 50])]
+    against = [line.split(" | ")[3].split(" ")[0] for line in tables.runs(found).splitlines()[2:]]
+    assert against == ["-", "-", "+10.0%", "-50.0%"]
+    against = [line.split(" | ")[3].split(" ")[0] for line in tables.arms(found).splitlines()[2:]]
+    assert against == ["-", "-", "+10.0%", "-50.0%"]
