@@ -8,7 +8,18 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from bench import copying, encode_tables, generation_speed, neural_ratio, stability, tables, train_speed, view_speed
+from bench import (
+    copying,
+    encode_tables,
+    generation_speed,
+    neural_ratio,
+    scaling,
+    stability,
+    tables,
+    train_speed,
+    transfer,
+    view_speed,
+)
 from bench.file_speed import table
 
 README = Path(__file__).parent.parent / "README.md"
@@ -79,11 +90,15 @@ def test_the_table_of_generation_is_that_of_the_results():
 
 def test_the_tables_of_the_experiment_are_those_of_the_results():
     text = (README.parent / "RESULTS.md").read_text()
-    for name in ("small_rates", "small", "ngrams_quarter", "ngrams_rates"):
+    for name in ("small_rates", "small", "ngrams_quarter", "ngrams_rates", "scale", "final", "ablations"):
         rows = json.loads((README.parent / f"bench/results/{name}.json").read_text())
         assert tables.runs(rows) in text
     assert tables.arms(json.loads((README.parent / "bench/results/ngrams.json").read_text())) in text
-    assert copying.table(json.loads((README.parent / "bench/results/copying.json").read_text())) in text
+    for name in ("copying", "copying_scale"):
+        assert copying.table(json.loads((README.parent / f"bench/results/{name}.json").read_text())) in text
+    assert transfer.table(json.loads((README.parent / "bench/results/transfer.json").read_text())) in text
+    sizes = [json.loads((README.parent / f"bench/results/{name}.json").read_text()) for name in ("scale", "ngrams")]
+    assert scaling.table(sum(sizes, [])) in text
 
 
 def test_the_table_of_neural_ratio_is_that_of_the_results():
