@@ -97,8 +97,8 @@ def test_the_tables_of_the_experiment_are_those_of_the_results():
     for name in ("copying", "copying_scale"):
         assert copying.table(json.loads((README.parent / f"bench/results/{name}.json").read_text())) in text
     assert transfer.table(json.loads((README.parent / "bench/results/transfer.json").read_text())) in text
-    sizes = [json.loads((README.parent / f"bench/results/{name}.json").read_text()) for name in ("scale", "ngrams")]
-    assert scaling.table(sum(sizes, [])) in text
+    scale, ngrams = (json.loads((README.parent / f"bench/results/{n}.json").read_text()) for n in ("scale", "ngrams"))
+    assert scaling.table(scale + ngrams) in text
 
 
 def test_the_table_of_neural_ratio_is_that_of_the_results():
