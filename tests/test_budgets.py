@@ -92,28 +92,31 @@ def test_unknown_budgets_are_named(tmp_path):
         recipe.load(tmp_path / "recipe.toml")
 
 
-def test_a_grid_plans_budgets_and_runs_timed_ones_last(store, tmp_path, documents):
-    (tmp_path / "recipe.toml").write_text(RECIPE.replace('"symbols", "bytes", "seconds"', '"seconds"'))
-    (tmp_path / "held.py").write_bytes(documents[21][:900])
-    arguments = [str(tmp_path / name) for name in ("recipe.toml", "held.py")]
-    arguments = [arguments[0], str(store.path), arguments[1], "-o", str(tmp_path / "runs"), "--max-bytes", "40000"]
+@pytest.fixture(scope="module")
+def ran(store, tmp_path_factory, documents):
+    """A folder with the runs of a grid of three: two, and one more with the seconds of the first."""
+    folder = tmp_path_factory.mktemp("ran")
+    (folder / "recipe.toml").write_text(RECIPE.replace('"symbols", "bytes", "seconds"', '"seconds"'))
+    for name, text in (("held.py", documents[21][:900]), ("other.py", documents[22][:700])):
+        (folder / name).write_bytes(text)
+    arguments = [str(folder / "recipe.toml"), str(store.path), str(folder / "held.py"), "-o", str(folder / "runs")]
+    arguments += ["--max-bytes", "40000"]
     planned = CliRunner().invoke(grid.downstream, [*arguments, "--plan"])
     assert "bags,equal=seconds-small-s3: as long as bytes-small-s3 took" in planned.output
     done = CliRunner().invoke(grid.downstream, [*arguments, "--jobs", "2"])
     assert done.exit_code == 0, done.output
-    totals = {r["name"].partition("-small")[0]: r["totals"] for r in tables.collect(tmp_path / "runs")}
+    return folder
+
+
+def test_equal_seconds_are_run_once_the_others_have_been(ran):
+    totals = {r["name"].partition("-small")[0]: r["totals"] for r in tables.collect(ran / "runs")}
     expected = totals["bytes"]["seconds"] * totals["bags"]["steps"] / totals["bags"]["seconds"]
     assert totals["bags,equal=seconds"]["steps"] == max(1, round(expected))
 
 
-def test_finished_runs_are_scored_on_other_text(store, tmp_path, documents):
-    (tmp_path / "recipe.toml").write_text(RECIPE.replace('equal = ["symbols", "bytes", "seconds"]', ""))
-    for name, text in (("held.py", documents[21][:900]), ("other.py", documents[22][:700])):
-        (tmp_path / name).write_bytes(text)
-    recipe_file, held, other, runs = (str(tmp_path / name) for name in ("recipe.toml", "held.py", "other.py", "runs"))
-    done = CliRunner().invoke(grid.downstream, [recipe_file, str(store.path), held, "-o", runs, "--max-bytes", "40000"])
-    assert done.exit_code == 0, done.output
-    before = {r["name"]: r for r in tables.collect(tmp_path / "runs")}
+def test_finished_runs_are_scored_on_other_text(ran, tmp_path, documents):
+    runs, held, other = (str(ran / name) for name in ("runs", "held.py", "other.py"))
+    before = {r["name"]: r for r in tables.collect(ran / "runs")}
     arguments = [runs, other, "--max-bytes", "40000", "-o", str(tmp_path / "final.json")]
     done = CliRunner().invoke(final.main, [*arguments, "--only", "bags-small-s3", "--only", "bytes-small-s3"])
     assert done.exit_code == 0, done.output
@@ -121,7 +124,7 @@ def test_finished_runs_are_scored_on_other_text(store, tmp_path, documents):
     assert [r["name"] for r in found] == ["bags-small-s3", "bytes-small-s3"]
     assert done.output.startswith(tables.runs(found))
     for record in found:
-        model, config = load_run(tmp_path / "runs" / record["name"])
+        model, config = load_run(ran / "runs" / record["name"])
         expected = evaluate(model, [documents[22][:700]], window=trained_window(config))
         assert record["evaluation"] == json.loads(json.dumps(expected.to_json()))
         assert record["document_bytes"] == [700]
