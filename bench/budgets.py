@@ -32,7 +32,6 @@ def settled(arm: Arm, store: Store, runs: Path) -> Arm:
         return arm
     rival, config = arm.rival.config, arm.config
     if arm.equal == "symbols":
-        steps = planned_steps(store, rival) * rival.train.rows * rival.train.row_length
         positions = planned_steps(store, rival) * rival.train.rows * rival.train.row_length
         steps = round(positions / (config.train.rows * config.train.row_length))
     elif arm.equal == "bytes":

@@ -1,6 +1,6 @@
 """Has a model learnt to copy? Random letters, and the same letters again: how many of the second are its likeliest bytes.
 
-    python -m bench.copying RUN... [-o RESULT.json]
+    proxyc bench copying RUN... [-o RESULT.json]
 
 The loss of a small model falls steeply when it begins to copy from its context (induction heads, arXiv 2209.11895). When that
 happens decides more about a short run than most recipes, so that two runs can be told apart by it.
@@ -63,7 +63,3 @@ def table(results: dict[str, Any]) -> str:
         for name, found in results.items()
     ]
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """The final comparison: finished runs of `proxyc bench downstream`, scored on text that no run was chosen by.
 
-python -m bench.final RUNS HELD_OUT... [--only NAME] [--codec VIEW@CODEC] -o RESULT.json
+    proxyc bench final RUNS HELD_OUT... [--only NAME] [--codec VIEW@CODEC] -o RESULT.json
 
 The records are those of the runs, with the bits of these documents in place of theirs; `bench.tables` reads both.
 """
@@ -31,11 +31,11 @@ PATH = click.Path(path_type=Path, exists=True)
 @click.option("--codec", "codecs", multiple=True, metavar="VIEW@CODEC", help="What made a view that a run is read in.")
 @click.option("--max-bytes", default=400_000, show_default=True, help="Held-out bytes that are scored.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON to write.")
-def main(
+def final(
     runs: Path, held_out: tuple[Path, ...], names: tuple[str, ...], codecs: tuple[str, ...], max_bytes: int, output: Path | None
 ) -> None:  # fmt: skip
     """Score the finished runs below RUNS on the documents of HELD_OUT."""
-    made = {view: registry.parse(spec) for view, spec in (codec.split("@", 1) for codec in codecs)}
+    made = dict(map(registry.parse_named, codecs))
     results = {r["name"]: r for r in tables.collect(runs)}
     if missing := [name for name in names if name not in results]:
         raise InputError(
@@ -61,7 +61,3 @@ def _scored(runs: Path, record: dict[str, Any], documents: list[bytes], codecs: 
         "document_bytes": result.n_bytes.tolist(),
         "document_bits": (result.text_bits + result.end_bits).tolist(),
     }
-
-
-if __name__ == "__main__":
-    main()

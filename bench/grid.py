@@ -45,13 +45,12 @@ def downstream(
     """Train and evaluate the grid of RECIPE.toml on the view store STORE; HELD_OUT documents are scored."""
     arms = [arm for arm in recipe.load(recipe_file) if only in arm.name]
     if plan:
+        opened = Store.open(store)
         for arm in arms:
-            if arm.equal == "seconds":
-                click.echo(f"{arm.name}: as long as {arm.rival.name} took" if arm.rival else arm.name)
+            if arm.rival is not None and arm.equal == "seconds":
+                click.echo(f"{arm.name}: as long as {arm.rival.name} took")
             else:
-                click.echo(
-                    planned(budgets.settled(arm, Store.open(store), output), Store.open(store), flops_per_second)
-                )
+                click.echo(planned(budgets.settled(arm, opened, output), opened, flops_per_second))
         return
     scored(held_out, max_bytes)  # raises before anything is trained
     output.mkdir(parents=True, exist_ok=True)
@@ -98,16 +97,16 @@ def run_one(
 ) -> None:  # fmt: skip
     """One run of the grid, to its result."""
     (arm,) = (arm for arm in recipe.load(recipe_file) if arm.name == name)
-    arm = budgets.settled(arm, Store.open(store), output)
-    named = dict(codec.split("@", 1) for codec in codecs)
-    if arm.reads != "raw" and arm.reads not in named:
+    opened = Store.open(store)
+    arm = budgets.settled(arm, opened, output)
+    made = dict(map(registry.parse_named, codecs))
+    if arm.reads != "raw" and arm.reads not in made:
         raise InvalidConfig(
             f"arm {name} is read as {arm.reads}; say what made that view with --codec {arm.reads}@CODEC"
         )
-    made = {view: registry.parse(spec) for view, spec in named.items() if view == arm.reads}
     documents = scored(held_out, max_bytes)
     began = time.perf_counter()
-    outcome = run_arm(arm, Store.open(store), output / name, made, documents, lambda record: None)
+    outcome = run_arm(arm, opened, output / name, made, documents, lambda record: None)
     facts = {
         "name": name, "reads": arm.reads, "config": json.loads(arm.config.to_json()), "totals": outcome.totals,
         "evaluation": outcome.result.to_json(), "seconds": time.perf_counter() - began, "environment": environment(),

@@ -1,6 +1,6 @@
 """How the loss of each arm falls with compute: a power law through its sizes, and how well that foretells the largest.
 
-python -m bench.scaling RESULTS.json...
+    proxyc bench scaling RESULTS.json...
 
 bits per byte = a * FLOPs^-b by least squares of logarithms, seeds averaged first. There is no floor in it: three or four
 sizes do not tell one. What the fit without the largest size says of the largest is printed beside what it was.
@@ -8,7 +8,6 @@ sizes do not tell one. What the fit without the largest size says of the largest
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from typing import Any
 import click
 import numpy as np
 
+from bench import tables
 from compressors.errors import InputError
 
 _SIZE = re.compile(r"(-d\d+)?-s\d+$")  # what a recipe puts behind the name of an arm
@@ -62,10 +62,6 @@ def table(results: Sequence[dict[str, Any]], skip: Sequence[int] = ()) -> str:
 @click.command()
 @click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--skip", multiple=True, type=int, help="A width that is left out.")
-def main(results: tuple[Path, ...], skip: tuple[int, ...]) -> None:
+def scaling(results: tuple[Path, ...], skip: tuple[int, ...]) -> None:
     """Fit loss against compute, arm by arm."""
-    click.echo(table([r for path in results for r in json.loads(path.read_bytes())], skip))
-
-
-if __name__ == "__main__":
-    main()
+    click.echo(table([r for path in results for r in tables.read(path)], skip))

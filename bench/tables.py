@@ -10,6 +10,7 @@ from typing import Any
 import click
 import numpy as np
 
+from compressors.errors import InputError
 from proxylm.evaluate import resampled
 
 RESULT = "result.json"  # of a run, in its folder
@@ -20,15 +21,29 @@ def collect(output: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_bytes()) for path in sorted(output.glob(f"*/{RESULT}"))]
 
 
-def runs(results: Sequence[dict[str, Any]]) -> str:
-    """Markdown: bits per byte, how that differs from those of the first run of its width on the same documents, what it took."""
+def read(path: Path) -> list[dict[str, Any]]:
+    """The runs in a results.json of `proxyc bench downstream`. Raises `InputError` if it is none."""
+    try:
+        found = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise InputError(f"{path} is no JSON ({error}); give a results.json of `proxyc bench downstream`") from error
+    if not isinstance(found, list) or not all(isinstance(r, dict) and "evaluation" in r for r in found):
+        raise InputError(f"{path} holds no runs; give a results.json of `proxyc bench downstream`")
+    return found
+
+
+def runs(results: Sequence[dict[str, Any]], against: str = "") -> str:
+    """Markdown: bits per byte, how that differs from the first run of its width on the same documents, what it took.
+
+    The first is that of the arm `against`, if that is given.
+    """
     lines = [
         "| run | read as | bits per byte (95 %) | against the first (95 %, paired) | FLOPs | symbols | bytes shown | bytes per symbol |",
         "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     for r in results:
         low, high = r["evaluation"]["interval_95"]
-        t, first = r["totals"], _first_alike(r, results)
+        t, first = r["totals"], _first_alike(r, results, against)
         lines.append(
             f"| {r['name']} | {r['reads']} | {r['evaluation']['bits_per_byte']:.4f} ({low:.3f}-{high:.3f}) | {_against(r, first)} | "
             f"{t['flops']:.3g} | {t['symbols']:,.0f} | {t['bytes']:,.0f} | {t['bytes'] / t['symbols']:.2f} |"
@@ -46,8 +61,8 @@ def _against(run: dict[str, Any], first: dict[str, Any]) -> str:
     return f"{bits.sum() / others.sum() - 1:+.1%} ({low:+.1%} to {high:+.1%})"
 
 
-def arms(results: Sequence[dict[str, Any]]) -> str:
-    """Markdown: the arms over their seeds, against those of the first arm of their width with the same seeds, what a run took.
+def arms(results: Sequence[dict[str, Any]], against: str = "") -> str:
+    """Markdown: the arms over their seeds, against the first arm of their width with the same seeds, what a run took.
 
     The interval is that of a bootstrap over the documents, each with the bits of all seeds.
     """
@@ -61,7 +76,7 @@ def arms(results: Sequence[dict[str, Any]]) -> str:
     for r in results:
         by_arm.setdefault(r["name"].rpartition("-s")[0], {})[r["config"]["train"]["seed"]] = r
     for name, runs in by_arm.items():
-        rival = _first_alike(next(iter(runs.values())), results)["name"].rpartition("-s")[0]
+        rival = _first_alike(next(iter(runs.values())), results, against)["name"].rpartition("-s")[0]
         first = by_arm[rival]
         bits = [r["evaluation"]["bits_per_byte"] for r in runs.values()]
         common = [seed for seed, r in sorted(first.items()) if seed in runs and _alike(r, runs[seed], first)]
@@ -81,9 +96,10 @@ def arms(results: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _first_alike(run: dict[str, Any], results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The first of the results whose model is as wide."""
-    return next(r for r in results if r["config"]["model"]["d_model"] == run["config"]["model"]["d_model"])
+def _first_alike(run: dict[str, Any], results: Sequence[dict[str, Any]], against: str = "") -> dict[str, Any]:
+    """The first of the results whose model is as wide, and whose arm is `against`; the run itself if there is none."""
+    wide = (r for r in results if r["config"]["model"]["d_model"] == run["config"]["model"]["d_model"])
+    return next((r for r in wide if r["name"].startswith(f"{against}-" if against else "")), run)
 
 
 def _alike(one: dict[str, Any], other: dict[str, Any], first: dict[int, dict[str, Any]]) -> bool:
@@ -130,12 +146,12 @@ def codecs(rows: Sequence[dict[str, Any]]) -> str:
 
 @click.command()
 @click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
-def main(results: tuple[Path, ...]) -> None:
-    """Print the tables of each results.json of `proxyc bench downstream`: runs, and arms over their seeds."""
+@click.option("--against", default="", metavar="ARM", help="Set runs against this arm, not the first.")
+def main(results: tuple[Path, ...], against: str) -> None:
+    """Tables of each results.json of `downstream`: runs, arms over their seeds, hours of training."""
+    hours = 0.0
     for path in results:
-        found = json.loads(path.read_bytes())
-        click.echo(runs(found) + "\n\n" + arms(found) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+        found = read(path)
+        click.echo(runs(found, against) + "\n\n" + arms(found, against) + "\n")
+        hours += sum(r["totals"]["seconds"] for r in found) / 3600
+    click.echo(f"{hours:.1f} hours of training")

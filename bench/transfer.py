@@ -1,6 +1,6 @@
 """Does the stability of a view tell how much of what it teaches reaches the bytes?
 
-python -m bench.transfer RESULTS.json CORPUS... --view words=neural --view small=bpe=small.pxa -o bench/results/transfer.json
+    proxyc bench transfer RESULTS.json CORPUS... --codec words@neural --codec small@bpe=small.pxa -o bench/results/transfer.json
 
 For every run of the published recipe (or of --recipe) in the results of `proxyc bench downstream`: how much of its view
 changes when a tenth of the characters go (`bench.stability`), beside the bits per byte of the model read as bytes. Zheng et
@@ -20,9 +20,11 @@ from typing import Any
 import click
 import numpy as np
 
-import compressors
+from bench import tables
 from bench.stability import LONGEST, measure
+from compressors import registry
 from compressors.atomic import write_atomically
+from compressors.base import Compressor
 from compressors.documents import Reader
 from compressors.errors import InputError
 
@@ -55,14 +57,13 @@ def by_chance(xs: Sequence[float], ys: Sequence[float]) -> float:
 def table(facts: dict[str, Any]) -> str:
     """Markdown: the views from the most stable on, and the correlation."""
     lines = [
-        "| view | bytes per symbol | vocabulary | distance at 10 % deletion | bits per byte, read as bytes (95 %) |",
-        "|---|---:|---:|---:|---:|",
+        "| view | bytes per symbol | vocabulary | distance at 10 % deletion | seeds | bits per byte, read as bytes |",
+        "|---|---:|---:|---:|---:|---:|",
     ]
     for r in sorted(facts["rows"], key=lambda r: r["distance"]):
-        low, high = r["interval_95"]
         lines.append(
-            f"| {r['view']} | {r['bytes_per_symbol']:.2f} | {r['vocabulary']:,} | {r['distance']:.3f} | "
-            f"{r['bits_per_byte']:.3f} ({low:.3f}-{high:.3f}) |"
+            f"| {r['view']} | {r['bytes_per_symbol']:.2f} | {r['vocabulary']:,} | {r['distance']:.3f} | {len(r['runs'])} | "
+            f"{r['bits_per_byte']:.3f} |"
         )
     return "\n".join(lines) + (
         f"\n\nRank correlation of distance and bits per byte over {len(facts['rows'])} views: "
@@ -71,24 +72,30 @@ def table(facts: dict[str, Any]) -> str:
 
 
 def compared(
-    results: Sequence[dict[str, Any]], recipe: str, codecs: dict[str, str], texts: Sequence[str]
+    results: Sequence[dict[str, Any]], recipe: str, codecs: dict[str, Compressor], texts: Sequence[str]
 ) -> dict[str, Any]:
-    """Rows of the views in `codecs` that a run of `recipe` was trained on. Raises `InputError` if they are fewer than three."""
-    rows = []
+    """Rows of the views in `codecs` that runs of `recipe` were trained on, means over their seeds.
+
+    Raises `InputError` if they are fewer than three.
+    """
+    runs: dict[str, list[dict[str, Any]]] = {}
     for r in results:
         mix = r["config"]["mix"]
-        if mix["recipe"] != recipe or mix["phases"] or mix["view"] not in codecs:
-            continue
-        codec = compressors.parse(codecs[mix["view"]])
-        found = measure(codec, texts)
-        rows.append(
-            {"view": mix["view"], "run": r["name"], "fingerprint": codec.fingerprint, "vocabulary": codec.vocab.size}
-            | {"bytes_per_symbol": found["bytes_per_symbol"], "distance": found["distance"]["deletion"]}
-            | {key: r["evaluation"][key] for key in ("bits_per_byte", "interval_95")}
-        )
-    if len(rows) < 3:
+        if mix["recipe"] == recipe and not mix["phases"] and mix["view"] in codecs:
+            runs.setdefault(mix["view"], []).append(r)
+    if len(runs) < 3:
         raise InputError(
-            f"{len(rows)} runs of recipe {recipe!r} on {', '.join(codecs) or 'no view'}; a correlation needs three or more"
+            f"{len(runs)} views of {', '.join(codecs) or 'none'} have runs of recipe {recipe!r}; a correlation needs three or more"
+        )
+    rows: list[dict[str, Any]] = []
+    for view, found in runs.items():
+        codec = codecs[view]
+        measured = measure(codec, texts)
+        rows.append(
+            {"view": view, "runs": [r["name"] for r in found], "fingerprint": codec.fingerprint}
+            | {"vocabulary": codec.vocab.size, "bytes_per_symbol": measured["bytes_per_symbol"]}
+            | {"distance": measured["distance"]["deletion"]}
+            | {"bits_per_byte": statistics.mean(r["evaluation"]["bits_per_byte"] for r in found)}
         )
     distances, bits = ([row[key] for row in rows] for key in ("distance", "bits_per_byte"))
     return {
@@ -101,23 +108,19 @@ def compared(
 @click.command()
 @click.argument("results", type=PATH)
 @click.argument("corpus", nargs=-1, required=True, type=PATH)
-@click.option("--view", "views", multiple=True, metavar="VIEW=CODEC", help="What made a view of the runs.")
+@click.option("--codec", "codecs", multiple=True, metavar="VIEW@CODEC", help="What made a view of the runs.")
 @click.option("--recipe", default="proxy", show_default=True, help="Of the runs that are compared.")
 @click.option("--documents", "n_documents", default=200, show_default=True, help="At most so many, the first ones.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON to write.")
-def main(
-    results: Path, corpus: tuple[Path, ...], views: tuple[str, ...], recipe: str, n_documents: int, output: Path | None
+def transfer(
+    results: Path, corpus: tuple[Path, ...], codecs: tuple[str, ...], recipe: str, n_documents: int, output: Path | None
 ) -> None:
     """Set the stability of views beside what models that were trained on them make of bytes."""
     read = (document.data.decode("utf-8", "replace")[:LONGEST] for document in Reader(list(corpus)))
     texts = list(itertools.islice((text for text in read if text), n_documents))
-    facts = compared(json.loads(results.read_bytes()), recipe, dict(view.split("=", 1) for view in views), texts)
+    facts = compared(tables.read(results), recipe, dict(map(registry.parse_named, codecs)), texts)
     click.echo(table(facts))
     if output:
         facts |= {"results": results.name, "corpus": [path.name for path in corpus], "documents": len(texts)}
         facts |= {"corpus_sha256": hashlib.sha256("\0".join(texts).encode()).hexdigest()}
         write_atomically(output, (json.dumps(facts, indent=1) + "\n").encode())
-
-
-if __name__ == "__main__":
-    main()

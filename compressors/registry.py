@@ -139,6 +139,13 @@ def _literal(text: str) -> Any:
         return text
 
 
+def parse_named(text: str) -> tuple[str, Compressor]:
+    """What [NAME@]CODEC says: the name, that of the codec if none is given, and the compressor. Raises like `parse`."""
+    named = re.fullmatch(r"([^@=:]+)@(.+)", text)  # an @ after = or : belongs to a path
+    made = parse(named[2] if named else text)
+    return (named[1] if named else made.name), made
+
+
 def parse(spec: str) -> Compressor:
     """A compressor from its command-line form ``NAME[=FILE][:setting=value,...]``, e.g. ``bpe=code.pxa``, ``zstd:level=19``."""
     match = re.fullmatch(r"(?P<name>[^=:]+)(=(?P<file>.+?))?(:(?P<settings>\w+=[^,]*(,\w+=[^,]*)*))?", spec)

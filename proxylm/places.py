@@ -40,7 +40,7 @@ class Place:
 
     @property
     def has_bf16(self) -> bool:
-        """Has the processor units for products in bfloat16? A CPU without them takes up to 60 times as long as in fp32."""
+        """Has the processor units for products in bfloat16? A CPU without them takes many times as long as in fp32."""
         if self.device.type == "cuda":
             return bool(torch.cuda.is_bf16_supported(including_emulation=False))
         return bool(torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -61,7 +60,7 @@ def encode(
     """
     from proxylm import encode as encoding
 
-    codecs = dict(_view(spec) for spec in views)
+    codecs = dict(map(registry.parse_named, views))
     if len(codecs) < len(views):
         raise InvalidConfig("two views have the same name; name them with NAME@CODEC")
     reader = Reader(list(corpus), text_field=text_field, pattern=pattern, strict=strict) if corpus else None
@@ -103,12 +102,6 @@ def _bar(quiet: bool, reader: Reader | None, store: Path) -> Iterator[Callable[[
             bar.update(n_read, f"{done[0]:,} documents, {done[1] / 1e6:,.1f} MB")
 
         yield progress
-
-
-def _view(spec: str) -> tuple[str, Any]:
-    named = re.fullmatch(r"([^@=:]+)@(.+)", spec)  # an @ after = or : belongs to a path
-    made = registry.parse(named[2] if named else spec)
-    return (named[1] if named else made.name), made
 
 
 @click.command()

@@ -86,7 +86,7 @@ def train(
         raise InputError("the held-out documents have no byte to score; give others")
     if config.train.dtype == "bf16" and not place.has_bf16:
         warnings.warn(
-            "train.dtype is bf16, and this processor has no units for it: a step may take 60 times as long as in fp32; "
+            "train.dtype is bf16, and this processor has no units for it: a step takes many times as long as in fp32; "
             "set train.dtype=fp32",
             stacklevel=2,
         )

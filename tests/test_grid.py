@@ -8,7 +8,7 @@ import compressors
 from bench import grid, recipe, tables
 from bench.downstream import Arm, planned
 from compressors.documents import Document
-from compressors.errors import InvalidConfig
+from compressors.errors import InputError, InvalidConfig
 from proxylm.config import RunConfig
 from proxylm.encode import encode
 from proxylm.settings import from_mapping
@@ -166,3 +166,23 @@ def test_each_width_has_a_first_of_its_own():
     assert against == ["-", "-", "+10.0%", "-50.0%"]
     against = [line.split(" | ")[3].split(" ")[0] for line in tables.arms(found).splitlines()[2:]]
     assert against == ["-", "-", "+10.0%", "-50.0%"]
+
+
+def test_tables_may_be_set_against_any_arm_and_tell_hours(tmp_path):
+    found = [_result("bytes", 0, [200, 100]), _result("ngrams", 0, [100, 50]), _result("ours", 0, [110, 55])]
+    (tmp_path / "r.json").write_text(json.dumps(found))
+    done = CliRunner().invoke(tables.main, [str(tmp_path / "r.json"), "--against", "ngrams"])
+    assert done.exit_code == 0, done.output
+    assert done.output == f"{tables.runs(found, 'ngrams')}\n\n{tables.arms(found, 'ngrams')}\n\n0.0 hours of training\n"
+    for table in (tables.runs, tables.arms):
+        against = [line.split(" | ")[3].split(" ")[0] for line in table(found, "ngrams").splitlines()[2:]]
+        assert against == ["+100.0%", "-", "+10.0%"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("", "no JSON"), ("{}", "no runs"), ("[3]", "no runs"), ('[{"x": 1}]', "no runs")]
+)
+def test_what_is_no_result_is_said(tmp_path, text, message):
+    (tmp_path / "r.json").write_text(text)
+    with pytest.raises(InputError, match=message):
+        tables.read(tmp_path / "r.json")

@@ -24,7 +24,7 @@ def test_an_exact_power_law_is_found_and_foretold(tmp_path):
     other = [_run(f"bytes-d{d}-s{s}", d, 10.0**d, d + s) for d in (1, 2) for s in (0, 1)]  # two budgets: no fit
     (tmp_path / "a.json").write_text(json.dumps(exact))
     (tmp_path / "b.json").write_text(json.dumps(other))
-    done = CliRunner().invoke(scaling.main, [str(tmp_path / "a.json"), str(tmp_path / "b.json")])
+    done = CliRunner().invoke(scaling.scaling, [str(tmp_path / "a.json"), str(tmp_path / "b.json")])
     assert done.exit_code == 0, done.output
     (row,) = done.output.splitlines()[2:]
     cells = [cell.strip() for cell in row.strip("|").split("|")]

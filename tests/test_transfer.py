@@ -33,13 +33,13 @@ def _run(view, bits, **mix):
 
 
 def test_views_of_the_recipe_are_set_side_by_side(tmp_path, documents):
-    found = [_run("g", 3.0), _run("z", 2.5), _run("b", 2.0), _run("other", 1.0)]
+    found = [_run("g", 3.0), _run("z", 2.5), _run("b", 1.5), _run("b", 2.5), _run("other", 1.0)]  # two seeds of b
     found += [_run("b", 9.0, recipe="raw"), _run("b", 9.0, phases=[{"until": 1.0}])]
     (tmp_path / "results.json").write_text(json.dumps(found))
     (tmp_path / "held.py").write_bytes(documents[0])
     arguments = [str(tmp_path / "results.json"), str(tmp_path / "held.py"), "-o", str(tmp_path / "out.json")]
-    views = ["--view", "g=gzip", "--view", "z=zstd:level=19", "--view", "b=bytes"]
-    done = CliRunner().invoke(transfer.main, [*arguments, *views])
+    views = ["--codec", "g@gzip", "--codec", "z@zstd:level=19", "--codec", "b@bytes"]
+    done = CliRunner().invoke(transfer.transfer, [*arguments, *views])
     assert done.exit_code == 0, done.output
     facts = json.loads((tmp_path / "out.json").read_text())
     rows = {row["view"]: row for row in facts["rows"]}
@@ -48,6 +48,6 @@ def test_views_of_the_recipe_are_set_side_by_side(tmp_path, documents):
     assert rows["b"]["bytes_per_symbol"] == 1
     assert done.output.startswith(transfer.table(facts))
     assert done.output.splitlines()[2].startswith("| b | 1.00 | 256 |")
-    few = CliRunner().invoke(transfer.main, [*arguments, *views[:4]])
+    few = CliRunner().invoke(transfer.transfer, [*arguments, *views[:4]])
     assert isinstance(few.exception, InputError)
-    assert "2 runs of recipe 'proxy' on g, z" in str(few.exception)
+    assert "2 views of g, z have runs of recipe 'proxy'" in str(few.exception)
