@@ -6,23 +6,25 @@ held-out document, so that runs can be compared document by document.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import click
 
 from bench import budgets, recipe, tables
-from bench.downstream import planned, run_arm, scored
+from bench.downstream import Arm, planned, run_arm, scored
 from bench.report import environment
 from compressors import registry
 from compressors.atomic import write_atomically
 from compressors.errors import InvalidConfig
-from proxylm.store import Store
+from proxylm.store import RAW, Store
 
 PATH = click.Path(path_type=Path, exists=True)
 
@@ -35,15 +37,15 @@ PATH = click.Path(path_type=Path, exists=True)
 @click.option("--codec", "codecs", multiple=True, metavar="VIEW@CODEC", help="What made a view that an arm is read in.")
 @click.option("--max-bytes", default=500_000, show_default=True, help="Held-out bytes that are scored.")
 @click.option("--jobs", default=1, show_default=True, help="Runs at a time, with one thread each.")
-@click.option("--only", default="", help="Only the runs whose name contains this.")
+@click.option("--only", multiple=True, metavar="NAME", help="Only these runs; * and ? stand for any letters.")
 @click.option("--plan", is_flag=True, help="Plan the rows of every run, count steps, FLOPs, memory; train nothing.")
 @click.option("--flops-per-second", type=float, help="With --plan: say how many hours that takes.")
 def downstream(
     recipe_file: Path, store: Path, held_out: tuple[Path, ...], output: Path, codecs: tuple[str, ...], max_bytes: int,
-    jobs: int, only: str, plan: bool, flops_per_second: float | None,
+    jobs: int, only: tuple[str, ...], plan: bool, flops_per_second: float | None,
 ) -> None:  # fmt: skip
     """Train and evaluate the grid of RECIPE.toml on the view store STORE; HELD_OUT documents are scored."""
-    arms = [arm for arm in recipe.load(recipe_file) if only in arm.name]
+    arms = _chosen(recipe.load(recipe_file), only)
     if plan:
         opened = Store.open(store)
         for arm in arms:
@@ -68,6 +70,14 @@ def downstream(
     click.echo(tables.runs(found) + "\n\n" + tables.arms(found))
     if failed:
         raise click.ClickException(f"{len(failed)} runs failed: {', '.join(failed)}; see run.err in their folders")
+
+
+def _chosen(arms: list[Arm], only: tuple[str, ...]) -> list[Arm]:
+    """The arms that one of the patterns names, all without patterns. Raises `InvalidConfig` if one names none."""
+    for pattern in only:
+        if not any(fnmatchcase(arm.name, pattern) for arm in arms):
+            raise InvalidConfig(f"--only {pattern} names no run; the recipe has {', '.join(arm.name for arm in arms)}")
+    return [arm for arm in arms if not only or any(fnmatchcase(arm.name, pattern) for pattern in only)]
 
 
 def _in_process(name: str, output: Path, arguments: list[str]) -> str | None:
@@ -107,8 +117,11 @@ def run_one(
     documents = scored(held_out, max_bytes)
     began = time.perf_counter()
     outcome = run_arm(arm, opened, output / name, made, documents, lambda record: None)
+    views = sorted({reading.view for reading in arm.config.mix.readings} - {RAW})
     facts = {
         "name": name, "reads": arm.reads, "config": json.loads(arm.config.to_json()), "totals": outcome.totals,
+        "corpus": opened.fingerprint_of(), "views": {view: opened.view(view)["fingerprint"] for view in views},
+        "held_out_sha256": hashlib.sha256(b"\0".join(documents)).hexdigest(),
         "evaluation": outcome.result.to_json(), "seconds": time.perf_counter() - began, "environment": environment(),
         "document_bytes": outcome.result.n_bytes.tolist(),
         "document_bits": (outcome.result.text_bits + outcome.result.end_bits).tolist(),

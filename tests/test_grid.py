@@ -1,3 +1,4 @@
+import hashlib
 import json
 from pathlib import Path
 
@@ -79,6 +80,7 @@ def test_what_a_recipe_does_not_know_is_named(written, change, message):
         "ngrams-quarter",
         "ngrams-rates",
         "scale",
+        "rates-d64",
         "ablations",
         "gpu-150m",
         "gpu-1b",
@@ -105,7 +107,7 @@ def test_a_grid_is_run_goes_on_and_is_planned(written, tmp_path, bpe, documents)
     held_out = tmp_path / "held.py"
     held_out.write_bytes(documents[21][:900])
     arguments = [str(written), str(store.path), str(held_out), "-o", str(tmp_path / "runs"), "--max-bytes", "40000"]
-    arguments += ["--codec", f"bpe@bpe={tmp_path / 'bpe.pxa'}", "--only", "small-s0"]
+    arguments += ["--codec", f"bpe@bpe={tmp_path / 'bpe.pxa'}", "--only", "*-small-s0"]
     planned = CliRunner().invoke(grid.downstream, [*arguments, "--plan"])
     assert planned.output.count("M parameters") == 3
     assert not (tmp_path / "runs").exists()
@@ -117,10 +119,16 @@ def test_a_grid_is_run_goes_on_and_is_planned(written, tmp_path, bpe, documents)
     assert tokens["reads"] == "bpe"
     assert tokens["totals"]["steps"] == 3
     assert tokens["document_bytes"] == [900]
+    assert tokens["held_out_sha256"] == hashlib.sha256(documents[21][:900]).hexdigest()
+    assert tokens["views"] == {"bpe": bpe.fingerprint}
+    assert results["bytes,matrix_lr=0.01-small-s0"]["views"] == {}
+    assert {r["corpus"] for r in results.values()} == {store.fingerprint_of()}
     assert sum(tokens["document_bits"]) / 900 == pytest.approx(tokens["evaluation"]["bits_per_byte"])
     file = tmp_path / "runs/tokens-small-s0" / tables.RESULT
     file.write_text(json.dumps(tokens | {"reads": "kept"}))
     again = CliRunner().invoke(grid.downstream, arguments)
+    none = CliRunner().invoke(grid.downstream, [*arguments, "--only", "small-s0"])  # a whole name, not a part of one
+    assert "--only small-s0 names no run; the recipe has bytes" in str(none.exception)
     assert "| kept |" in again.output
     arguments[arguments.index("--max-bytes") + 1] = "4000"  # a document may have 100
     small = CliRunner().invoke(grid.downstream, [*arguments, "-o", str(tmp_path / "none")])
