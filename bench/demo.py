@@ -70,7 +70,11 @@ def demo(output: Path, flops: float, seed: int) -> None:
     best = min((o for o in outcomes if o.arm.reads == "raw"), key=lambda outcome: outcome.result.bits_per_byte)
     text = _sample(_folder(output, best.arm, store))
     click.echo(f"\nThe best model that reads bytes ({best.arm.name}), after {PROMPT!r}:\n{text}")
-    report.figure(outcomes, output / "report.png")
+    report.figure(
+        [o.point() for o in outcomes],
+        output / "report.png",
+        f"Equal compute: {outcomes[0].totals['flops']:.2g} FLOPs each",
+    )
     _write(output / "report.md", codec_table, f"{arm_table}\n\n{probes}", text, scored, _finding(outcomes))
     click.echo(
         f"\n{_finding(outcomes)}\n{output / 'report.md'}, {output / 'report.png'}; {time.perf_counter() - began:.0f} s"

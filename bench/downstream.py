@@ -16,7 +16,8 @@ from proxylm.batches import alphabet_of
 from proxylm.config import RunConfig
 from proxylm.evaluate import Result, evaluate, trained_window
 from proxylm.model import Decoder
-from proxylm.runs import load_run, totals
+from proxylm.plot import COSTS, curve
+from proxylm.runs import load_run, records, totals
 from proxylm.store import Store
 from proxylm.train import planned_steps, run_flops, train
 
@@ -46,6 +47,13 @@ class Outcome:
         """Of what was shown in training."""
         return self.totals["bytes"] / self.totals["symbols"]
 
+    def point(self) -> dict[str, Any]:
+        """What a chart of ratio against loss needs (see `bench.report.figure`)."""
+        low, high = self.result.interval()
+        name = f"{self.arm.name}, read as {self.arm.reads}"
+        found = {"name": name, "bytes_per_symbol": self.bytes_per_symbol, "bits_per_byte": self.result.bits_per_byte}
+        return found | {"low": low, "high": high}
+
 
 def run_arm(
     arm: Arm,
@@ -63,6 +71,14 @@ def run_arm(
         store.check_codec(arm.reads, codec)
     result = evaluate(model, documents, window=trained_window(config), codec=codec)
     return Outcome(arm, result, totals(folder))
+
+
+def curves(folder: Path) -> dict[str, list[tuple[float, float]]]:
+    """For each cost: what a run had spent and its loss, at 50 places or fewer; the loss in bytes where there is one."""
+    log = records(folder)
+    loss = "raw_bits_per_symbol" if any(r["raw_bits_per_symbol"] is not None for r in log) else "comp_bits_per_symbol"
+    found = {cost: curve(log, cost, loss, 0.02) for cost in COSTS}
+    return {cost: list(zip(at.tolist(), bits.tolist(), strict=True)) for cost, (at, bits) in found.items()}
 
 
 def scored(paths: tuple[Path, ...], max_bytes: int) -> list[bytes]:

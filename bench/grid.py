@@ -19,7 +19,7 @@ from pathlib import Path
 import click
 
 from bench import budgets, recipe, tables
-from bench.downstream import Arm, planned, run_arm, scored
+from bench.downstream import Arm, curves, planned, run_arm, scored
 from bench.report import environment
 from compressors import registry
 from compressors.atomic import write_atomically
@@ -123,7 +123,7 @@ def run_one(
         "corpus": opened.fingerprint_of(), "views": {view: opened.view(view)["fingerprint"] for view in views},
         "held_out_sha256": hashlib.sha256(b"\0".join(documents)).hexdigest(),
         "evaluation": outcome.result.to_json(), "seconds": time.perf_counter() - began, "environment": environment(),
-        "document_bytes": outcome.result.n_bytes.tolist(),
+        "curves": curves(output / name), "document_bytes": outcome.result.n_bytes.tolist(),
         "document_bits": (outcome.result.text_bits + outcome.result.end_bits).tolist(),
     }  # fmt: skip
     write_atomically(output / name / tables.RESULT, json.dumps(facts).encode())

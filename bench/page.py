@@ -1,19 +1,20 @@
-"""`proxyc bench report`: one HTML page that needs nothing else, from the results of the other benches."""
+"""`proxyc bench report`: one HTML page that needs nothing else, from the results of the other benches; a picture, Markdown."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from bench import tables
-from bench.report import environment
+from bench.downstream import curves
+from bench.report import figure, write
 from compressors.atomic import write_atomically
 from compressors.errors import InputError
-from proxylm.plot import COSTS, curve
-from proxylm.runs import records
+from proxylm.plot import COSTS
 
 PATH = click.Path(path_type=Path, exists=True)
 _RUNS = (
@@ -31,17 +32,33 @@ _RUNS = (
 
 
 @click.command()
-@click.argument("runs", type=PATH)
+@click.argument("runs", nargs=-1, required=True, type=PATH)
 @click.option(
     "--codecs", "codec_table", type=PATH, help="JSON of `proxyc bench codecs`: compressors, and how stable they are."
 )
 @click.option("-o", "--output", default="report.html", show_default=True, type=click.Path(path_type=Path))
-def report(runs: Path, codec_table: Path | None, output: Path) -> None:
-    """Make a page of the runs of `proxyc bench downstream` below RUNS."""
+def report(runs: tuple[Path, ...], codec_table: Path | None, output: Path) -> None:
+    """Make a page of RUNS: folders of `proxyc bench downstream`, or its results.json; a .png and a .md beside it."""
     codecs = json.loads(codec_table.read_bytes())["rows"] if codec_table else []
-    facts = page_data(runs, codecs)
+    results = [result for path in runs for result in _read(path)]
+    facts = page_data(results, codecs)
     write_atomically(output, page(facts).encode())
-    click.echo(f"{output}: {len(facts['runs'])} runs, {len(codecs)} compressors")
+    picture, text = output.with_suffix(".png"), output.with_suffix(".md")
+    figure(facts["runs"], picture, "Ratio against loss", facts["curves"])
+    sections = [("", f"# Ratio against loss\n\n![ratio against loss]({picture.name})"), ("Runs", tables.runs(results))]
+    sections += [("Arms", tables.arms(results)), ("Compressors", tables.codecs(codecs))][: 1 + bool(codecs)]
+    write(text, [*sections, ("Environment", facts["environment"])])
+    click.echo(f"{output}, {picture}, {text}: {len(results)} runs, {len(codecs)} compressors")
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    """The results below a folder, each with its learning curves, or those of a JSON file. Raises `InputError` if there are none."""
+    if path.is_file():
+        return tables.read(path)
+    results = tables.collect(path)
+    if not results:
+        raise InputError(f"no finished run below {path}; make some with `proxyc bench downstream`")
+    return [r if "curves" in r else r | {"curves": curves(path / r["name"])} for r in results]
 
 
 def page(facts: dict[str, Any]) -> str:
@@ -50,18 +67,15 @@ def page(facts: dict[str, Any]) -> str:
     return template.replace("/*DATA*/", json.dumps(facts).replace("</", "<\\/"))  # nothing may end the script early
 
 
-def page_data(runs: Path, codecs: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the page shows: points, curves, tables."""
-    results = tables.collect(runs)
-    if not results:
-        raise InputError(f"no finished run below {runs}; make some with `proxyc bench downstream`")
+def page_data(results: Sequence[dict[str, Any]], codecs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What the page shows: points, curves (where a result has them), tables."""
     distance = {row["name"]: row.get("distance") for row in codecs}
     shown = [_run(result, distance) for result in results]
     columns = list(tables.COLUMNS)
     return {
         "runs": shown,
         "costs": list(COSTS),
-        "curves": [{"name": r["name"], "points": _curves(runs / r["name"])} for r in results],
+        "curves": [{"name": r["name"], "points": r["curves"]} for r in results if "curves" in r],
         "run_columns": _RUNS,
         "run_rows": [
             [
@@ -72,7 +86,7 @@ def page_data(runs: Path, codecs: list[dict[str, Any]]) -> dict[str, Any]:
         ],
         "codec_columns": ["compressor", *columns],
         "codec_rows": [[row["name"], *(row.get(tables.COLUMNS[name][0]) for name in columns)] for row in codecs],
-        "environment": environment(),
+        "environment": "; ".join(sorted({r["environment"] for r in results})),
     }  # fmt: skip
 
 
@@ -88,11 +102,3 @@ def _run(result: dict[str, Any], distance: dict[str, Any]) -> dict[str, Any]:
         "bytes_per_symbol": result["totals"]["bytes"] / result["totals"]["symbols"],
         "distance": distance.get(view),
     }
-
-
-def _curves(run: Path) -> dict[str, list[tuple[float, float]]]:
-    """For each cost: what was spent and the loss at 50 places or fewer; the loss in bytes where there is one."""
-    log = records(run)
-    loss = "raw_bits_per_symbol" if any(r["raw_bits_per_symbol"] is not None for r in log) else "comp_bits_per_symbol"
-    found = {cost: curve(log, cost, loss, 0.02) for cost in COSTS}
-    return {cost: list(zip(at.tolist(), bits.tolist(), strict=True)) for cost, (at, bits) in found.items()}

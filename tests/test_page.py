@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from bench import page
+from proxylm.plot import COSTS
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -24,7 +25,9 @@ def runs(tmp_path):
         ]
         (folder / "log.jsonl").write_text("".join(json.dumps(record) + "\n" for record in log))
         result = {
-            "name": folder.name, "reads": "raw", "config": {"mix": {"view": view}},
+            "name": folder.name, "reads": "raw", "environment": "a computer",
+            "config": {"mix": {"view": view}, "model": {"d_model": 64}, "train": {"seed": 0}},
+            "document_bytes": [10, 20], "document_bits": [10 * bits, 20 * bits],
             "evaluation": {"bits_per_byte": bits, "interval_95": [bits - 0.1, bits + 0.1]},
             "totals": {"flops": 6e10, "symbols": 5580, "bytes": 6000, "seconds": 30.0},
         }  # fmt: skip
@@ -33,7 +36,12 @@ def runs(tmp_path):
 
 
 def made(runs, tmp_path):
-    table = {"rows": [{"name": "bpe", "distance": 0.45, "document_bits_per_byte": 1.3}, {"name": "xz -9"}]}
+    table = {
+        "rows": [
+            {"name": "bpe", "distance": 0.45, "document_bits_per_byte": 1.3, "model_bytes": 0, "bytes": 9},
+            {"name": "xz -9"},
+        ]
+    }
     (tmp_path / "codecs.json").write_text(json.dumps(table))
     output = tmp_path / "report.html"
     done = CliRunner().invoke(page.report, [str(runs), "--codecs", str(tmp_path / "codecs.json"), "-o", str(output)])
@@ -51,6 +59,27 @@ def test_the_page_holds_everything_and_asks_for_nothing(runs, tmp_path):
     points = facts["curves"][0]["points"]["symbols"]
     assert len(points) <= 60
     assert points[-1][0] == 60 * 93
+
+
+def test_a_picture_and_markdown_stand_beside_the_page(runs, tmp_path):
+    made(runs, tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert "![ratio against loss](report.png)" in text
+    assert "| bytes-s0 | raw | 1.5000 (1.400-1.600) | +20.0% (+20.0% to +20.0%) |" in text
+    assert "| bpe | 1.300 |" in text
+    assert "a computer" in text
+    assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_results_are_enough_for_a_page(runs, tmp_path):
+    results = [json.loads(path.read_text()) for path in runs.glob("*/result.json")]
+    results[0]["curves"] = {cost: [(1.0, 8.0), (2.0, 4.0)] for cost in COSTS}
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    done = CliRunner().invoke(page.report, [str(tmp_path / "results.json"), "-o", str(tmp_path / "report.html")])
+    assert done.exit_code == 0, done.output
+    facts = json.loads(re.search(r'id="data">(.*?)</script>', (tmp_path / "report.html").read_text(), re.S)[1])
+    assert len(facts["runs"]) == 2
+    assert [curve["points"]["seconds"] for curve in facts["curves"]] == [[[1.0, 8.0], [2.0, 4.0]]]
 
 
 def test_a_folder_without_runs_makes_no_page(tmp_path):
