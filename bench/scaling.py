@@ -1,9 +1,10 @@
-"""How the loss of each arm falls with compute: a power law through its sizes, and how well that foretells the largest.
+"""How the loss of each arm falls with compute: a power law through its best sizes, and how well that foretells the largest budget.
 
-    proxyc bench scaling RESULTS.json...
+    proxyc bench scaling RESULTS.json... [-o CHART.png]
 
-bits per byte = a * FLOPs^-b by least squares of logarithms, seeds averaged first. There is no floor in it: three or four
-sizes do not tell one. What the fit without the largest size says of the largest is printed beside what it was.
+bits per byte = a * FLOPs^-b by least squares of logarithms, seeds averaged first; of several widths with the same FLOPs the
+best. There is no floor in it: three or four budgets do not tell one. What the fit without the largest budget says of it is
+printed beside what it was.
 """
 
 from __future__ import annotations
@@ -38,15 +39,24 @@ def power_law(flops: Sequence[float], bits: Sequence[float]) -> tuple[float, flo
     return float(np.exp(intercept)), float(-slope)
 
 
+def frontier(found: dict[tuple[int, float], list[float]], skip: Sequence[int] = ()) -> list[tuple[float, int, float]]:
+    """(FLOPs, width, bits per byte) of the best width at each budget, rising; widths in `skip` are left out."""
+    at = sorted((flops, float(np.mean(bits)), width) for (width, flops), bits in found.items() if width not in skip)
+    best: dict[float, tuple[float, int, float]] = {}
+    for flops, bits, width in at:
+        best.setdefault(flops, (flops, width, bits))
+    return list(best.values())
+
+
 def table(results: Sequence[dict[str, Any]], skip: Sequence[int] = ()) -> str:
-    """Markdown: the points of each arm, its exponent, the largest residual, the largest size foretold from the others."""
+    """Markdown: the points of each arm, its exponent, the largest residual, the largest budget foretold from the others."""
     lines = [
-        "| arm | points (d, FLOPs: bits per byte) | exponent | largest residual | largest size, from the others | it was |",
+        "| arm | best at each budget (d, FLOPs: bits per byte) | exponent | largest residual | largest budget, from the others | it was |",
         "|---|---|---:|---:|---:|---:|",
     ]
     for arm, found in points(results).items():
-        at = sorted((flops, width, float(np.mean(bits))) for (width, flops), bits in found.items() if width not in skip)
-        if len({flops for flops, _, _ in at}) < 3:
+        at = frontier(found, skip)
+        if len(at) < 3:
             continue
         flops, bits = [point[0] for point in at], [point[2] for point in at]
         a, b = power_law(flops, bits)
@@ -59,9 +69,39 @@ def table(results: Sequence[dict[str, Any]], skip: Sequence[int] = ()) -> str:
     return "\n".join(lines)
 
 
+def figure(results: Sequence[dict[str, Any]], path: Path, skip: Sequence[int] = ()) -> None:
+    """Every size of every arm with two budgets or more, means over seeds (bars: all of them); lines through the best sizes."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    chart, axes = pyplot.subplots(figsize=(7.2, 4.8), layout="constrained")
+    shown = ((arm, found) for arm, found in points(results).items() if len(frontier(found, skip)) > 1)
+    for number, (arm, found) in enumerate(shown):
+        colour, at = f"C{number % 10}", frontier(found, skip)
+        axes.plot([f for f, _, _ in at], [bits for _, _, bits in at], color=colour, label=arm)
+        for (width, flops), bits in found.items():
+            if width not in skip:
+                mean = np.mean(bits)
+                bars = [[mean - min(bits)], [max(bits) - mean]]
+                axes.errorbar(flops, mean, bars, marker="o", markersize=2 + width**0.5 / 2, color=colour, capsize=3)
+    axes.set(xscale="log", yscale="log", xlabel="training FLOPs", ylabel="bits per byte, held-out documents")
+    axes.set_title("Larger dots: wider models")
+    axes.yaxis.set_major_formatter("{x:.1f}")
+    axes.yaxis.set_minor_formatter("{x:.1f}")
+    axes.legend(fontsize="small")
+    chart.savefig(path, dpi=120)
+    pyplot.close(chart)
+
+
 @click.command()
 @click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--skip", multiple=True, type=int, help="A width that is left out.")
-def scaling(results: tuple[Path, ...], skip: tuple[int, ...]) -> None:
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="A chart to write.")
+def scaling(results: tuple[Path, ...], skip: tuple[int, ...], output: Path | None) -> None:
     """Fit loss against compute, arm by arm."""
-    click.echo(table([r for path in results for r in tables.read(path)], skip))
+    found = [r for path in results for r in tables.read(path)]
+    click.echo(table(found, skip))
+    if output:
+        figure(found, output, skip)

@@ -34,6 +34,18 @@ def test_an_exact_power_law_is_found_and_foretold(tmp_path):
     assert f"| {30 * 1e14**-0.1:.3f} | {30 * 1e14**-0.1:.3f} |" in skipped
 
 
+def test_of_several_widths_at_one_budget_the_best_counts(tmp_path):
+    found = [
+        _run(f"x-d{d}-s0", d, f, bits) for d, f, bits in ((1, 1e1, 4.0), (2, 1e2, 2.0), (1, 1e2, 3.0), (3, 1e3, 1.0))
+    ]
+    assert scaling.frontier(scaling.points(found)["x"]) == [(1e1, 1, 4.0), (1e2, 2, 2.0), (1e3, 3, 1.0)]
+    assert scaling.frontier(scaling.points(found)["x"], skip=[2]) == [(1e1, 1, 4.0), (1e2, 1, 3.0), (1e3, 3, 1.0)]
+    (tmp_path / "r.json").write_text(json.dumps(found))
+    done = CliRunner().invoke(scaling.scaling, [str(tmp_path / "r.json"), "-o", str(tmp_path / "x.png")])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_what_is_no_power_law_has_residuals_and_seeds_are_averaged():
     bent = [_run("x-d1-s0", 1, 1e1, 4.0), _run("x-d2-s0", 2, 1e2, 2.0), _run("x-d3-s0", 3, 1e3, 1.9)]
     bent.append(_run("x-d3-s1", 3, 1e3, 1.7))
