@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import tables
+from bench import results
 from bench.downstream import Arm
 from compressors.errors import InputError
 from proxylm.batches import Loader
@@ -70,7 +70,7 @@ def _steps_for(n_bytes: float, steps: int, store: Store, config: RunConfig) -> i
 
 
 def _totals(runs: Path, name: str) -> dict[str, float]:
-    path = runs / name / tables.RESULT
+    path = runs / name / results.RESULT
     try:
         found: dict[str, float] = json.loads(path.read_bytes())["totals"]
     except OSError as error:

@@ -10,7 +10,7 @@ COMMANDS = {
     "codecs": ("bench.compare:codecs", "Ratio, speed, memory and stability of all compressors and their peers."),
     "report": ("bench.page:report", "One page of what the others found."),
     "downstream": ("bench.grid:downstream", "Train and evaluate the grid of a recipe."),
-    "tables": ("bench.tables:main", "Results of grids as Markdown."),
+    "tables": ("bench.tables_command:main", "Results of grids as Markdown."),
     "final": ("bench.final:final", "Score finished runs on text that no run was chosen by."),
     "copying": ("bench.copying:main", "Has a model learnt to copy from its context?"),
     "scaling": ("bench.scaling:scaling", "Fit loss against compute, arm by arm."),

@@ -26,9 +26,12 @@ from proxylm.train import planned_steps, run_flops, train
 class Arm:
     """One way to train, and the view it is read in."""
 
-    name: str
+    name: str  # of the run: the arm, its size and seed
     config: RunConfig
     reads: str  # "raw", or the compressed view of the store
+    arm: str = ""
+    size: str = ""
+    first: str = ""  # the first arm of the recipe, which the others are set against
     equal: str = "flops"  # what it gets as much of as its rival (see `bench.budgets`)
     rival: Arm | None = None  # where that is not the FLOPs of the configuration
     at_flops: str = ""  # then: the name of this arm's run with those
@@ -64,19 +67,27 @@ def run_arm(
     report: Callable[[dict[str, Any]], None],
 ) -> Outcome:
     """Train the arm (or go on with it) and evaluate it on `documents`."""
-    train(store, arm.config, folder, report=report)
-    model, config = load_run(folder)
     codec = codecs[arm.reads] if arm.reads != "raw" else None
     if codec is not None:
         store.check_codec(arm.reads, codec)
-    result = evaluate(model, documents, window=trained_window(config), codec=codec)
+    train(store, arm.config, folder, report=report)
+    model, config = load_run(folder)
+    view = arm.reads if codec else None
+    result = evaluate(model, documents, window=trained_window(config), codec=codec, view=view)
     return Outcome(arm, result, totals(folder))
 
 
 def curves(folder: Path) -> dict[str, list[tuple[float, float]]]:
-    """For each cost: what a run had spent and its loss, at 50 places or fewer; the loss in bytes where there is one."""
+    """For each cost: what a run had spent, and its loss in bits per byte of the text shown, at 50 places or fewer.
+
+    The loss is that of raw bytes where the run reads any; that of its symbols, over the bytes they stand for, if it reads none.
+    """
     log = records(folder)
-    loss = "raw_bits_per_symbol" if any(r["raw_bits_per_symbol"] is not None for r in log) else "comp_bits_per_symbol"
+    loss = "raw_bits_per_symbol"
+    if all(r[loss] is None for r in log):
+        loss = "bits_per_byte"
+        for r in log:
+            r[loss] = r["comp_bits_per_symbol"] * r["symbols"]["comp"] / r["bytes"]["comp"]
     found = {cost: curve(log, cost, loss, 0.02) for cost in COSTS}
     return {cost: list(zip(at.tolist(), bits.tolist(), strict=True)) for cost, (at, bits) in found.items()}
 

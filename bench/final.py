@@ -2,24 +2,22 @@
 
     proxyc bench final RUNS HELD_OUT... [--only NAME] [--codec VIEW@CODEC] -o RESULT.json
 
-The records are those of the runs, with the bits of these documents in place of theirs; `bench.tables` reads both.
+The records are those of the runs, with the bits of these documents in place of theirs; `proxyc bench tables` reads both.
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bench import tables
+from bench import results, tables
 from bench.downstream import scored
 from compressors import registry
-from compressors.atomic import write_atomically
 from compressors.errors import InputError, InvalidConfig
 from proxylm.evaluate import evaluate, trained_window
-from proxylm.runs import load_run
+from proxylm.runs import load_run, view_of
 
 PATH = click.Path(path_type=Path, exists=True)
 
@@ -36,16 +34,16 @@ def final(
 ) -> None:  # fmt: skip
     """Score the finished runs below RUNS on the documents of HELD_OUT."""
     made = dict(map(registry.parse_named, codecs))
-    results = {r["name"]: r for r in tables.collect(runs)}
-    if missing := [name for name in names if name not in results]:
+    finished = {r["name"]: r for r in results.collect(runs)}
+    if missing := [name for name in names if name not in finished]:
         raise InputError(
-            f"no finished run {', '.join(missing)} below {runs}; there are: {', '.join(results) or 'none'}"
+            f"no finished run {', '.join(missing)} below {runs}; there are: {', '.join(finished) or 'none'}"
         )
     documents = scored(held_out, max_bytes)
-    found = [_scored(runs, results[name], documents, made) for name in names or results]
-    click.echo(tables.runs(found) + "\n\n" + tables.arms(found))
+    found = [_scored(runs, finished[name], documents, made) for name in names or finished]
+    click.echo(tables.all_of(found))
     if output:
-        write_atomically(output, (json.dumps(found, indent=1) + "\n").encode())
+        results.write(output, found)
 
 
 def _scored(runs: Path, record: dict[str, Any], documents: list[bytes], codecs: dict[str, Any]) -> dict[str, Any]:
@@ -55,7 +53,11 @@ def _scored(runs: Path, record: dict[str, Any], documents: list[bytes], codecs: 
             f"run {record['name']} is read as {reads}; say what made that view with --codec {reads}@CODEC"
         )
     model, config = load_run(runs / record["name"])
-    result = evaluate(model, documents, window=trained_window(config), codec=codecs.get(reads))
+    codec = codecs.get(reads)
+    if codec is not None:
+        view_of(runs / record["name"], codec)  # raises if the run was not trained on what this codec makes
+    view = reads if codec else None
+    result = evaluate(model, documents, window=trained_window(config), codec=codec, view=view)
     return record | {
         "evaluation": result.to_json(),
         "document_bytes": result.n_bytes.tolist(),

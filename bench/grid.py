@@ -1,6 +1,6 @@
 """`proxyc bench downstream`: the runs of a recipe, over the cores, each in a folder of its own; a killed grid goes on.
 
-A run is trained (from its newest checkpoint, if there is one) and evaluated once; tables.RESULT.json then holds the bits of every
+A run is trained (from its newest checkpoint, if there is one) and evaluated once; results.RESULT.json then holds the bits of every
 held-out document, so that runs can be compared document by document.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import click
 
-from bench import budgets, recipe, tables
+from bench import budgets, recipe, results, tables
 from bench.downstream import Arm, curves, planned, run_arm, scored
 from bench.report import environment
 from compressors import registry
@@ -36,9 +36,19 @@ PATH = click.Path(path_type=Path, exists=True)
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for the runs.")
 @click.option("--codec", "codecs", multiple=True, metavar="VIEW@CODEC", help="What made a view that an arm is read in.")
 @click.option("--max-bytes", default=500_000, show_default=True, help="Held-out bytes that are scored.")
-@click.option("--jobs", default=1, show_default=True, help="Runs at a time, with one thread each.")
+@click.option(
+    "--jobs",
+    type=int,
+    default=lambda: os.cpu_count() or 1,
+    show_default="all cores",
+    help="Runs at a time, with one thread each.",
+)
 @click.option("--only", multiple=True, metavar="NAME", help="Only these runs; * and ? stand for any letters.")
-@click.option("--plan", is_flag=True, help="Plan the rows of every run, count steps, FLOPs, memory; train nothing.")
+@click.option(
+    "--plan",
+    is_flag=True,
+    help="Plan the rows of every run, count steps, FLOPs, memory; write their configurations, train nothing.",
+)
 @click.option("--flops-per-second", type=float, help="With --plan: say how many hours that takes.")
 def downstream(
     recipe_file: Path, store: Path, held_out: tuple[Path, ...], output: Path, codecs: tuple[str, ...], max_bytes: int,
@@ -46,16 +56,14 @@ def downstream(
 ) -> None:  # fmt: skip
     """Train and evaluate the grid of RECIPE.toml on the view store STORE; HELD_OUT documents are scored."""
     arms = _chosen(recipe.load(recipe_file), only)
-    if plan:
-        opened = Store.open(store)
-        for arm in arms:
-            if arm.rival is not None and arm.equal == "seconds":
-                click.echo(f"{arm.name}: as long as {arm.rival.name} took")
-            else:
-                click.echo(planned(budgets.settled(arm, opened, output), opened, flops_per_second))
-        return
-    scored(held_out, max_bytes)  # raises before anything is trained
+    opened, held = Store.open(store), digest(scored(held_out, max_bytes))
+    for arm in arms:
+        _check_finished(output / arm.name, arm, opened, held)
     output.mkdir(parents=True, exist_ok=True)
+    if plan:
+        for arm in arms:
+            click.echo(_planned(arm, opened, output, flops_per_second))
+        return
     arguments = [str(recipe_file), str(store), *map(str, held_out), "-o", str(output), "--max-bytes", str(max_bytes)]
     for codec in codecs:
         arguments += ["--codec", codec]
@@ -65,11 +73,25 @@ def downstream(
         with ThreadPoolExecutor(jobs) as pool:
             failed += filter(None, pool.map(lambda name: _in_process(name, output, arguments), names))
     order = [arm.name for arm in recipe.load(recipe_file)]
-    found = sorted((r for r in tables.collect(output) if r["name"] in order), key=lambda r: order.index(r["name"]))
-    write_atomically(output / "results.json", (json.dumps(found, indent=1) + "\n").encode())
-    click.echo(tables.runs(found) + "\n\n" + tables.arms(found))
+    found = sorted((r for r in results.collect(output) if r["name"] in order), key=lambda r: order.index(r["name"]))
+    results.write(output / "results.json", found)
+    click.echo(tables.all_of(found))
     if failed:
         raise click.ClickException(f"{len(failed)} runs failed: {', '.join(failed)}; see run.err in their folders")
+
+
+def digest(documents: list[bytes]) -> str:
+    """SHA-256 of the scored documents."""
+    return hashlib.sha256(b"\0".join(documents)).hexdigest()
+
+
+def _planned(arm: Arm, store: Store, output: Path, flops_per_second: float | None) -> str:
+    """A line about the run; its configuration, with the steps that were planned, goes to OUTPUT/NAME.json."""
+    if arm.rival is not None and arm.equal == "seconds":
+        return f"{arm.name}: as long as {arm.rival.name} took"
+    arm = budgets.settled(arm, store, output)
+    write_atomically(output / f"{arm.name}.json", arm.config.to_json().encode())
+    return planned(arm, store, flops_per_second)
 
 
 def _chosen(arms: list[Arm], only: tuple[str, ...]) -> list[Arm]:
@@ -80,11 +102,25 @@ def _chosen(arms: list[Arm], only: tuple[str, ...]) -> list[Arm]:
     return [arm for arm in arms if not only or any(fnmatchcase(arm.name, pattern) for pattern in only)]
 
 
+def _check_finished(folder: Path, arm: Arm, store: Store, held_out: str) -> None:
+    """Raise `InvalidConfig` if the folder has a result of another run: it would be printed as if it were this one's."""
+    if not (folder / results.RESULT).exists():
+        return
+    found = json.loads((folder / results.RESULT).read_bytes())
+    now = {"config": json.loads(arm.config.to_json()), "corpus": store.fingerprint_of(), "held_out_sha256": held_out}
+    for settings in (found["config"], now["config"]) if arm.rival else ():  # the steps of other budgets are planned
+        settings["train"] |= {"steps": None, "flops": None}
+    if different := [key for key, value in now.items() if found[key] != value]:
+        raise InvalidConfig(
+            f"{folder} holds a finished run with another {', '.join(different)}; choose another folder with -o, or delete it"
+        )
+
+
 def _in_process(name: str, output: Path, arguments: list[str]) -> str | None:
     """Run one arm in a process of its own; its name if it fails."""
     folder = output / name
     folder.mkdir(exist_ok=True)
-    if (folder / tables.RESULT).exists():
+    if (folder / results.RESULT).exists():
         return None
     with open(folder / "run.err", "w") as errors:
         done = subprocess.run(
@@ -119,14 +155,15 @@ def run_one(
     outcome = run_arm(arm, opened, output / name, made, documents, lambda record: None)
     views = sorted({reading.view for reading in arm.config.mix.readings} - {RAW})
     facts = {
-        "name": name, "reads": arm.reads, "config": json.loads(arm.config.to_json()), "totals": outcome.totals,
+        "name": name, "arm": arm.arm, "size": arm.size, "equal": arm.equal, "rival": arm.first, "reads": arm.reads,
+        "config": json.loads(arm.config.to_json()), "totals": outcome.totals,
         "corpus": opened.fingerprint_of(), "views": {view: opened.view(view)["fingerprint"] for view in views},
-        "held_out_sha256": hashlib.sha256(b"\0".join(documents)).hexdigest(),
+        "held_out_sha256": digest(documents),
         "evaluation": outcome.result.to_json(), "seconds": time.perf_counter() - began, "environment": environment(),
         "curves": curves(output / name), "document_bytes": outcome.result.n_bytes.tolist(),
         "document_bits": (outcome.result.text_bits + outcome.result.end_bits).tolist(),
     }  # fmt: skip
-    write_atomically(output / name / tables.RESULT, json.dumps(facts).encode())
+    write_atomically(output / name / results.RESULT, json.dumps(facts).encode())
     click.echo(f"{name}: {outcome.result.bits_per_byte:.4f} bits per byte, {outcome.totals['flops']:.3g} FLOPs")
 
 

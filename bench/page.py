@@ -9,12 +9,15 @@ from typing import Any
 
 import click
 
-from bench import tables
+from bench import results, tables
 from bench.downstream import curves
 from bench.report import figure, write
+from bench.results import Result
 from compressors.atomic import write_atomically
 from compressors.errors import InputError
 from proxylm.plot import COSTS
+from proxylm.readings import Reading
+from proxylm.store import RAW
 
 PATH = click.Path(path_type=Path, exists=True)
 _RUNS = (
@@ -29,36 +32,59 @@ _RUNS = (
     "bytes per symbol",
     "seconds",
 )
+_ARMS = ("arm", "seeds", "bits per byte", "lowest", "highest", "against the rival", "low", "high", "FLOPs", "seconds")
 
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=PATH)
 @click.option(
-    "--codecs", "codec_table", type=PATH, help="JSON of `proxyc bench codecs`: compressors, and how stable they are."
+    "--codecs", "codec_table", type=PATH, help="JSON of `proxyc bench codecs`: compressors, how stable they are."
 )
+@click.option("--against", default="", metavar="ARM", help="Set runs against this arm, not the first.")
 @click.option("-o", "--output", default="report.html", show_default=True, type=click.Path(path_type=Path))
-def report(runs: tuple[Path, ...], codec_table: Path | None, output: Path) -> None:
+def report(runs: tuple[Path, ...], codec_table: Path | None, against: str, output: Path) -> None:
     """Make a page of RUNS: folders of `proxyc bench downstream`, or its results.json; a .png and a .md beside it."""
-    codecs = json.loads(codec_table.read_bytes())["rows"] if codec_table else []
-    results = [result for path in runs for result in _read(path)]
-    facts = page_data(results, codecs)
+    if output.suffix != ".html":
+        raise InputError(
+            f"-o {output}: the page is a .html file, its picture and text get other suffixes; give NAME.html"
+        )
+    codecs = _codecs(codec_table) if codec_table else []
+    sources = {path.stem if path.is_file() else path.name: _read(path) for path in runs}
+    if len(sources) < len(runs):
+        raise InputError(
+            f"{', '.join(map(str, runs))}: two have one name; rename one, so that their runs can be told apart"
+        )
+    for found in sources.values():
+        results.check_arm(found, against)
+    facts = page_data(sources, codecs, against)
     write_atomically(output, page(facts).encode())
     picture, text = output.with_suffix(".png"), output.with_suffix(".md")
     figure(facts["runs"], picture, "Ratio against loss", facts["curves"])
-    sections = [("", f"# Ratio against loss\n\n![ratio against loss]({picture.name})"), ("Runs", tables.runs(results))]
-    sections += [("Arms", tables.arms(results)), ("Compressors", tables.codecs(codecs))][: 1 + bool(codecs)]
+    sections = [("", f"# Ratio against loss\n\n![ratio against loss]({picture.name})")]
+    sections += [(f"Runs: {name}", tables.all_of(found, against)) for name, found in sources.items()]
+    sections += [("Compressors", tables.codecs(codecs))] if codecs else []
     write(text, [*sections, ("Environment", facts["environment"])])
-    click.echo(f"{output}, {picture}, {text}: {len(results)} runs, {len(codecs)} compressors")
+    click.echo(f"{output}, {picture}, {text}: {len(facts['runs'])} runs, {len(codecs)} compressors")
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
+def _codecs(path: Path) -> list[dict[str, Any]]:
+    try:
+        rows: list[dict[str, Any]] = json.loads(path.read_bytes())["rows"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is no table of compressors ({error!r}); make one with `proxyc bench codecs -o`"
+        ) from error
+    return rows
+
+
+def _read(path: Path) -> list[Result]:
     """The results below a folder, each with its learning curves, or those of a JSON file. Raises `InputError` if there are none."""
     if path.is_file():
-        return tables.read(path)
-    results = tables.collect(path)
-    if not results:
+        return results.read(path)
+    found = results.collect(path)
+    if not found:
         raise InputError(f"no finished run below {path}; make some with `proxyc bench downstream`")
-    return [r if "curves" in r else r | {"curves": curves(path / r["name"])} for r in results]
+    return [r if "curves" in r else r | {"curves": curves(path / r["name"])} for r in found]
 
 
 def page(facts: dict[str, Any]) -> str:
@@ -67,38 +93,60 @@ def page(facts: dict[str, Any]) -> str:
     return template.replace("/*DATA*/", json.dumps(facts).replace("</", "<\\/"))  # nothing may end the script early
 
 
-def page_data(results: Sequence[dict[str, Any]], codecs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What the page shows: points, curves (where a result has them), tables."""
-    distance = {row["name"]: row.get("distance") for row in codecs}
-    shown = [_run(result, distance) for result in results]
-    columns = list(tables.COLUMNS)
+def page_data(sources: dict[str, list[Result]], codecs: Sequence[dict[str, Any]], against: str = "") -> dict[str, Any]:
+    """What the page shows of the results, by the name of their source: points, curves (where a result has them), tables.
+
+    The names of runs begin with that of their source where there are several.
+    """
+    named = [(f"{source}: " if len(sources) > 1 else "", found) for source, found in sources.items()]
+    every = [(prefix + r["name"], r) for prefix, found in named for r in found]
+    shown = [_point(name, r, codecs) for name, r in every]
     return {
         "runs": shown,
         "costs": list(COSTS),
-        "curves": [{"name": r["name"], "points": r["curves"]} for r in results if "curves" in r],
+        "curves": [{"name": name, "points": r["curves"]} for name, r in every if "curves" in r],
+        "arm_columns": _ARMS,
+        "arm_rows": [_arm(prefix, row) for prefix, found in named for row in results.arms(found, against)],
         "run_columns": _RUNS,
-        "run_rows": [
-            [
-                r["name"], r["reads"], s["bits_per_byte"], s["low"], s["high"], r["totals"]["flops"], r["totals"]["symbols"],
-                r["totals"]["bytes"], s["bytes_per_symbol"], r["totals"]["seconds"],
-            ]
-            for r, s in zip(results, shown, strict=True)
-        ],
-        "codec_columns": ["compressor", *columns],
-        "codec_rows": [[row["name"], *(row.get(tables.COLUMNS[name][0]) for name in columns)] for row in codecs],
-        "environment": "; ".join(sorted({r["environment"] for r in results})),
-    }  # fmt: skip
+        "run_rows": [_run(r, point) for (_, r), point in zip(every, shown, strict=True)],
+        "codec_columns": ["compressor", *tables.CODECS],
+        "codec_rows": [[row["name"], *(row.get(key) for key, _ in tables.CODECS.values())] for row in codecs],
+        "environment": "; ".join(sorted({r["environment"] for _, r in every})),
+    }
 
 
-def _run(result: dict[str, Any], distance: dict[str, Any]) -> dict[str, Any]:
-    """A point: the view's stability is that of the codec it is named after."""
+def _arm(prefix: str, row: dict[str, Any]) -> list[Any]:
+    """Its values for `_ARMS`."""
+    bits, difference = (row["bits_per_byte"], row["low"], row["high"]), row["against"] or (None, None, None)
+    return [
+        prefix + tables.arm_name(row),
+        row["seeds"],
+        *bits,
+        *difference,
+        row["totals"]["flops"],
+        row["totals"]["seconds"],
+    ]
+
+
+def _run(result: Result, point: dict[str, Any]) -> list[Any]:
+    """Its values for `_RUNS`."""
+    t, bits = result["totals"], (point["bits_per_byte"], point["low"], point["high"])
+    shown = (t["flops"], t["symbols"], t["bytes"], point["bytes_per_symbol"], t["seconds"])
+    return [point["name"], result["reads"], *bits, *shown]
+
+
+def _point(name: str, result: Result, codecs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A run in the chart; its colour is the stability of what made its view."""
     low, high = result["evaluation"]["interval_95"]
-    view = (result["config"]["mix"]["view"] or "bytes").partition(":")[0]
+    shown_as = result["config"]["mix"]["view"]
+    view = Reading.parse(shown_as).view if shown_as else RAW
+    made_by = result.get("views", {}).get(view)
+    rows = [row for row in codecs if (row["name"] == "bytes" if view == RAW else row.get("fingerprint") == made_by)]
     return {
-        "name": result["name"],
-        "bits_per_byte": result["evaluation"]["bits_per_byte"],
+        "name": name,
+        "bits_per_byte": results.bits_per_byte(result),
         "low": low,
         "high": high,
         "bytes_per_symbol": result["totals"]["bytes"] / result["totals"]["symbols"],
-        "distance": distance.get(view),
+        "distance": rows[0].get("distance") if rows else None,
     }

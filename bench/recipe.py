@@ -43,6 +43,9 @@ def load(path: Path) -> list[Arm]:
     recipe = configs.load(path)
     if unknown := set(recipe) - {"seeds", "base", "sizes", "arms"}:
         raise InvalidConfig(f"{path}: no section {', '.join(sorted(unknown))}; it has: seeds, base, sizes, arms")
+    seeds = recipe.get("seeds", [0])
+    if not isinstance(seeds, list) or not all(type(seed) is int for seed in seeds):
+        raise InvalidConfig(f"{path}: seeds is {seeds!r}; expected a list of whole numbers")
     for name in ("base", "sizes", "arms"):
         nested = recipe.get(name, {})
         if not isinstance(nested, dict) or not all(isinstance(value, dict) for value in nested.values()):
@@ -50,31 +53,35 @@ def load(path: Path) -> list[Arm]:
     if not recipe.get("arms"):
         raise InvalidConfig(f"{path}: no arms; expected at least one [arms.NAME]")
     sizes = recipe.get("sizes", {"": {}})
-    arms = [arm for name, settings in recipe["arms"].items() for arm in _swept(name, settings)]
+    arms = [arm for name, settings in recipe["arms"].items() for arm in _swept(f"{path}: arm {name}", name, settings)]
     found: list[Arm] = []
-    for seed, size in itertools.product(recipe.get("seeds", [0]), sizes):
+    for seed, size in itertools.product(seeds, sizes):
         suffix, rival = (f"-{size}-s{seed}" if size else f"-s{seed}"), None
         for name, settings in arms:
-            arm = _run(f"{path}: arm {name}", name + suffix, recipe, sizes[size], settings, seed)
+            arm = _run(f"{path}: arm {name}", name, size, suffix, recipe, settings, seed)
+            arm = replace(arm, first=rival.arm if rival else arm.arm)
             rival = rival or arm
             found.append(arm)
             found += [
-                replace(arm, name=f"{name},equal={budget}{suffix}", equal=budget, rival=rival, at_flops=arm.name)
-                for budget in _budgets(f"{path}: arm {name}", settings)
+                replace(arm, name=f"{label}{suffix}", arm=label, equal=budget, rival=rival, at_flops=arm.name)
+                for budget, label in _budgets(f"{path}: arm {name}", name, settings)
             ]
     return found
 
 
-def _budgets(where: str, settings: Mapping[str, Any]) -> list[str]:
+def _budgets(where: str, name: str, settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Each budget, and what the arm is called with it."""
     budgets: list[str] = settings.get("equal", [])
     if not isinstance(budgets, list) or not set(budgets) <= set(_BUDGETS):
         raise InvalidConfig(f"{where}: equal is {budgets!r}; expected a list of {', '.join(_BUDGETS)}")
-    return budgets
+    return [(budget, f"{name},equal={budget}") for budget in budgets]
 
 
-def _swept(name: str, settings: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _swept(where: str, name: str, settings: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The arm, once for every combination of its sweep."""
     sweep = settings.get("sweep", {})
+    if not isinstance(sweep, dict) or not all(isinstance(values, list) for values in sweep.values()):
+        raise InvalidConfig(f"{where}: sweep is {sweep!r}; expected a table of lists of values")
     for values in itertools.product(*sweep.values()):
         chosen = deepcopy({key: value for key, value in settings.items() if key != "sweep"})
         for path, value in zip(sweep, values, strict=True):
@@ -84,16 +91,19 @@ def _swept(name: str, settings: Mapping[str, Any]) -> Iterator[tuple[str, dict[s
 
 
 def _run(
-    where: str, name: str, recipe: Mapping[str, Any], size: Mapping[str, Any], arm: Mapping[str, Any], seed: int
+    where: str, name: str, size: str, suffix: str, recipe: Mapping[str, Any], arm: Mapping[str, Any], seed: int
 ) -> Arm:
-    if unknown := (set(arm) | set(size) | set(recipe.get("base", {}))) - {*_PARTS, "reads", "equal"}:
+    sized = recipe.get("sizes", {}).get(size, {})
+    if unknown := (set(arm) | set(sized) | set(recipe.get("base", {}))) - {*_PARTS, "reads", "equal"}:
         raise InvalidConfig(
             f"{where}: no setting {', '.join(sorted(unknown))}; expected reads, sweep, equal, train, model, mix"
         )
     merged: dict[str, dict[str, Any]] = {part: {} for part in _PARTS}
-    for layer, part in itertools.product((recipe.get("base", {}), size, arm), _PARTS):
+    for layer, part in itertools.product((recipe.get("base", {}), sized, arm), _PARTS):
+        if not isinstance(layer.get(part, {}), dict):
+            raise InvalidConfig(f"{where}: {part} is {layer[part]!r}; expected a table of settings")
         merged[part].update(layer.get(part, {}))
     if "steps" in arm.get("train", {}):  # of an arm's own, instead of the FLOPs of all
         merged["train"].pop("flops", None)
     merged["train"]["seed"] = seed
-    return Arm(name, configs.from_mapping(RunConfig, merged, where), arm.get("reads", "raw"))
+    return Arm(name + suffix, configs.from_mapping(RunConfig, merged, where), arm.get("reads", "raw"), name, size)

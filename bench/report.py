@@ -29,30 +29,34 @@ def figure(points: Sequence[dict[str, Any]], path: Path, title: str, curves: Seq
     """Bytes per symbol in training against bits per byte when read, bars the bootstrap interval; learning curves beside it.
 
     points: name, bytes_per_symbol, bits_per_byte, low, high, distance (of the view at 10 % deletion: blue 0, red 1, grey unknown).
-    curves: name, points {"training FLOPs": [(spent, bits per symbol), ...]}.
+    curves: name, points {"training FLOPs": [(spent, bits per byte), ...]}.
     """
     import matplotlib
 
     matplotlib.use("Agg")
-    from matplotlib import colormaps, pyplot
+    from matplotlib import cm, pyplot
 
+    shade = cm.ScalarMappable(cmap="coolwarm")
+    shade.set_clim(0, 1)
     size = (6.4 * (1 + bool(curves)), 4.8)
     chart, panels = pyplot.subplots(1, 1 + bool(curves), figsize=size, layout="constrained", squeeze=False)
     axes = panels[0, 0]
     for p in points:
         ratio, loss, distance = p["bytes_per_symbol"], p["bits_per_byte"], p.get("distance")
-        colour = "0.5" if distance is None else colormaps["coolwarm"](min(1.0, distance))
+        colour = "0.5" if distance is None else shade.to_rgba(distance)
         axes.errorbar(ratio, loss, [[loss - p["low"]], [p["high"] - loss]], marker="o", capsize=3, color=colour)
         axes.annotate(p["name"], (ratio, loss), (5, 4), textcoords="offset points", fontsize="small")
     axes.set_xlabel("bytes of text per symbol in training")
     axes.set_ylabel("bits per byte, held-out documents")
     axes.set_title(title)
     axes.margins(x=0.25, y=0.1)
+    if any(p.get("distance") is not None for p in points):
+        chart.colorbar(shade, ax=axes, label="how much of the view a deletion of 10 % changes (grey: not measured)")
     for c in curves:
         spent, bits = zip(*c["points"]["training FLOPs"], strict=True)
         panels[0, -1].plot(spent, bits, label=c["name"])
     if curves:
-        panels[0, -1].set(xscale="log", xlabel="training FLOPs", ylabel="bits per symbol, training")
+        panels[0, -1].set(xscale="log", xlabel="training FLOPs", ylabel="bits per byte shown, training")
         panels[0, -1].legend(fontsize="small")
     chart.savefig(path, dpi=120)
     pyplot.close(chart)

@@ -9,28 +9,34 @@ printed beside what it was.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
 
-from bench import tables
+from bench import results
+from bench.results import Result
 from compressors.errors import InputError
 
-_SIZE = re.compile(r"(-d\d+)?-s\d+$")  # what a recipe puts behind the name of an arm
+Points = dict[tuple[int, float], list[float]]  # (d_model, FLOPs asked for) -> bits per byte of every seed
 
 
-def points(results: Sequence[dict[str, Any]]) -> dict[str, dict[tuple[int, float], list[float]]]:
-    """Of each arm: (d_model, FLOPs to three digits) -> bits per byte of every seed."""
-    found: dict[str, dict[tuple[int, float], list[float]]] = defaultdict(lambda: defaultdict(list))
-    for r in results:
-        at = (int(r["config"]["model"]["d_model"]), float(f"{r['totals']['flops']:.2e}"))
-        found[_SIZE.sub("", r["name"])][at].append(r["evaluation"]["bits_per_byte"])
-    return found
+def points(found: Sequence[Result]) -> dict[str, Points]:
+    """Of each arm that was run with a budget of FLOPs. Raises `InputError` where two runs of one name are not of one kind."""
+    sorted_: dict[str, Points] = defaultdict(lambda: defaultdict(list))
+    seen: dict[tuple[str, int, float, int], str] = {}
+    kinds: dict[str, str] = {}
+    for r in (r for r in found if r["config"]["train"]["flops"] is not None):
+        flops, model = float(r["config"]["train"]["flops"]), r["config"]["model"]
+        key = (r["arm"], int(model["d_model"]), flops, results.seed(r))
+        kind = str((model.get("ngrams", 0), sorted(r["config"]["mix"].items())))
+        if key in seen or kinds.setdefault(r["arm"], kind) != kind:
+            raise InputError(f"two kinds of {r['arm']}, or one run twice ({r['name']}); give files that agree on names")
+        seen[key] = r["name"]
+        sorted_[r["arm"]][key[1], flops].append(results.bits_per_byte(r))
+    return sorted_
 
 
 def power_law(flops: Sequence[float], bits: Sequence[float]) -> tuple[float, float]:
@@ -39,7 +45,7 @@ def power_law(flops: Sequence[float], bits: Sequence[float]) -> tuple[float, flo
     return float(np.exp(intercept)), float(-slope)
 
 
-def frontier(found: dict[tuple[int, float], list[float]], skip: Sequence[int] = ()) -> list[tuple[float, int, float]]:
+def frontier(found: Points, skip: Sequence[int] = ()) -> list[tuple[float, int, float]]:
     """(FLOPs, width, bits per byte) of the best width at each budget, rising; widths in `skip` are left out."""
     at = sorted((flops, float(np.mean(bits)), width) for (width, flops), bits in found.items() if width not in skip)
     best: dict[float, tuple[float, int, float]] = {}
@@ -48,14 +54,14 @@ def frontier(found: dict[tuple[int, float], list[float]], skip: Sequence[int] = 
     return list(best.values())
 
 
-def table(results: Sequence[dict[str, Any]], skip: Sequence[int] = ()) -> str:
+def table(found: Sequence[Result], skip: Sequence[int] = ()) -> str:
     """Markdown: the points of each arm, its exponent, the largest residual, the largest budget foretold from the others."""
     lines = [
         "| arm | best at each budget (d, FLOPs: bits per byte) | exponent | largest residual | largest budget, from the others | it was |",
         "|---|---|---:|---:|---:|---:|",
     ]
-    for arm, found in points(results).items():
-        at = frontier(found, skip)
+    for arm, its in points(found).items():
+        at = frontier(its, skip)
         if len(at) < 3:
             continue
         flops, bits = [point[0] for point in at], [point[2] for point in at]
@@ -69,7 +75,7 @@ def table(results: Sequence[dict[str, Any]], skip: Sequence[int] = ()) -> str:
     return "\n".join(lines)
 
 
-def figure(results: Sequence[dict[str, Any]], path: Path, skip: Sequence[int] = ()) -> None:
+def figure(found: Sequence[Result], path: Path, skip: Sequence[int] = ()) -> None:
     """Every size of every arm with two budgets or more, means over seeds (bars: all of them); lines through the best sizes."""
     import matplotlib
 
@@ -77,11 +83,11 @@ def figure(results: Sequence[dict[str, Any]], path: Path, skip: Sequence[int] = 
     from matplotlib import pyplot
 
     chart, axes = pyplot.subplots(figsize=(7.2, 4.8), layout="constrained")
-    shown = ((arm, found) for arm, found in points(results).items() if len(frontier(found, skip)) > 1)
-    for number, (arm, found) in enumerate(shown):
-        colour, at = f"C{number % 10}", frontier(found, skip)
+    shown = ((arm, its) for arm, its in points(found).items() if len(frontier(its, skip)) > 1)
+    for number, (arm, its) in enumerate(shown):
+        colour, at = f"C{number % 10}", frontier(its, skip)
         axes.plot([f for f, _, _ in at], [bits for _, _, bits in at], color=colour, label=arm)
-        for (width, flops), bits in found.items():
+        for (width, flops), bits in its.items():
             if width not in skip:
                 mean = np.mean(bits)
                 bars = [[mean - min(bits)], [max(bits) - mean]]
@@ -96,12 +102,12 @@ def figure(results: Sequence[dict[str, Any]], path: Path, skip: Sequence[int] = 
 
 
 @click.command()
-@click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.argument("files", metavar="RESULTS...", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--skip", multiple=True, type=int, help="A width that is left out.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A chart to write.")
-def scaling(results: tuple[Path, ...], skip: tuple[int, ...], output: Path | None) -> None:
+def scaling(files: tuple[Path, ...], skip: tuple[int, ...], output: Path | None) -> None:
     """Fit loss against compute, arm by arm."""
-    found = [r for path in results for r in tables.read(path)]
+    found = [r for path in files for r in results.read(path)]
     click.echo(table(found, skip))
     if output:
         figure(found, output, skip)

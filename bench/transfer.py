@@ -20,13 +20,14 @@ from typing import Any
 import click
 import numpy as np
 
-from bench import tables
+from bench import results
+from bench.results import Result
 from bench.stability import LONGEST, measure
 from compressors import registry
 from compressors.atomic import write_atomically
 from compressors.base import Compressor
 from compressors.documents import Reader
-from compressors.errors import InputError
+from compressors.errors import FingerprintMismatch, InputError
 
 PATH = click.Path(path_type=Path, exists=True)
 _EXACT = 8  # views; of more, not every order is looked at
@@ -72,30 +73,39 @@ def table(facts: dict[str, Any]) -> str:
 
 
 def compared(
-    results: Sequence[dict[str, Any]], recipe: str, codecs: dict[str, Compressor], texts: Sequence[str]
+    found: Sequence[Result], recipe: str, codecs: dict[str, Compressor], texts: Sequence[str]
 ) -> dict[str, Any]:
     """Rows of the views in `codecs` that runs of `recipe` were trained on, means over their seeds.
 
-    Raises `InputError` if they are fewer than three.
+    Raises `InputError` if they are fewer than three, or of several sizes or budgets; `FingerprintMismatch` if a codec did not
+    make its view.
     """
-    runs: dict[str, list[dict[str, Any]]] = {}
-    for r in results:
+    runs: dict[str, list[Result]] = {}
+    for r in found:
         mix = r["config"]["mix"]
         if mix["recipe"] == recipe and not mix["phases"] and mix["view"] in codecs:
             runs.setdefault(mix["view"], []).append(r)
+            made, given = r.get("views", {}).get(mix["view"]), codecs[mix["view"]].fingerprint
+            if made not in (None, given):
+                raise FingerprintMismatch(
+                    f"view {mix['view']} of {r['name']} was made by {made[:12]}, not by {given[:12]}"
+                )
+    kinds = {(r["size"], r["config"]["train"]["flops"]) for its in runs.values() for r in its}
+    if len(kinds) > 1:
+        raise InputError(f"runs of several sizes or budgets: {kinds}; give results of one")
     if len(runs) < 3:
         raise InputError(
             f"{len(runs)} views of {', '.join(codecs) or 'none'} have runs of recipe {recipe!r}; a correlation needs three or more"
         )
     rows: list[dict[str, Any]] = []
-    for view, found in runs.items():
+    for view, its in runs.items():
         codec = codecs[view]
         measured = measure(codec, texts)
         rows.append(
             {"view": view, "runs": [r["name"] for r in found], "fingerprint": codec.fingerprint}
             | {"vocabulary": codec.vocab.size, "bytes_per_symbol": measured["bytes_per_symbol"]}
             | {"distance": measured["distance"]["deletion"]}
-            | {"bits_per_byte": statistics.mean(r["evaluation"]["bits_per_byte"] for r in found)}
+            | {"bits_per_byte": statistics.mean(r["evaluation"]["bits_per_byte"] for r in its)}
         )
     distances, bits = ([row[key] for row in rows] for key in ("distance", "bits_per_byte"))
     return {
@@ -106,21 +116,21 @@ def compared(
 
 
 @click.command()
-@click.argument("results", type=PATH)
+@click.argument("file", metavar="RESULTS", type=PATH)
 @click.argument("corpus", nargs=-1, required=True, type=PATH)
 @click.option("--codec", "codecs", multiple=True, metavar="VIEW@CODEC", help="What made a view of the runs.")
 @click.option("--recipe", default="proxy", show_default=True, help="Of the runs that are compared.")
 @click.option("--documents", "n_documents", default=200, show_default=True, help="At most so many, the first ones.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON to write.")
 def transfer(
-    results: Path, corpus: tuple[Path, ...], codecs: tuple[str, ...], recipe: str, n_documents: int, output: Path | None
+    file: Path, corpus: tuple[Path, ...], codecs: tuple[str, ...], recipe: str, n_documents: int, output: Path | None
 ) -> None:
     """Set the stability of views beside what models that were trained on them make of bytes."""
     read = (document.data.decode("utf-8", "replace")[:LONGEST] for document in Reader(list(corpus)))
     texts = list(itertools.islice((text for text in read if text), n_documents))
-    facts = compared(tables.read(results), recipe, dict(map(registry.parse_named, codecs)), texts)
+    facts = compared(results.read(file), recipe, dict(map(registry.parse_named, codecs)), texts)
     click.echo(table(facts))
     if output:
-        facts |= {"results": results.name, "corpus": [path.name for path in corpus], "documents": len(texts)}
+        facts |= {"results": file.name, "corpus": [path.name for path in corpus], "documents": len(texts)}
         facts |= {"corpus_sha256": hashlib.sha256("\0".join(texts).encode()).hexdigest()}
         write_atomically(output, (json.dumps(facts, indent=1) + "\n").encode())

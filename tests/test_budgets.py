@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from bench import budgets, final, grid, recipe, tables
+from bench import budgets, final, grid, recipe, results, tables
 from compressors.documents import Document
 from compressors.errors import InputError, InvalidConfig
 from proxylm.batches import Loader
@@ -82,7 +82,7 @@ def test_equal_seconds_follow_from_the_two_runs_at_equal_flops(store, arms, tmp_
         budgets.settled(chosen, store, tmp_path)
     for name, steps, seconds in (("bytes-small-s3", 40, 10.0), ("bags-small-s3", 30, 15.0)):
         (tmp_path / name).mkdir()
-        (tmp_path / name / tables.RESULT).write_text(json.dumps({"totals": {"steps": steps, "seconds": seconds}}))
+        (tmp_path / name / results.RESULT).write_text(json.dumps({"totals": {"steps": steps, "seconds": seconds}}))
     assert budgets.settled(chosen, store, tmp_path).config.train.steps == 20
 
 
@@ -109,14 +109,18 @@ def ran(store, tmp_path_factory, documents):
 
 
 def test_equal_seconds_are_run_once_the_others_have_been(ran):
-    totals = {r["name"].partition("-small")[0]: r["totals"] for r in tables.collect(ran / "runs")}
+    totals = {r["name"].partition("-small")[0]: r["totals"] for r in results.collect(ran / "runs")}
     expected = totals["bytes"]["seconds"] * totals["bags"]["steps"] / totals["bags"]["seconds"]
     assert totals["bags,equal=seconds"]["steps"] == max(1, round(expected))
+    table = tables.budgets(results.collect(ran / "runs")).splitlines()
+    assert table[0] == "| arm | equal FLOPs | equal symbols | equal bytes | equal seconds |"
+    (row,) = table[2:]
+    assert [cell.count("%") for cell in row.split("|")[1:-1]] == [0, 3, 0, 0, 3]
 
 
 def test_finished_runs_are_scored_on_other_text(ran, tmp_path, documents):
     runs, held, other = (str(ran / name) for name in ("runs", "held.py", "other.py"))
-    before = {r["name"]: r for r in tables.collect(ran / "runs")}
+    before = {r["name"]: r for r in results.collect(ran / "runs")}
     arguments = [runs, other, "--max-bytes", "40000", "-o", str(tmp_path / "final.json")]
     done = CliRunner().invoke(final.final, [*arguments, "--only", "bags-small-s3", "--only", "bytes-small-s3"])
     assert done.exit_code == 0, done.output

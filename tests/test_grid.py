@@ -6,13 +6,13 @@ import pytest
 from click.testing import CliRunner
 
 import compressors
-from bench import grid, recipe, tables
+from bench import grid, recipe, results
 from bench.downstream import Arm, planned
 from compressors.documents import Document
-from compressors.errors import InputError, InvalidConfig
+from compressors.errors import InvalidConfig
 from proxylm.config import RunConfig
 from proxylm.encode import encode
-from proxylm.settings import from_mapping
+from proxylm.settings import from_mapping, load
 
 RECIPE = """
 seeds = [0, 1]
@@ -62,6 +62,9 @@ def test_arms_times_sizes_times_seeds_with_settings_from_the_nearest(written):
         (("seeds", "seed"), "no section seed"),
         (("[sizes.small]", "[sizes]\nsmall = 3\n[sizes.other]"), "table of tables"),
         (("d_model = 32", "d_modle = 32"), "d_modle"),
+        (("seeds = [0, 1]", "seeds = 3"), "seeds is 3; expected a list of whole numbers"),
+        (("[0.01, 0.02]", "0.1"), "arm bytes: sweep is .*; expected a table of lists"),
+        (('mix = { recipe = "raw" }', "mix = 3"), "arm bytes.*: mix is 3; expected a table"),
     ],
 )
 def test_what_a_recipe_does_not_know_is_named(written, change, message):
@@ -110,26 +113,40 @@ def test_a_grid_is_run_goes_on_and_is_planned(written, tmp_path, bpe, documents)
     arguments += ["--codec", f"bpe@bpe={tmp_path / 'bpe.pxa'}", "--only", "*-small-s0"]
     planned = CliRunner().invoke(grid.downstream, [*arguments, "--plan"])
     assert planned.output.count("M parameters") == 3
-    assert not (tmp_path / "runs").exists()
+    settings = load(tmp_path / "runs/tokens-small-s0.json")  # for torchrun and `proxyc train --config`
+    (tokens,) = (arm for arm in recipe.load(written) if arm.name == "tokens-small-s0")
+    assert from_mapping(RunConfig, settings) == tokens.config
+    assert not list((tmp_path / "runs").glob("*/"))
     done = CliRunner().invoke(grid.downstream, arguments)
     assert done.exit_code == 0, done.output
-    results = {r["name"]: r for r in tables.collect(tmp_path / "runs")}
-    assert len(results) == 3
-    tokens = results["tokens-small-s0"]
+    found = {r["name"]: r for r in results.collect(tmp_path / "runs")}
+    assert len(found) == 3
+    assert {(r["arm"], r["size"], r["equal"]) for r in found.values()} == {
+        *((f"bytes,matrix_lr={rate}", "small", "flops") for rate in (0.01, 0.02)),
+        ("tokens", "small", "flops"),
+    }
+    assert found["tokens-small-s0"]["curves"]["symbols"][-1][0] == found["tokens-small-s0"]["totals"]["symbols"]
+    tokens = found["tokens-small-s0"]
     assert tokens["reads"] == "bpe"
     assert tokens["totals"]["steps"] == 3
     assert tokens["document_bytes"] == [900]
     assert tokens["held_out_sha256"] == hashlib.sha256(documents[21][:900]).hexdigest()
     assert tokens["views"] == {"bpe": bpe.fingerprint}
-    assert results["bytes,matrix_lr=0.01-small-s0"]["views"] == {}
-    assert {r["corpus"] for r in results.values()} == {store.fingerprint_of()}
+    assert found["bytes,matrix_lr=0.01-small-s0"]["views"] == {}
+    assert {r["corpus"] for r in found.values()} == {store.fingerprint_of()}
     assert sum(tokens["document_bits"]) / 900 == pytest.approx(tokens["evaluation"]["bits_per_byte"])
-    file = tmp_path / "runs/tokens-small-s0" / tables.RESULT
+    file = tmp_path / "runs/tokens-small-s0" / results.RESULT
     file.write_text(json.dumps(tokens | {"reads": "kept"}))
     again = CliRunner().invoke(grid.downstream, arguments)
     none = CliRunner().invoke(grid.downstream, [*arguments, "--only", "small-s0"])  # a whole name, not a part of one
     assert "--only small-s0 names no run; the recipe has bytes" in str(none.exception)
     assert "| kept |" in again.output
+    other = [*arguments[:2], str(written), *arguments[3:]]  # other documents
+    assert "finished run with another held_out_sha256" in str(CliRunner().invoke(grid.downstream, other).exception)
+    text = written.read_text()
+    written.write_text(text.replace("steps = 3", "steps = 4"))
+    assert "finished run with another config" in str(CliRunner().invoke(grid.downstream, arguments).exception)
+    written.write_text(text)
     arguments[arguments.index("--max-bytes") + 1] = "4000"  # a document may have 100
     small = CliRunner().invoke(grid.downstream, [*arguments, "-o", str(tmp_path / "none")])
     assert "has 1 to 100 bytes" in str(small.exception)
@@ -140,57 +157,3 @@ def test_a_grid_is_run_goes_on_and_is_planned(written, tmp_path, bpe, documents)
     )
     assert bad.exit_code == 1
     assert "--codec bpe@CODEC" in (tmp_path / "other/tokens-small-s0/run.err").read_text()
-
-
-def _result(name, seed, bits, n_bytes=(100, 50), width=128):
-    evaluation = {"bits_per_byte": sum(bits) / sum(n_bytes), "interval_95": (0, 9)}
-    totals = {"flops": 2e9, "symbols": 10, "bytes": 20, "seconds": 3.0}
-    config = {"train": {"seed": seed}, "model": {"d_model": width}}
-    sizes = {"document_bytes": list(n_bytes), "document_bits": bits}
-    return {
-        "name": f"{name}-s{seed}",
-        "reads": "raw",
-        "evaluation": evaluation,
-        "totals": totals,
-        "config": config,
-        **sizes,
-    }
-
-
-def test_arms_are_compared_over_the_seeds_they_share():
-    found = [_result("bytes", 0, [200, 100]), _result("bytes", 1, [220, 110]), _result("ours", 1, [110, 55])]
-    found.append(_result("ours", 7, [1, 1]))  # a seed that the first arm has not
-    lines = tables.arms(found).splitlines()[2:]
-    assert lines[0].startswith("| bytes | 2 | 2.1000 (2.000-2.200) | - | - |")
-    assert lines[1].startswith(
-        "| ours | 2 | 0.5567 (0.013-1.100) | -50.0% (-50.0% to -50.0%) | -50.0% | 2e+09 | 10 | 20 | 3 |"
-    )
-
-
-def test_each_width_has_a_first_of_its_own():
-    wide = [_result("bytes-wide", 0, [100, 50], width=256), _result("ours-wide", 0, [110, 55], width=256)]
-    found = [_result("bytes", 0, [200, 100]), *wide, _result("ours", 0, [100, 50])]
-    against = [line.split(" | ")[3].split(" ")[0] for line in tables.runs(found).splitlines()[2:]]
-    assert against == ["-", "-", "+10.0%", "-50.0%"]
-    against = [line.split(" | ")[3].split(" ")[0] for line in tables.arms(found).splitlines()[2:]]
-    assert against == ["-", "-", "+10.0%", "-50.0%"]
-
-
-def test_tables_may_be_set_against_any_arm_and_tell_hours(tmp_path):
-    found = [_result("bytes", 0, [200, 100]), _result("ngrams", 0, [100, 50]), _result("ours", 0, [110, 55])]
-    (tmp_path / "r.json").write_text(json.dumps(found))
-    done = CliRunner().invoke(tables.main, [str(tmp_path / "r.json"), "--against", "ngrams"])
-    assert done.exit_code == 0, done.output
-    assert done.output == f"{tables.runs(found, 'ngrams')}\n\n{tables.arms(found, 'ngrams')}\n\n0.0 hours of training\n"
-    for table in (tables.runs, tables.arms):
-        against = [line.split(" | ")[3].split(" ")[0] for line in table(found, "ngrams").splitlines()[2:]]
-        assert against == ["+100.0%", "-", "+10.0%"]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"), [("", "no JSON"), ("{}", "no runs"), ("[3]", "no runs"), ('[{"x": 1}]', "no runs")]
-)
-def test_what_is_no_result_is_said(tmp_path, text, message):
-    (tmp_path / "r.json").write_text(text)
-    with pytest.raises(InputError, match=message):
-        tables.read(tmp_path / "r.json")

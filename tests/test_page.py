@@ -25,8 +25,8 @@ def runs(tmp_path):
         ]
         (folder / "log.jsonl").write_text("".join(json.dumps(record) + "\n" for record in log))
         result = {
-            "name": folder.name, "reads": "raw", "environment": "a computer",
-            "config": {"mix": {"view": view}, "model": {"d_model": 64}, "train": {"seed": 0}},
+            "name": folder.name, "arm": folder.name, "rival": "bytes-s0", "size": "", "reads": "raw", "environment": "a computer",
+            "config": {"mix": {"view": view}, "train": {"seed": 0}}, "views": {"bpe": "f1"} if view else {},
             "document_bytes": [10, 20], "document_bits": [10 * bits, 20 * bits],
             "evaluation": {"bits_per_byte": bits, "interval_95": [bits - 0.1, bits + 0.1]},
             "totals": {"flops": 6e10, "symbols": 5580, "bytes": 6000, "seconds": 30.0},
@@ -36,17 +36,13 @@ def runs(tmp_path):
 
 
 def made(runs, tmp_path):
-    table = {
-        "rows": [
-            {"name": "bpe", "distance": 0.45, "document_bits_per_byte": 1.3, "model_bytes": 0, "bytes": 9},
-            {"name": "xz -9"},
-        ]
-    }
+    small = {"name": "small", "fingerprint": "f1", "distance": 0.45, "document_bits_per_byte": 1.3}
+    table = {"rows": [small, {"name": "xz -9"}, {"name": "bytes", "distance": 0.1}]}
     (tmp_path / "codecs.json").write_text(json.dumps(table))
     output = tmp_path / "report.html"
     done = CliRunner().invoke(page.report, [str(runs), "--codecs", str(tmp_path / "codecs.json"), "-o", str(output)])
     assert done.exit_code == 0, done.output
-    assert "2 runs, 2 compressors" in done.output
+    assert "2 runs, 3 compressors" in done.output
     return output
 
 
@@ -55,7 +51,7 @@ def test_the_page_holds_everything_and_asks_for_nothing(runs, tmp_path):
     assert not re.search(r"(src|href)\s*=|@import|url\(|fetch\(|XMLHttp", text)
     assert text.count("</script>") == 2
     facts = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])
-    assert {run["name"]: run["distance"] for run in facts["runs"]} == {"bytes-s0": None, "<_script><b>": 0.45}
+    assert {run["name"]: run["distance"] for run in facts["runs"]} == {"bytes-s0": 0.1, "<_script><b>": 0.45}
     points = facts["curves"][0]["points"]["symbols"]
     assert len(points) <= 60
     assert points[-1][0] == 60 * 93
@@ -65,8 +61,9 @@ def test_a_picture_and_markdown_stand_beside_the_page(runs, tmp_path):
     made(runs, tmp_path)
     text = (tmp_path / "report.md").read_text()
     assert "![ratio against loss](report.png)" in text
-    assert "| bytes-s0 | raw | 1.5000 (1.400-1.600) | +20.0% (+20.0% to +20.0%) |" in text
-    assert "| bpe | 1.300 |" in text
+    assert "| <_script><b> | raw | 1.2500 (1.150-1.350) | -16.7% (-16.7% to -16.7%) |" in text
+    assert "## Runs: runs" in text
+    assert "| small | 1.300 |" in text
     assert "a computer" in text
     assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
 
@@ -79,7 +76,37 @@ def test_results_are_enough_for_a_page(runs, tmp_path):
     assert done.exit_code == 0, done.output
     facts = json.loads(re.search(r'id="data">(.*?)</script>', (tmp_path / "report.html").read_text(), re.S)[1])
     assert len(facts["runs"]) == 2
+    assert [row[:2] for row in facts["arm_rows"]] == [[r["arm"], 1] for r in results]
     assert [curve["points"]["seconds"] for curve in facts["curves"]] == [[[1.0, 8.0], [2.0, 4.0]]]
+
+
+def test_runs_of_two_sources_are_told_apart_and_compared_within_their_own(runs, tmp_path):
+    results = [json.loads((runs / "bytes-s0/result.json").read_text())]
+    (tmp_path / "other.json").write_text(json.dumps(results))
+    done = CliRunner().invoke(
+        page.report, [str(runs), str(tmp_path / "other.json"), "-o", str(tmp_path / "report.html")]
+    )
+    assert done.exit_code == 0, done.output
+    facts = json.loads(re.search(r'id="data">(.*?)</script>', (tmp_path / "report.html").read_text(), re.S)[1])
+    assert [run["name"] for run in facts["runs"]] == ["runs: <_script><b>", "runs: bytes-s0", "other: bytes-s0"]
+    assert [row[5] for row in facts["arm_rows"]] == [pytest.approx(-1 / 6), None, None]
+    twice = CliRunner().invoke(page.report, [str(runs), str(runs), "-o", str(tmp_path / "report.html")])
+    assert "two have one name" in str(twice.exception)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-o", "x.png"], "give NAME.html"),
+        (["--codecs", "bad.json"], "no table of compressors"),
+        (["--against", "nothing"], "no arm nothing; there are: <_script><b>, bytes-s0"),
+    ],
+)
+def test_what_makes_no_page_is_said(runs, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.json").write_text("[1]")
+    done = CliRunner().invoke(page.report, [str(runs), *arguments])
+    assert message in str(done.exception)
 
 
 def test_a_folder_without_runs_makes_no_page(tmp_path):

@@ -12,7 +12,9 @@ from compressors.errors import InputError
 def _run(name, width, flops, bits):
     return {
         "name": name,
-        "config": {"model": {"d_model": width}},
+        "arm": name.partition("-")[0],
+        "size": "",
+        "config": {"model": {"d_model": width}, "train": {"flops": flops, "seed": int(name[-1])}, "mix": {}},
         "totals": {"flops": flops},
         "evaluation": {"bits_per_byte": bits},
     }
@@ -56,6 +58,18 @@ def test_what_is_no_power_law_has_residuals_and_seeds_are_averaged():
     expected = max(abs(a * f**-b / y - 1) for f, y in ((1e1, 4.0), (1e2, 2.0), (1e3, 1.8)))
     assert cells[-4].strip() == f"{expected:.1%}"
     assert expected > 0.05
+
+
+def test_one_name_stands_for_one_kind_of_run():
+    one, other = _run("x-d1-s0", 1, 1e1, 4.0), _run("x-d1-s0", 1, 1e1, 3.0)
+    with pytest.raises(InputError, match="one run twice"):
+        scaling.points([one, other])
+    other = _run("x-d2-s0", 2, 1e1, 3.0)
+    other["config"]["model"]["ngrams"] = 5
+    with pytest.raises(InputError, match="two kinds of x"):
+        scaling.points([one, other])
+    other["config"]["model"]["ngrams"] = 0
+    assert len(scaling.points([one, other])["x"]) == 2
 
 
 def test_too_few_budgets_are_said():

@@ -28,8 +28,14 @@ def test_chance_counts_the_orders_that_reach_it():
 
 
 def _run(view, bits, **mix):
-    config = {"mix": {"recipe": "proxy", "phases": [], "view": view} | mix}
-    return {"name": view, "config": config, "evaluation": {"bits_per_byte": bits, "interval_95": [bits - 1, bits + 1]}}
+    config = {"mix": {"recipe": "proxy", "phases": [], "view": view} | mix, "train": {"flops": 1e9}}
+    return {
+        "name": view,
+        "arm": view,
+        "size": "",
+        "config": config,
+        "evaluation": {"bits_per_byte": bits, "interval_95": [bits - 1, bits + 1]},
+    }
 
 
 def test_views_of_the_recipe_are_set_side_by_side(tmp_path, documents):
@@ -51,3 +57,11 @@ def test_views_of_the_recipe_are_set_side_by_side(tmp_path, documents):
     few = CliRunner().invoke(transfer.transfer, [*arguments, *views[:4]])
     assert isinstance(few.exception, InputError)
     assert "2 views of g, z have runs of recipe 'proxy'" in str(few.exception)
+    found.append(_run("b", 1.0) | {"views": {"b": "0" * 64}})
+    (tmp_path / "results.json").write_text(json.dumps(found))
+    other = CliRunner().invoke(transfer.transfer, [*arguments, *views])
+    assert "view b of b was made by 000000000000, not by" in str(other.exception)
+    found[-1] = _run("b", 1.0) | {"size": "d2"}
+    (tmp_path / "results.json").write_text(json.dumps(found))
+    other = CliRunner().invoke(transfer.transfer, [*arguments, *views])
+    assert "several sizes or budgets" in str(other.exception)

@@ -1,0 +1,115 @@
+"""Results of `proxyc bench downstream`: read, and compared document by document with those of a rival."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compressors.atomic import write_atomically
+from compressors.errors import InputError
+from proxylm.evaluate import resampled
+
+RESULT = "result.json"  # of a run, in its folder
+Result = dict[str, Any]
+Difference = tuple[float, float, float]  # bits per byte over those of the rival, less 1; its 95 % interval
+
+
+def collect(output: Path) -> list[Result]:
+    """All results below a folder, sorted by name."""
+    return [json.loads(path.read_bytes()) for path in sorted(output.glob(f"*/{RESULT}"))]
+
+
+def read(path: Path) -> list[Result]:
+    """The runs in a results.json of `proxyc bench downstream`. Raises `InputError` if it is none."""
+    try:
+        found = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise InputError(f"{path} is no JSON ({error}); give a results.json of `proxyc bench downstream`") from error
+    if not isinstance(found, list) or not all(isinstance(r, dict) and {"evaluation", "arm"} <= set(r) for r in found):
+        raise InputError(f"{path} holds no runs; give a results.json of `proxyc bench downstream`")
+    return found
+
+
+def write(path: Path, found: Sequence[Result]) -> None:
+    """A results.json, a line for each run."""
+    write_atomically(path, ("[\n" + ",\n".join(map(json.dumps, found)) + "\n]\n").encode())
+
+
+def seed(run: Result) -> int:
+    """Of the training run."""
+    return int(run["config"]["train"]["seed"])
+
+
+def bits_per_byte(run: Result) -> float:
+    """Over all scored documents."""
+    return float(run["evaluation"]["bits_per_byte"])
+
+
+def check_arm(results: Sequence[Result], against: str) -> None:
+    """Raise `InputError` if there is no arm of this name."""
+    known = list(dict.fromkeys(r["arm"] for r in results))
+    if against and against not in known:
+        raise InputError(f"no arm {against}; there are: {', '.join(known)}")
+
+
+def rivals(run: Result, results: Sequence[Result], against: str = "") -> list[Result]:
+    """The runs of the arm `against`, or of its recipe's first arm, that have the size of `run`: one for each seed."""
+    against = against or run.get("rival", "")
+    alike = [r for r in results if r["size"] == run["size"] and (not against or r["arm"] == against)]
+    return [r for r in alike if r["arm"] == alike[0]["arm"]]
+
+
+def difference(runs: Sequence[Result], others: Sequence[Result]) -> Difference | None:
+    """How much more bits `runs` take than `others`, seed by seed the same; None where that cannot be said.
+
+    The interval is that of a bootstrap over the documents, with the same draws for both sides, and over the seeds where there
+    are several.
+    """
+    if (
+        not runs
+        or len(runs) != len(others)
+        or runs == others
+        or len({str(r["document_bytes"]) for r in (*runs, *others)}) > 1
+    ):
+        return None
+    bits, there = (np.array([r["document_bits"] for r in side]) for side in (runs, others))  # (seeds, documents)
+    draw, ratios = np.random.RandomState(0), []
+    for times in resampled(bits.shape[1]):
+        seeds = draw.randint(0, len(bits), len(bits))
+        ratios.append((bits[seeds] @ times).sum() / (there[seeds] @ times).sum() - 1)
+    low, high = np.percentile(ratios, [2.5, 97.5])
+    return float(bits.sum() / there.sum() - 1), float(low), float(high)
+
+
+def against_rival(run: Result, results: Sequence[Result], against: str = "") -> Difference | None:
+    """One run against the rival's of its size and seed."""
+    return difference([run], [r for r in rivals(run, results, against) if seed(r) == seed(run)][:1])
+
+
+def arms(results: Sequence[Result], against: str = "") -> list[dict[str, Any]]:
+    """The arms at their sizes, over their seeds; `against` and `by_seed` are over the seeds that the rival has too."""
+    grouped: dict[tuple[str, str], list[Result]] = {}
+    for r in results:
+        grouped.setdefault((r["arm"], r["size"]), []).append(r)
+    found = []
+    for (arm, size), runs in grouped.items():
+        others = {seed(r): r for r in rivals(runs[0], results, against)}
+        common = [r for r in runs if seed(r) in others]
+        there = [others[seed(r)] for r in common]
+        bits = [bits_per_byte(r) for r in runs]
+        totals = {key: float(np.mean([r["totals"][key] for r in runs])) for key in runs[0]["totals"]}
+        found.append(
+            {"arm": arm, "size": size, "equal": runs[0].get("equal", "flops"), "seeds": len(runs)}
+            | {"bits_per_byte": float(np.mean(bits)), "low": min(bits), "high": max(bits)}
+            | {"against": difference(common, there), "totals": totals}
+            | {
+                "by_seed": [
+                    bits_per_byte(a) / bits_per_byte(b) - 1 for a, b in zip(common, there, strict=True) if a != b
+                ]
+            }
+        )
+    return found

@@ -1,0 +1,117 @@
+"""Runs compared document by document, seed by seed, size by size."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from bench import results, tables, tables_command
+from compressors.errors import InputError
+
+
+def _result(name, seed, bits, n_bytes=(100, 50), equal="flops"):
+    evaluation = {"bits_per_byte": sum(bits) / sum(n_bytes), "interval_95": [0, 9]}
+    totals = {"flops": 2e9, "symbols": 10, "bytes": 20, "seconds": 3.0}
+    config = {"train": {"seed": seed}}
+    sizes = {"document_bytes": list(n_bytes), "document_bits": bits}
+    return {
+        "name": f"{name}-s{seed}",
+        "arm": name.partition("-")[0],
+        "size": name.partition("-")[2],
+        "equal": equal,
+        "reads": "raw",
+        "evaluation": evaluation,
+        "totals": totals,
+        "config": config,
+        **sizes,
+    }
+
+
+def test_arms_are_compared_over_the_seeds_they_share():
+    found = [_result("bytes", 0, [200, 100]), _result("bytes", 1, [220, 110]), _result("ours", 1, [110, 55])]
+    found.append(_result("ours", 7, [1, 1]))  # a seed that the first arm has not
+    lines = tables.arms(found).splitlines()[2:]
+    assert lines[0].startswith("| bytes | 2 | 2.1000 (2.000-2.200) | - | - |")
+    assert lines[1].startswith(
+        "| ours | 2 | 0.5567 (0.013-1.100) | -50.0% (-50.0% to -50.0%) | -50.0% | 2e+09 | 10 | 20 | 3 |"
+    )
+
+
+def test_each_size_has_a_rival_of_its_own():
+    wide = [_result("bytes-wide", 0, [100, 50]), _result("ours-wide", 0, [110, 55])]
+    found = [_result("bytes", 0, [200, 100]), *wide, _result("ours", 0, [100, 50])]
+    against = [line.split(" | ")[3].split(" ")[0] for line in tables.runs(found).splitlines()[2:]]
+    assert against == ["-", "-", "+10.0%", "-50.0%"]
+    against = [line.split(" | ")[3].split(" ")[0] for line in tables.arms(found).splitlines()[2:]]
+    assert against == ["-", "-", "+10.0%", "-50.0%"]
+
+
+def test_tables_may_be_set_against_any_arm_and_tell_hours(tmp_path):
+    found = [_result("bytes", 0, [200, 100]), _result("ngrams", 0, [100, 50]), _result("ours", 0, [110, 55])]
+    (tmp_path / "r.json").write_text(json.dumps(found))
+    done = CliRunner().invoke(tables_command.main, [str(tmp_path / "r.json"), "--against", "ngrams"])
+    assert done.exit_code == 0, done.output
+    assert done.output == f"{tables.runs(found, 'ngrams')}\n\n{tables.arms(found, 'ngrams')}\n\n0.0 hours of training\n"
+    for table in (tables.runs, tables.arms):
+        against = [line.split(" | ")[3].split(" ")[0] for line in table(found, "ngrams").splitlines()[2:]]
+        assert against == ["+100.0%", "-", "+10.0%"]
+
+
+def test_a_run_is_set_against_the_rival_with_its_seed():
+    found = [_result("bytes", 0, [200, 100]), _result("bytes", 1, [100, 50]), _result("ours", 1, [110, 55])]
+    found.append(_result("ours", 2, [1, 1]))
+    against = [line.split(" | ")[3].split(" ")[0] for line in tables.runs(found).splitlines()[2:]]
+    assert against == ["-", "-", "+10.0%", "-"]
+
+
+def test_the_interval_is_that_of_a_bootstrap_over_documents_and_seeds():
+    """Against resampling written out, document by document and seed by seed."""
+    draw = np.random.RandomState(5)
+    sizes = draw.randint(50, 500, 30)
+    sides = [
+        [_result(name, s, (sizes * draw.uniform(1, 2, 30)).tolist(), sizes.tolist()) for s in range(3)] for name in "ab"
+    ]
+    ours, theirs = ([r["document_bits"] for r in side] for side in sides)
+    ratios = []
+    for _ in range(4000):
+        seeds, documents = draw.randint(0, 3, 3), draw.randint(0, 30, 30)
+        there = [sum(side[s][d] for s in seeds for d in documents) for side in (ours, theirs)]
+        ratios.append(there[0] / there[1] - 1)
+    found, low, high = results.difference(*sides)
+    assert found == pytest.approx(np.sum(ours) / np.sum(theirs) - 1)
+    assert (low, high) == pytest.approx(np.percentile(ratios, [2.5, 97.5]), abs=0.02 * (high - low) + 0.005)
+    one = results.difference(sides[0][:1], sides[1][:1])
+    assert one[1] < one[0] < one[2]
+    assert results.difference(sides[0], sides[0]) is None
+    assert results.difference(sides[0], [r | {"document_bytes": [1]} for r in sides[1]]) is None
+
+
+def test_an_arm_that_is_not_there_is_named(tmp_path):
+    (tmp_path / "r.json").write_text(json.dumps([_result("bytes,rate=1", 0, [200, 100])]))
+    done = CliRunner().invoke(tables_command.main, [str(tmp_path / "r.json"), "--against", "bytes"])
+    assert "no arm bytes; there are: bytes,rate=1" in str(done.exception)
+
+
+def test_budgets_stand_side_by_side():
+    found = [_result("bytes", 0, [200, 100]), _result("ours", 0, [100, 50])]
+    assert tables.budgets(found) == ""
+    found.append(_result("ours,equal=bytes", 0, [300, 150], equal="bytes"))
+    lines = tables.budgets(found).splitlines()
+    assert lines[2:] == ["| ours | 1.0000, -50.0% (-50.0% to -50.0%) | - | 3.0000, +50.0% (+50.0% to +50.0%) | - |"]
+
+
+def test_a_results_file_has_a_line_for_each_run(tmp_path):
+    found = [_result("bytes", 0, [200, 100]), _result("ours", 0, [100, 50])]
+    results.write(tmp_path / "r.json", found)
+    assert len((tmp_path / "r.json").read_text().splitlines()) == 4
+    assert results.read(tmp_path / "r.json") == found
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("", "no JSON"), ("{}", "no runs"), ("[3]", "no runs"), ('[{"x": 1}]', "no runs")]
+)
+def test_what_is_no_result_is_said(tmp_path, text, message):
+    (tmp_path / "r.json").write_text(text)
+    with pytest.raises(InputError, match=message):
+        results.read(tmp_path / "r.json")
