@@ -7,7 +7,7 @@ import click
 from proxylm.lazy import LazyGroup
 
 COMMANDS = {
-    "codecs": ("bench.compare:codecs", "Ratio, speed, memory and stability of all compressors and their peers."),
+    "codecs": ("bench.compare:command", "Ratio, speed, memory and stability of all compressors and their peers."),
     "report": ("bench.page:report", "One page of what the others found."),
     "downstream": ("bench.grid:downstream", "Train and evaluate the grid of a recipe."),
     "tables": ("bench.tables_command:main", "Results of grids as Markdown."),

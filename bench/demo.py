@@ -13,8 +13,7 @@ from typing import Any
 import click
 
 import compressors
-from bench import codecs as codec_bench
-from bench import corpora, downstream, report
+from bench import codecs, corpora, downstream, report, tables
 from compressors.base import Compressor, digest
 from compressors.bpe.codec import BPE
 from compressors.documents import Document
@@ -57,7 +56,7 @@ def demo(output: Path, flops: float, seed: int) -> None:
     _say(
         f"store: {len(store)} documents, {store.column('bpe').lengths.sum():,} BPE symbols; fingerprint {store.fingerprint[:16]}"
     )
-    codec_table = codec_bench.table(codec_bench.measure(_codecs(bpe), [document.data for document in held_out]))
+    codec_table = _codec_table(_codecs(bpe), [document.data for document in held_out])
     click.echo(codec_table)
     outcomes = [
         downstream.run_arm(arm, store, _folder(output, arm, store), {"bpe": bpe}, scored, _ticker(arm.name))
@@ -94,6 +93,15 @@ def _codecs(bpe: Compressor) -> dict[str, Compressor]:
             if name not in ("bpe", "pack"):
                 _say(f"left out: {error}")
     return table | {"zstd:level=19": compressors.get("zstd", level=19), "bpe": bpe}
+
+
+def _codec_table(made: dict[str, Compressor], documents: list[bytes]) -> str:
+    """As of `proxyc bench codecs`, in this process and one round."""
+    n_bytes, rows = sum(map(len, documents)), []
+    for name, codec in made.items():
+        row = {"name": name, "bytes": n_bytes} | codecs.of_codec(codec, documents)
+        rows.append(codecs.finished(row, [row]))
+    return tables.codecs(rows)
 
 
 def _bpe(training: list[Document], path: Path) -> BPE:
@@ -190,7 +198,7 @@ def _write(path: Path, codec_table: str, arm_table: str, text: str, scored: list
             ("", f"# Ratio against loss: the demo\n\n{finding}\n\n![ratio against loss](report.png)"),
             (
                 "Codecs, on all held-out documents",
-                codec_table + "\n\nOne thread.",
+                codec_table + "\n\nOne thread, measured once.",
             ),
             (
                 "One model trained four ways at equal compute",

@@ -14,13 +14,12 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +27,13 @@ import click
 import numpy as np
 
 import compressors
-from bench import encoders
+from bench import children, encoders
 from bench.report import environment
 from compressors.atomic import write_atomically
 from compressors.base import digest
 from compressors.documents import Reader
 
-_ITSELF = [sys.executable, "-m", "bench.encode_speed"]
+_in_child = partial(children.answer, "bench.encode_speed")
 
 
 def _documents(paths: tuple[Path, ...], megabytes: float | None = None) -> list[bytes]:
@@ -46,23 +45,6 @@ def _documents(paths: tuple[Path, ...], megabytes: float | None = None) -> list[
         if megabytes is not None and n_bytes >= megabytes * 1e6:
             break
     return found
-
-
-def _in_child(threads: int, *arguments: str, timeout: float | None = None) -> dict[str, Any] | str:
-    """What a command of this script prints as JSON in a process with `threads` cores; a word if it fails."""
-    cores = ",".join(map(str, sorted(os.sched_getaffinity(0))[:threads]))
-    settings = {"RAYON_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": str(threads > 1).lower()}
-    try:
-        done = subprocess.run(
-            [*_ITSELF, *arguments], env=os.environ | settings, capture_output=True, timeout=timeout, check=False,
-            preexec_fn=lambda: os.sched_setaffinity(0, map(int, cores.split(","))),
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return f"over {timeout:.0f} s"
-    if done.returncode:
-        return f"fails ({done.returncode}): {done.stderr.decode(errors='replace').strip().splitlines()[-1:]}"
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
 
 
 @click.group()
@@ -80,7 +62,7 @@ def speed(tokenizer: Path, corpus: tuple[Path, ...], output: Path | None, repeat
     """MB/s of the encoders on each corpus: one thread and two, unseen and repeated, and peak memory."""
     rows: list[dict[str, Any]] = []
     for path, threads in itertools.product(corpus, (1, 2)):
-        found = _in_child(threads, "child-speed", str(tokenizer), str(path), str(threads), str(repeats), *skip)
+        found = _in_child("child-speed", str(tokenizer), str(path), str(threads), str(repeats), *skip, threads=threads)
         if isinstance(found, str):
             raise click.ClickException(f"{path.name}, {threads} threads: {found}")
         rows += found["rows"]
@@ -90,7 +72,7 @@ def speed(tokenizer: Path, corpus: tuple[Path, ...], output: Path | None, repeat
                 f"{row['repeated_mb_s']:7.1f} MB/s, made in {row['load_s']:.2f} s, ids equal: {row['ids_equal']}"
             )
     for path, name in itertools.product(corpus[:1], sorted(set(encoders.versions()) - set(skip))):
-        found = _in_child(1, "child-memory", str(tokenizer), str(path), name)
+        found = _in_child("child-memory", str(tokenizer), str(path), name, threads=1)
         rows.append({"encoder": name, "corpus": path.name, "peak": found})
         click.echo(f"{path.name:24}   {name:12} peak memory above the documents: {found}")
     if output:
@@ -145,12 +127,12 @@ def child_memory(tokenizer: Path, corpus: Path, name: str) -> None:
     documents: list[Any] = _documents((corpus,))
     if name not in ("proxyc", "gigatoken"):
         documents = [document.decode() for document in documents]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    children.forget_peak()
+    before = children.peak_mb() or 0.0
     encoder = encoders.load(name, tokenizer.read_text(), 1)
-    loaded = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    loaded = children.peak_mb() or 0.0
     encoder.encode(documents)
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    click.echo(json.dumps({"load_mb": (loaded - before) / 1e3, "encode_mb": (after - loaded) / 1e3}))
+    click.echo(json.dumps({"load_mb": loaded - before, "encode_mb": (children.peak_mb() or 0.0) - loaded}))
 
 
 def _worst_cases(corpus: Path) -> dict[str, str]:
@@ -177,7 +159,7 @@ def worst(tokenizer: Path, corpus: Path, output: Path | None, timeout: float) ->
     """Seconds for texts that hurt, all of a text and half of it: a ratio near 2 is linear time."""
     rows = []
     for case, name in itertools.product(_worst_cases(corpus), encoders.versions()):
-        found = _in_child(1, "child-worst", str(tokenizer), str(corpus), case, name, timeout=timeout)
+        found = _in_child("child-worst", str(tokenizer), str(corpus), case, name, threads=1, timeout=timeout)
         rows.append({"case": case, "encoder": name, "outcome": found})
         text = found if isinstance(found, str) else f"{found['s']:.3f} s, {found['ratio']:.2f} times half of it"
         click.echo(f"{case:26} {name:12} {text}")

@@ -25,7 +25,7 @@ import compressors
 from bench.report import environment
 from compressors.base import Compressor, Symbols
 from compressors.documents import Reader
-from compressors.errors import InvalidConfig
+from compressors.errors import InvalidConfig, ProxycError
 from proxylm.perturb import SHARE, Change, deleted, recased, spaced
 
 LONGEST = 8_192  # characters of a document that are looked at: some views, and edit distances of bytes, take time
@@ -150,6 +150,9 @@ def default_codecs() -> list[str]:
         try:
             compressors.parse(name)
         except InvalidConfig:
+            continue  # needs settings
+        except ProxycError as error:  # a broken plugin breaks nothing else
+            click.echo(f"{name}: left out: {error}", err=True)
             continue
         found.append(name)
     return found

@@ -4,13 +4,14 @@ import pytest
 from click.testing import CliRunner
 
 import compressors
-from bench import compare, tables
+from bench import children, codecs, compare, tables
 from compressors.errors import InputError
+from compressors.identity import Identity
 
 
 def test_nothing_to_measure_is_said_at_once(tmp_path):
     (tmp_path / "empty.py").write_bytes(b"")
-    done = CliRunner().invoke(compare.codecs, [str(tmp_path / "empty.py")])
+    done = CliRunner().invoke(compare.command, [str(tmp_path / "empty.py")])
     assert isinstance(done.exception, InputError)
     assert "has a byte to measure" in str(done.exception)
 
@@ -19,7 +20,7 @@ def test_ours_plugins_and_peers_stand_in_one_table(tmp_path, documents):
     text = tmp_path / "text.py"
     text.write_bytes(documents[0][:3000])
     arguments = [str(text), "--only", "--codec", "zstd", "--codec", "bytes", "--codec", "xz -9", "--codec", "nonesuch"]
-    done = CliRunner().invoke(compare.codecs, [*arguments, "--rounds", "2", "-o", str(tmp_path / "out")])
+    done = CliRunner().invoke(compare.command, [*arguments, "--rounds", "2", "-o", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output
     assert "nonesuch: left out" in done.output
     rows = {row["name"]: row for row in json.loads((tmp_path / "out.json").read_text())["rows"]}
@@ -29,9 +30,72 @@ def test_ours_plugins_and_peers_stand_in_one_table(tmp_path, documents):
     assert rows["zstd"]["vocabulary"] == 256
     packed = compressors.get("zstd").compress(text.read_bytes())
     assert rows["zstd"]["document_bits_per_byte"] == pytest.approx(8 * len(packed) / text.stat().st_size)
-    assert rows["xz -9"]["encode_mb_s"] > 0
+    assert all(rows["xz -9"][f"{key}compress_mb_s"] > 0 for key in ("", "de"))
+    assert all(rows["zstd"][f"{key}_mb_s"] > 0 for key in ("encode", "decode", "compress", "decompress"))
+    assert "encode_mb_s" not in rows["xz -9"]
     assert "encode_s" not in rows["zstd"]
+    assert rows["zstd"]["fingerprint"] == compressors.get("zstd").fingerprint
+    assert rows["zstd"]["whole_bits_per_byte"] == rows["zstd"]["document_bits_per_byte"]  # of one document
+    assert rows["zstd"]["with_model"] == rows["zstd"]["document_bits_per_byte"]
     table = (tmp_path / "out.md").read_text()
-    assert table == tables.codecs(list(rows.values())) + "\n"
+    facts = json.loads((tmp_path / "out.json").read_text())
+    assert table == compare.described(facts) + "\n"
+    assert f"text.py: 1 documents, {text.stat().st_size:,} bytes" in table
+    assert "one thread, medians of 2 rounds" in table
+    assert table.startswith(tables.codecs(list(rows.values())))
     assert "| xz -9 | " in table
     assert table.count("| - |") >= 1
+
+
+def test_nothing_measured_is_an_error_and_so_is_a_missing_folder(tmp_path):
+    (tmp_path / "text.py").write_text("x = 1\n")
+    arguments = [str(tmp_path / "text.py"), "--only", "--codec", "nonesuch", "--rounds", "1"]
+    done = CliRunner().invoke(compare.command, arguments)
+    assert "nothing could be measured of nonesuch" in str(done.exception)
+    done = CliRunner().invoke(compare.command, [*arguments, "-o", str(tmp_path / "no/out")])
+    assert "make it first" in str(done.exception)
+
+
+def test_a_codec_may_be_given_the_name_of_a_view_and_a_model_counts(tmp_path, documents, bpe):
+    (tmp_path / "text.py").write_bytes(documents[0][:3000])
+    bpe.save(tmp_path / "small.pxa")
+    arguments = [str(tmp_path / "text.py"), "--only", "--codec", f"bpe4k@bpe={tmp_path / 'small.pxa'}"]
+    arguments += ["--codec", "neural:preset=fast,policy=entropy", "--rounds", "1", "-o", str(tmp_path / "out")]
+    done = CliRunner().invoke(compare.command, arguments)
+    assert done.exit_code == 0, done.output
+    small, windows = json.loads((tmp_path / "out.json").read_text())["rows"]
+    assert small["name"] == "bpe4k"
+    assert small["fingerprint"] == bpe.fingerprint
+    assert small["with_model"] > small["document_bits_per_byte"] + 1
+    assert "decode_mb_s" not in windows  # windows of policy entropy are many-to-one
+    assert windows["decompress_mb_s"] > 0
+
+
+def test_what_is_not_lossless_is_left_out():
+    class Lossy(Identity):
+        def decompress(self, data, *, max_output=None):
+            return data[:-1]
+
+    with pytest.raises(AssertionError, match="bytes did not give back"):
+        codecs.of_codec(Lossy(), [b"some text"])
+
+
+def test_a_peak_is_that_of_the_work_alone():
+    children.forget_peak()
+    before = children.peak_mb()
+    block = bytearray(50_000_000)
+    after = children.peak_mb()
+    assert len(block) == 50_000_000
+    assert before is None or 45 < after - before < 60
+
+
+def test_a_child_has_the_cores_it_is_given_and_its_failure_is_told(tmp_path, monkeypatch):
+    (tmp_path / "told.py").write_text(
+        "import json, os, sys, time\n"
+        "time.sleep(float(sys.argv[1]))\n"
+        "print(json.dumps({'cores': len(os.sched_getaffinity(0)), 'rayon': os.environ['RAYON_NUM_THREADS']}))\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert children.answer("told", "0", threads=1) == {"cores": 1, "rayon": "1"}
+    assert children.answer("told", "x", threads=1).startswith("fails (1): ValueError")
+    assert children.answer("told", "60", threads=1, timeout=1) == "over 1 s"

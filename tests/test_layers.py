@@ -61,6 +61,7 @@ COMMAND_LINE = {
     "proxylm.tasks_commands",
     "proxylm.train_commands",
     "bench.cli",
+    "bench.compare",
     "bench.copying",
     "bench.demo",
     "bench.final",
