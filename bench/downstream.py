@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from compressors.base import Compressor
 from compressors.documents import Reader
 from compressors.errors import InputError
 from proxylm.batches import alphabet_of
-from proxylm.config import RunConfig
+from proxylm.config import RunConfig, TrainConfig
 from proxylm.evaluate import Result, evaluate, trained_window
 from proxylm.model import Decoder
 from proxylm.plot import COSTS, curve
@@ -118,8 +119,29 @@ def planned(arm: Arm, store: Store, flops_per_second: float | None = None) -> st
     hours = f", {flops / flops_per_second / 3600:,.2f} hours" if flops_per_second else ""
     return (
         f"{arm.name}: {steps:,} steps of {train.rows} x {train.row_length}, {flops:.4g} FLOPs, "
-        f"{parameters / 1e6:,.1f} M parameters, {parameters * 16 / 1e9:.2f} GB for weights, gradients and optimizer{hours}"
+        f"{parameters / 1e6:,.1f} M parameters, {parameters * 16 / 1e9:.2f} GB for weights, gradients and optimizer, "
+        f"{activation_bytes(model, train) / 1e9:.2f} GB for the activations of {train.micro_rows or train.rows} rows{hours}"
     )
+
+
+def activation_bytes(model: Decoder, train: TrainConfig) -> int:
+    """What the blocks keep of one forward pass for the backward pass; on the device "meta" without computing anything.
+
+    An upper bound: in fp32 and not compiled. Without the heads, whose loss keeps no logits.
+    """
+    device, kept = model.norm.weight.device, dict[int, torch.UntypedStorage]()
+    weights = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage()._cdata] = tensor.untyped_storage()
+        return tensor
+
+    x = torch.empty(train.micro_rows or train.rows, train.row_length, model.config.d_model, device=device)
+    rope = model.rope(torch.arange(train.row_length, device=device)[None])
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        for block in model.blocks:
+            x = block(x, rope, None, None)
+    return sum(storage.nbytes() for address, storage in kept.items() if address not in weights)
 
 
 def table(outcomes: Sequence[Outcome]) -> str:

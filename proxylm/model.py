@@ -114,13 +114,13 @@ class Decoder(nn.Module):
             mask, positions = self.mask_of(doc), document_positions(doc)
         else:
             mask, positions = None, torch.arange(T, device=ids.device)[None]
-        rope = self._rope(positions)
+        rope = self.rope(positions)
         x = self.embedding(ids, doc, cache, bags)
         for layer, block in enumerate(self.blocks):
             x = block(x, rope, mask, None if cache is None else partial(cache.extend, layer))
         return self.norm(x)  # type: ignore[no-any-return]
 
-    def _rope(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+    def rope(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """cos and sin (B, 1, T, K/2)."""
         half = self.config.d_model // self.config.n_heads // 2
         frequency = self.config.rope_theta ** (-torch.arange(half, device=positions.device, dtype=torch.float32) / half)

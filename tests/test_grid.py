@@ -1,17 +1,22 @@
 import hashlib
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 import compressors
 from bench import grid, recipe, results
-from bench.downstream import Arm, planned
+from bench.downstream import Arm, activation_bytes, planned
 from compressors.documents import Document
 from compressors.errors import InvalidConfig
-from proxylm.config import RunConfig
+from proxylm.alphabet import Alphabet
+from proxylm.config import ModelConfig, RunConfig, TrainConfig
 from proxylm.encode import encode
+from proxylm.model import Decoder
 from proxylm.settings import from_mapping, load
 
 RECIPE = """
@@ -102,6 +107,20 @@ def test_the_recipes_that_come_along_are_understood_and_planned(name, tmp_path, 
         line = planned(Arm(arm.name, from_mapping(RunConfig, settings), arm.reads), store, 1e12)
         assert ": 1 steps of" in line
         assert "hours" in line
+        assert re.search(r"[0-9.]+ GB for the activations of", line)
+
+
+def test_activations_are_those_that_a_forward_pass_keeps():
+    train = TrainConfig(steps=1, rows=4, row_length=64)
+    found = {}
+    for device in ("meta", "cpu"):
+        with torch.device(device):
+            model = Decoder(ModelConfig(d_model=64, n_layers=2, n_heads=2), Alphabet({}))
+        found[device] = activation_bytes(model, train)
+    assert found["meta"] == pytest.approx(found["cpu"], rel=0.2)  # their kernels of attention keep other sums
+    position = found["cpu"] / (4 * 64 * 2 * 4)  # values of a layer
+    assert 8 * 64 + 4 * 192 <= position <= 16 * 64 + 5 * 192
+    assert activation_bytes(model, replace(train, micro_rows=2)) < 0.52 * found["cpu"]
 
 
 def test_a_grid_is_run_goes_on_and_is_planned(written, tmp_path, bpe, documents):
