@@ -70,19 +70,10 @@ def command(
         "bytes": sum(map(len, documents)),
         "corpus_sha256": hashlib.sha256(b"\0".join(documents)).hexdigest(),
     }
-    click.echo(described(facts))
+    click.echo(tables.codecs_described(facts))
     if output:
         write_atomically(output.with_name(output.name + ".json"), (json.dumps(facts, indent=1) + "\n").encode())
-        write_atomically(output.with_name(output.name + ".md"), (described(facts) + "\n").encode())
-
-
-def described(facts: dict[str, Any]) -> str:
-    """The table, and what it was measured on."""
-    threads = "one thread" if facts["threads"] == 1 else f"{facts['threads']} threads"
-    return (
-        f"{tables.codecs(facts['rows'])}\n\n{', '.join(facts['corpus'])}: {facts['documents']:,} documents, {facts['bytes']:,} bytes "
-        f"(SHA-256 {facts['corpus_sha256'][:16]}); {threads}, medians of {facts['rounds']} rounds; {facts['environment']}."
-    )
+        write_atomically(output.with_name(output.name + ".md"), (tables.codecs_described(facts) + "\n").encode())
 
 
 def _documents(corpus: tuple[Path, ...], max_bytes: int) -> list[bytes]:

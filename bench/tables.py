@@ -98,3 +98,12 @@ def codecs(rows: Sequence[dict[str, Any]]) -> str:
         cells = ["-" if row.get(key) is None else format(row[key], spec) for key, spec in CODECS.values()]
         lines.append(f"| {row['name']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def codecs_described(facts: dict[str, Any]) -> str:
+    """The table, and what it was measured on."""
+    threads = "one thread" if facts["threads"] == 1 else f"{facts['threads']} threads"
+    return (
+        f"{codecs(facts['rows'])}\n\n{', '.join(facts['corpus'])}: {facts['documents']:,} documents, {facts['bytes']:,} bytes "
+        f"(SHA-256 {facts['corpus_sha256'][:16]}); {threads}, medians of {facts['rounds']} rounds; {facts['environment']}."
+    )

@@ -39,7 +39,7 @@ def test_ours_plugins_and_peers_stand_in_one_table(tmp_path, documents):
     assert rows["zstd"]["with_model"] == rows["zstd"]["document_bits_per_byte"]
     table = (tmp_path / "out.md").read_text()
     facts = json.loads((tmp_path / "out.json").read_text())
-    assert table == compare.described(facts) + "\n"
+    assert table == tables.codecs_described(facts) + "\n"
     assert f"text.py: 1 documents, {text.stat().st_size:,} bytes" in table
     assert "one thread, medians of 2 rounds" in table
     assert table.startswith(tables.codecs(list(rows.values())))

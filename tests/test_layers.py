@@ -62,14 +62,11 @@ COMMAND_LINE = {
     "proxylm.train_commands",
     "bench.cli",
     "bench.compare",
-    "bench.copying",
     "bench.demo",
     "bench.final",
     "bench.grid",
     "bench.page",
-    "bench.scaling",
     "bench.tables_command",
-    "bench.transfer",
 }
 BASE = {"compressors.base": {"compressors.errors"}, "compressors.errors": set()}
 

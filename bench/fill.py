@@ -1,0 +1,69 @@
+"""Put tables into Markdown files, from the JSON in bench/results.
+
+    python -m bench.fill README.md RESULTS.md
+
+A table stands between `<!-- KIND FILE... [only=PATTERN] [against=ARM] -->` and `<!-- end -->`; FILE is a name in the folder
+of results without its suffix, PATTERN the names of the runs that are shown (* stands for any letters).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench import copying, results, scaling, tables, transfer
+from compressors.atomic import write_atomically
+from compressors.errors import InputError
+
+RESULTS = Path(__file__).parent / "results"
+_PLACE = re.compile(r"(<!-- (\w+) ([^>]*?) ?-->\n).*?(<!-- end -->)", re.DOTALL)
+_OF_RUNS: dict[str, Callable[[list[results.Result], str], str]] = {
+    "runs": tables.runs,
+    "arms": tables.arms,
+    "budgets": tables.budgets,
+    "scaling": lambda found, against: scaling.table(found),
+}
+_OF_FACTS: dict[str, Callable[[Any], str]] = {
+    "copying": copying.table,
+    "transfer": transfer.table,
+    "codecs": tables.codecs_described,
+}
+
+
+def filled(text: str, folder: Path = RESULTS) -> str:
+    """The text with every table as the results in `folder` have it now. Raises `InputError` on a kind that is not known."""
+    return _PLACE.sub(lambda place: f"{place[1]}\n{_table(place[2], place[3], folder)}\n\n{place[4]}", text)
+
+
+def _table(kind: str, asked: str, folder: Path) -> str:
+    words = asked.split()
+    options = dict(word.split("=", 1) for word in words if "=" in word)
+    files = [folder / f"{word}.json" for word in words if "=" not in word]
+    if kind in _OF_FACTS:
+        (file,) = files
+        return _OF_FACTS[kind](json.loads(file.read_bytes()))
+    if kind not in _OF_RUNS:
+        raise InputError(f"no table of kind {kind}; known: {', '.join([*_OF_RUNS, *_OF_FACTS])}")
+    found = [r for file in files for r in results.read(file)]
+    shown = [r for r in found if fnmatchcase(r["name"], options.get("only", "*"))]
+    against = options.get("against", "")
+    results.check_arm(shown, against)
+    return _OF_RUNS[kind](shown, against)
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+def main(files: tuple[Path, ...]) -> None:
+    """Fill in the tables of FILES."""
+    for file in files:
+        write_atomically(file, filled(file.read_text()).encode())
+
+
+if __name__ == "__main__":
+    main()

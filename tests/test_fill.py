@@ -1,0 +1,54 @@
+"""Tables of Markdown files from results."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from bench import copying, fill, tables
+from compressors.errors import InputError
+
+
+def _run(name, bits):
+    arm, _, seed = name.partition("-s")
+    return {
+        "name": name, "arm": arm, "size": "", "reads": "raw", "config": {"train": {"seed": int(seed)}},
+        "evaluation": {"bits_per_byte": bits, "interval_95": [bits, bits]},
+        "totals": {"flops": 1e9, "symbols": 10, "bytes": 20, "seconds": 1.0},
+        "document_bytes": [1], "document_bits": [bits],
+    }  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path):
+    found = [_run("bytes-s0", 2.0), _run("bytes-s1", 3.0), _run("ours-s0", 1.0)]
+    (tmp_path / "some.json").write_text(json.dumps(found))
+    rates = {"right": 0.5, "bits_per_byte": 4.0}
+    (tmp_path / "copied.json").write_text(json.dumps({"bytes-s0": {"first": rates, "again": rates}}))
+    return tmp_path, found
+
+
+def test_tables_are_put_in_and_what_stands_around_them_stays(folder):
+    path, found = folder
+    text = "# A\n\n<!-- runs some only=*-s0 against=ours -->\nold\n<!-- end -->\nB\n\n<!-- copying copied -->\n<!-- end -->\n"
+    made = fill.filled(text, path)
+    assert made.startswith(
+        f"# A\n\n<!-- runs some only=*-s0 against=ours -->\n\n{tables.runs([found[0], found[2]], 'ours')}\n\n<!-- end -->\nB\n"
+    )
+    assert copying.table(json.loads((path / "copied.json").read_text())) in made
+    assert fill.filled(made, path) == made
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"), [("rums some", "no table of kind rums"), ("arms some against=x", "no arm x")]
+)
+def test_what_cannot_be_filled_in_is_said(folder, asked, message):
+    with pytest.raises(InputError, match=message):
+        fill.filled(f"<!-- {asked} -->\n<!-- end -->\n", folder[0])
+
+
+def test_files_are_filled_in_place(folder, tmp_path, monkeypatch):
+    file = tmp_path / "x.md"
+    file.write_text("no table\n")
+    assert CliRunner().invoke(fill.main, [str(file)]).exit_code == 0
+    assert file.read_text() == "no table\n"
