@@ -2,8 +2,8 @@
 
     python -m bench.fill README.md RESULTS.md
 
-A table stands between `<!-- KIND FILE... [only=PATTERN] [against=ARM] -->` and `<!-- end -->`; FILE is a name in the folder
-of results without its suffix, PATTERN the names of the runs that are shown (* stands for any letters).
+A table stands between `<!-- KIND FILE... [only=PATTERN,...] [against=ARM] -->` and `<!-- end -->`; FILE is a name in the folder
+of results without its suffix, PATTERNs the names of the runs that are shown (* stands for any letters).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ _OF_RUNS: dict[str, Callable[[list[results.Result], str], str]] = {
     "arms": tables.arms,
     "budgets": tables.budgets,
     "scaling": lambda found, against: scaling.table(found),
+    "sizes": lambda found, against: tables.sizes(found),
 }
 _OF_FACTS: dict[str, Callable[[Any], str]] = {
     "copying": copying.table,
@@ -51,7 +52,8 @@ def _table(kind: str, asked: str, folder: Path) -> str:
     if kind not in _OF_RUNS:
         raise InputError(f"no table of kind {kind}; known: {', '.join([*_OF_RUNS, *_OF_FACTS])}")
     found = [r for file in files for r in results.read(file)]
-    shown = [r for r in found if fnmatchcase(r["name"], options.get("only", "*"))]
+    patterns = options.get("only", "*").split(",")
+    shown = [r for r in found if any(fnmatchcase(r["name"], pattern) for pattern in patterns)]
     against = options.get("against", "")
     results.check_arm(shown, against)
     return _OF_RUNS[kind](shown, against)

@@ -20,6 +20,7 @@ from bench import results
 from bench.results import Result
 from compressors.errors import InputError
 
+_ALIKE = {"lanes", "sentinels"}  # settings that make no other kind of run
 Points = dict[tuple[int, float], list[float]]  # (d_model, FLOPs asked for) -> bits per byte of every seed
 
 
@@ -31,7 +32,10 @@ def points(found: Sequence[Result]) -> dict[str, Points]:
     for r in (r for r in found if r["config"]["train"]["flops"] is not None):
         flops, model = float(r["config"]["train"]["flops"]), r["config"]["model"]
         key = (r["arm"], int(model["d_model"]), flops, results.seed(r))
-        kind = str((model.get("ngrams", 0), sorted(r["config"]["mix"].items())))
+        # A setting that is newer than a result has its default there: what is unset says nothing.
+        kind = str(
+            (model.get("ngrams", 0), sorted((k, v) for k, v in r["config"]["mix"].items() if v and k not in _ALIKE))
+        )
         if key in seen or kinds.setdefault(r["arm"], kind) != kind:
             raise InputError(f"two kinds of {r['arm']}, or one run twice ({r['name']}); give files that agree on names")
         seen[key] = r["name"]

@@ -67,6 +67,20 @@ def budgets(found: Sequence[Result], against: str = "") -> str:
     return "\n".join(lines) if len(lines) > 2 else ""
 
 
+def sizes(found: Sequence[Result], arms: Sequence[str] = ()) -> str:
+    """A row for each width and budget, a column for each arm (of `arms`, or all): bits per byte, mean over so many seeds."""
+    names = list(arms) or list(dict.fromkeys(r["arm"] for r in found))
+    rows: dict[tuple[int, float], dict[str, list[float]]] = {}
+    for r in (r for r in found if r["arm"] in names and r["config"]["train"]["flops"] is not None):
+        cells = rows.setdefault((r["config"]["model"]["d_model"], r["config"]["train"]["flops"]), {})
+        cells.setdefault(r["arm"], []).append(results.bits_per_byte(r))
+    lines = ["| d | FLOPs | " + " | ".join(names) + " |", "|---:|---:|" + "---:|" * len(names)]
+    for (width, flops), cells in sorted(rows.items()):
+        shown = (f"{sum(c) / len(c):.3f} ({len(c)})" if (c := cells.get(name)) else "-" for name in names)
+        lines.append(f"| {width} | {flops:.3g} | " + " | ".join(shown) + " |")
+    return "\n".join(lines)
+
+
 def all_of(found: Sequence[Result], against: str = "") -> str:
     """Runs, arms, and budgets where there are several."""
     parts = (runs(found, against), arms(found, against), budgets(found, against))

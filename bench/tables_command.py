@@ -14,10 +14,10 @@ from bench import results, tables
 @click.option("--against", default="", metavar="ARM", help="Set runs against this arm, not the first.")
 def main(files: tuple[Path, ...], against: str) -> None:
     """Tables of each results.json of `downstream`: runs, arms over their seeds, budgets; hours of training."""
-    hours = 0.0
+    seconds: dict[str, float] = {}  # of each run, though several files score it
     for path in files:
         found = results.read(path)
         results.check_arm(found, against)
         click.echo(tables.all_of(found, against) + "\n")
-        hours += sum(r["totals"]["seconds"] for r in found) / 3600
-    click.echo(f"{hours:.1f} hours of training")
+        seconds |= {f"{r['name']} {r['totals']}": r["totals"]["seconds"] for r in found}
+    click.echo(f"{sum(seconds.values()) / 3600:.1f} hours of training")

@@ -53,6 +53,10 @@ def test_tables_may_be_set_against_any_arm_and_tell_hours(tmp_path):
     done = CliRunner().invoke(tables_command.main, [str(tmp_path / "r.json"), "--against", "ngrams"])
     assert done.exit_code == 0, done.output
     assert done.output == f"{tables.runs(found, 'ngrams')}\n\n{tables.arms(found, 'ngrams')}\n\n0.0 hours of training\n"
+    found[0]["totals"] = found[0]["totals"] | {"seconds": 3600.0}
+    (tmp_path / "r.json").write_text(json.dumps(found[:1]))
+    twice = CliRunner().invoke(tables_command.main, [str(tmp_path / "r.json")] * 2)
+    assert twice.output.endswith("1.0 hours of training\n")  # one run, though scored twice
     for table in (tables.runs, tables.arms):
         against = [line.split(" | ")[3].split(" ")[0] for line in table(found, "ngrams").splitlines()[2:]]
         assert against == ["+100.0%", "-", "+10.0%"]
@@ -115,3 +119,11 @@ def test_what_is_no_result_is_said(tmp_path, text, message):
     (tmp_path / "r.json").write_text(text)
     with pytest.raises(InputError, match=message):
         results.read(tmp_path / "r.json")
+
+
+def test_sizes_are_rows_and_arms_are_columns():
+    found = [_result("bytes", 0, [200, 100]), _result("bytes", 1, [100, 50]), _result("ours", 0, [50, 25])]
+    for r, flops in zip(found, (1e9, 1e9, 2e9), strict=True):
+        r["config"] = {"train": {"flops": flops, "seed": 0}, "model": {"d_model": 8}}
+    assert tables.sizes(found).splitlines()[2:] == ["| 8 | 1e+09 | 1.500 (2) | - |", "| 8 | 2e+09 | - | 0.500 (1) |"]
+    assert tables.sizes(found, ["ours"]).splitlines()[2:] == ["| 8 | 2e+09 | 0.500 (1) |"]
