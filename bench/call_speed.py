@@ -18,7 +18,7 @@ import click
 import zstandard
 
 import compressors
-from bench.report import environment
+from bench.report import OutputFile, environment
 from compressors.base import digest
 from compressors.documents import Reader
 
@@ -38,7 +38,7 @@ def bare_libraries() -> dict[str, Callable[[bytes], bytes]]:
 
 @click.command()
 @click.argument("corpus", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON to write.")
+@click.option("-o", "--output", type=OutputFile(), help="JSON to write.")
 @click.option("--repeats", default=7, show_default=True)
 def main(corpus: tuple[Path, ...], output: Path | None, repeats: int) -> None:
     """Print the ratio of our time to the bare library's for each codec."""

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from bench import children, codecs, encoders, peers, stability, tables
-from bench.report import environment
+from bench.report import OutputFile, environment
 from compressors import registry
 from compressors.atomic import write_atomically
 from compressors.documents import Reader
@@ -34,7 +34,7 @@ _IDS = tuple(name for name in encoders.versions() if name != "proxyc")  # other 
 )
 @click.option("-T", "--threads", default=1, show_default=True, help="Threads for encoding.")
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Times that speeds are measured.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write OUTPUT.json and OUTPUT.md.")
+@click.option("-o", "--output", type=OutputFile(), help="Write OUTPUT.json and OUTPUT.md.")
 def command(
     corpus: tuple[Path, ...], given: tuple[str, ...], only: bool, max_bytes: int, threads: int, rounds: int, output: Path | None,
 ) -> None:  # fmt: skip
@@ -42,8 +42,6 @@ def command(
     documents = _documents(corpus, max_bytes)
     if not any(documents):
         raise InputError(f"no document of {', '.join(map(str, corpus))} has a byte to measure; give others")
-    if output and not output.parent.is_dir():
-        raise InputError(f"-o {output}: there is no folder {output.parent}; make it first")
     names = list(given) if only else [*stability.default_codecs(), *given, *(p.name for p in peers.general()), *_IDS]
     arguments = ["--max-bytes", str(max_bytes), "--threads", str(threads), *map(str, corpus)]
     rows: dict[str, list[dict[str, Any]]] = {}

@@ -15,6 +15,7 @@ from typing import Any
 import click
 import numpy as np
 
+from bench.report import OutputFile
 from compressors.atomic import write_atomically
 from proxylm.alphabet import BOS, RAW_OPEN
 from proxylm.model import Decoder
@@ -42,7 +43,7 @@ def copying(model: Decoder) -> dict[str, Any]:
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON to write.")
+@click.option("-o", "--output", type=OutputFile(), help="JSON to write.")
 def main(runs: tuple[Path, ...], output: Path | None) -> None:
     """A row for each run."""
     results = {run.name: copying(load_run(run)[0]) for run in runs}

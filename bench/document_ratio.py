@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 
 import compressors
-from bench.report import environment
+from bench.report import OutputFile, environment
 from compressors import Compressor
 from compressors.base import digest
 from compressors.documents import Reader
@@ -66,7 +66,7 @@ def measure(codecs: dict[str, Compressor], documents: list[bytes], repeats: int)
 @click.argument("corpus", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--codec", "names", multiple=True, help="As in `proxyc compress`; zstd -3 and -19 are always measured.")
 @click.option("--repeats", default=5, show_default=True)
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON to write.")
+@click.option("-o", "--output", type=OutputFile(), help="JSON to write.")
 def main(corpus: tuple[Path, ...], names: tuple[str, ...], repeats: int, output: Path | None) -> None:
     """Print bits per byte and speed of each codec on CORPUS."""
     codecs = {

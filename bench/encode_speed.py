@@ -28,7 +28,7 @@ import numpy as np
 
 import compressors
 from bench import children, encoders
-from bench.report import environment
+from bench.report import OutputFile, environment
 from compressors.atomic import write_atomically
 from compressors.base import digest
 from compressors.documents import Reader
@@ -55,7 +55,7 @@ def main() -> None:
 @main.command()
 @click.argument("tokenizer", type=click.Path(exists=True, path_type=Path))
 @click.argument("corpus", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON to write.")
+@click.option("-o", "--output", type=OutputFile(), help="JSON to write.")
 @click.option("--repeats", default=5, show_default=True)
 @click.option("--skip", multiple=True, help="An encoder to leave out, where it would take hours.")
 def speed(tokenizer: Path, corpus: tuple[Path, ...], output: Path | None, repeats: int, skip: tuple[str, ...]) -> None:
@@ -153,7 +153,7 @@ def _worst_cases(corpus: Path) -> dict[str, str]:
 @main.command()
 @click.argument("tokenizer", type=click.Path(exists=True, path_type=Path))
 @click.argument("corpus", type=click.Path(exists=True, path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON to write.")
+@click.option("-o", "--output", type=OutputFile(), help="JSON to write.")
 @click.option("--timeout", default=60.0, show_default=True, help="Seconds after which an encoder is given up.")
 def worst(tokenizer: Path, corpus: Path, output: Path | None, timeout: float) -> None:
     """Seconds for texts that hurt, all of a text and half of it: a ratio near 2 is linear time."""
@@ -212,7 +212,7 @@ def constants(tokenizer: Path, corpus: tuple[Path, ...], megabytes: float, repea
 @main.command()
 @click.argument("codec")
 @click.argument("corpus", type=click.Path(exists=True, path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON to write.")
+@click.option("-o", "--output", type=OutputFile(), help="JSON to write.")
 def corpus(codec: str, corpus: Path, output: Path | None) -> None:
     """`proxyc encode` of a whole corpus with one thread and two, and how long its parts take alone."""
     rows: dict[str, float] = {}

@@ -16,7 +16,7 @@ import click
 
 import compressors
 from bench.corpora import standard_library
-from bench.report import environment
+from bench.report import OutputFile, environment
 from compressors import Compressor, ProxycError, files
 from compressors.bpe.codec import BPE
 
@@ -114,7 +114,7 @@ def count(codec: Compressor, spec: str, kind: str, data: bytes, damage: Damage, 
 
 
 @click.command()
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON to write.")
+@click.option("-o", "--output", type=OutputFile(), help="JSON to write.")
 def main(output: Path | None) -> None:
     """Damage files made of the standard library's sources, and count."""
     text = b"".join(document.data for document in standard_library()[0])[:LARGE]

@@ -22,7 +22,7 @@ from typing import Any
 
 import click
 
-from bench.report import environment
+from bench.report import OutputFile, environment
 from compressors.documents import Reader
 
 PROXYC = [sys.executable, "-m", "proxylm.cli"]
@@ -79,7 +79,7 @@ class FileRow:
 
 @click.command()
 @click.argument("corpus", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON to write.")
+@click.option("-o", "--output", type=OutputFile(), help="JSON to write.")
 @click.option("--megabytes", default=200, show_default=True, help="Size of the file that is made of the corpus.")
 @click.option("--repeats", default=5, show_default=True)
 @click.option("--codec", "chosen", multiple=True, help=f"Of: {', '.join(NATIVE)}. Default: all.")

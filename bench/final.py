@@ -14,6 +14,7 @@ import click
 
 from bench import results, tables
 from bench.downstream import scored
+from bench.report import OutputFile
 from compressors import registry
 from compressors.errors import InputError, InvalidConfig
 from proxylm.evaluate import evaluate, trained_window
@@ -28,7 +29,7 @@ PATH = click.Path(path_type=Path, exists=True)
 @click.option("--only", "names", multiple=True, help="Not all runs, but those named, in this order.")
 @click.option("--codec", "codecs", multiple=True, metavar="VIEW@CODEC", help="What made a view that a run is read in.")
 @click.option("--max-bytes", default=400_000, show_default=True, help="Held-out bytes that are scored.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON to write.")
+@click.option("-o", "--output", type=OutputFile(), help="JSON to write.")
 def final(
     runs: Path, held_out: tuple[Path, ...], names: tuple[str, ...], codecs: tuple[str, ...], max_bytes: int, output: Path | None
 ) -> None:  # fmt: skip

@@ -22,7 +22,7 @@ from typing import Any
 import click
 
 from bench import fuzz_texts
-from bench.report import environment
+from bench.report import OutputFile, environment
 from compressors.bpe import patterns, train
 from compressors.bpe.codec import BPE
 from compressors.documents import Reader
@@ -155,7 +155,7 @@ def main() -> None:
 @click.option(
     "--snippets", type=click.Path(exists=True, path_type=Path), help="Corpus for mixing in; default: our own."
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON to write.")
+@click.option("-o", "--output", type=OutputFile(), help="JSON to write.")
 def strings(tokenizer: Path | None, number: int, seed: int, snippets: Path | None, output: Path | None) -> None:
     """Fuzzed strings, every pattern, a model of our own and that of TOKENIZER, with and without added tokens."""
     ordinary = ordinary_texts(snippets)
@@ -168,7 +168,7 @@ def strings(tokenizer: Path | None, number: int, seed: int, snippets: Path | Non
 @main.command()
 @click.argument("tokenizer", type=click.Path(exists=True, path_type=Path))
 @click.argument("corpus", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON to write.")
+@click.option("-o", "--output", type=OutputFile(), help="JSON to write.")
 def documents(tokenizer: Path, corpus: tuple[Path, ...], output: Path | None) -> None:
     """Every document of every CORPUS."""
     _report(compare(Pair(json.loads(tokenizer.read_bytes())), corpus), output, tokenizer=tokenizer.name)

@@ -22,7 +22,7 @@ import click
 import torch
 
 from bench import corpora
-from bench.report import environment
+from bench.report import OutputFile, environment
 from compressors.atomic import write_atomically
 from compressors.errors import InputError
 from proxylm.alphabet import ALLOWED, BOS, BYTE_OFFSET, RAW_CLOSE, RAW_OPEN
@@ -44,7 +44,7 @@ Way = Callable[[Sequence[bytes]], tuple[list[bytes], int]]  # prompts -> what fo
 @click.command()
 @click.argument("run", required=False, type=click.Path(path_type=Path, exists=True))
 @click.option("--rounds", default=5, show_default=True)
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON to write.")
+@click.option("-o", "--output", type=OutputFile(), help="JSON to write.")
 def main(run: Path | None, rounds: int, output: Path | None) -> None:
     """Print the table."""
     torch.set_num_threads(1)

@@ -22,7 +22,7 @@ import click
 
 import compressors
 from bench.corpora import standard_library
-from bench.report import environment
+from bench.report import OutputFile, environment
 from compressors import files
 from compressors.atomic import write_atomically
 
@@ -79,7 +79,7 @@ def measure(name: str, data: bytes) -> Row:
 
 
 @click.command()
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON to write.")
+@click.option("-o", "--output", type=OutputFile(), help="JSON to write.")
 def main(output: Path | None) -> None:
     """Measure all of them."""
     rows = []

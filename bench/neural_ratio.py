@@ -24,7 +24,7 @@ import compressors
 from bench import peers
 from bench.codecs import artifact_bytes
 from bench.peers import Coder
-from bench.report import environment
+from bench.report import OutputFile, environment
 from compressors.atomic import write_atomically
 from compressors.base import Compressor
 from compressors.container import BLOCK_SIZE
@@ -126,7 +126,7 @@ def _sample(paths: Sequence[Path]) -> list[bytes]:
 @click.argument("corpus", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--train", multiple=True, type=click.Path(path_type=Path), help="What dictionaries are trained on.")
 @click.option("--repeats", default=3, show_default=True)
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON to write.")
+@click.option("-o", "--output", type=OutputFile(), help="JSON to write.")
 def main(corpus: tuple[Path, ...], train: tuple[Path, ...], repeats: int, output: Path | None) -> None:
     """Measure every coder on every CORPUS."""
     sample = _sample(train)

@@ -11,7 +11,7 @@ import click
 
 from bench import results, tables
 from bench.downstream import curves
-from bench.report import figure, write
+from bench.report import OutputFile, figure, write
 from bench.results import Result
 from compressors.atomic import write_atomically
 from compressors.errors import InputError
@@ -41,7 +41,7 @@ _ARMS = ("arm", "seeds", "bits per byte", "lowest", "highest", "against the riva
     "--codecs", "codec_table", type=PATH, help="JSON of `proxyc bench codecs`: compressors, how stable they are."
 )
 @click.option("--against", default="", metavar="ARM", help="Set runs against this arm, not the first.")
-@click.option("-o", "--output", default="report.html", show_default=True, type=click.Path(path_type=Path))
+@click.option("-o", "--output", default="report.html", show_default=True, type=OutputFile())
 def report(runs: tuple[Path, ...], codec_table: Path | None, against: str, output: Path) -> None:
     """Make a page of RUNS: folders of `proxyc bench downstream`, or its results.json; a .png and a .md beside it."""
     if output.suffix != ".html":

@@ -23,7 +23,7 @@ import click
 import numpy.typing as npt
 
 import compressors
-from bench.report import environment
+from bench.report import OutputFile, environment
 from compressors.atomic import write_atomically
 from compressors.documents import Document, Reader
 from proxylm.batches import Loader
@@ -39,7 +39,7 @@ PATH = click.Path(path_type=Path, exists=True)
 @click.argument("corpus", type=PATH)
 @click.option("--megabytes", default=20, show_default=True, help="Of the corpus.")
 @click.option("--rounds", default=5, show_default=True)
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True)
+@click.option("-o", "--output", type=OutputFile(), required=True)
 def pipelines(checkout: Path, corpus: Path, megabytes: int, rounds: int, output: Path) -> None:
     """Symbols a second of both, in turn; medians."""
     documents = list(_first(Reader([corpus]), megabytes * 1_000_000))

@@ -22,6 +22,7 @@ from typing import Any
 
 import click
 
+from bench.report import OutputFile
 from compressors.atomic import write_atomically
 
 WHOLE, SHORT = 40_000, 2_000  # bytes of text; the interpreter is slow
@@ -144,7 +145,7 @@ def _digests(way: Way, cache: str) -> tuple[dict[str, Any], dict[str, str], str]
 
 @click.command()
 @click.option("--also", multiple=True, metavar="NAME=COMMAND", help="Another Python: a command that runs it.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON to write.")
+@click.option("-o", "--output", type=OutputFile(), help="JSON to write.")
 def main(also: tuple[str, ...], output: Path | None) -> None:
     """Take every way; exit code 1 if one differs."""
     others = (text.partition("=") for text in also)

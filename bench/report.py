@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import click
+
+
+class OutputFile(click.Path):
+    """A file to write. Its folder must be there before anything is measured: hours of work would have nowhere to go."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, dir_okay=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if not path.parent.is_dir():
+            self.fail(f"{path}: there is no folder {path.parent}; make it first", param, ctx)
+        return path
+
 
 _LIBRARIES = ("numpy", "numba", "torch", "zstandard", "brotli", "tokenizers")
 

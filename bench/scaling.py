@@ -17,6 +17,7 @@ import click
 import numpy as np
 
 from bench import results
+from bench.report import OutputFile
 from bench.results import Result
 from compressors.errors import InputError
 
@@ -108,7 +109,7 @@ def figure(found: Sequence[Result], path: Path, skip: Sequence[int] = ()) -> Non
 @click.command()
 @click.argument("files", metavar="RESULTS...", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--skip", multiple=True, type=int, help="A width that is left out.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="A chart to write.")
+@click.option("-o", "--output", type=OutputFile(), help="A chart to write.")
 def scaling(files: tuple[Path, ...], skip: tuple[int, ...], output: Path | None) -> None:
     """Fit loss against compute, arm by arm."""
     found = [r for path in files for r in results.read(path)]

@@ -22,7 +22,7 @@ import click
 import numpy as np
 
 import compressors
-from bench.report import environment
+from bench.report import OutputFile, environment
 from compressors.base import Compressor, Symbols
 from compressors.documents import Reader
 from compressors.errors import InvalidConfig, ProxycError
@@ -177,7 +177,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 @click.command()
 @click.argument("corpus", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON to write.")
+@click.option("-o", "--output", type=OutputFile(), help="JSON to write.")
 @click.option("--codec", "given", multiple=True, help="One more codec, e.g. bpe=FILE.")
 @click.option("--only", is_flag=True, help="Only those given with --codec, not all that need no artifact.")
 @click.option("--documents", "n_documents", default=200, show_default=True, help="At most so many, the first ones.")

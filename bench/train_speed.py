@@ -22,7 +22,7 @@ import click
 import torch
 import torch.nn.functional as F
 
-from bench.report import environment
+from bench.report import OutputFile, environment
 from bench.train_parts import PARTS
 from compressors.atomic import write_atomically
 from proxylm.batches import Loader
@@ -87,7 +87,7 @@ def main() -> None:
 @click.option("--view", required=True, help="A view with a large vocabulary, for the heads.")
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--threads", default=2, show_default=True)
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON to write.")
+@click.option("-o", "--output", type=OutputFile(), help="JSON to write.")
 def run(store: Path, view: str, rounds: int, threads: int, output: Path | None) -> None:
     """Everything, in turns."""
     steps: list[dict[str, Any]] = []

@@ -21,6 +21,7 @@ import click
 import numpy as np
 
 from bench import results
+from bench.report import OutputFile
 from bench.results import Result
 from bench.stability import LONGEST, measure
 from compressors import registry
@@ -121,7 +122,7 @@ def compared(
 @click.option("--codec", "codecs", multiple=True, metavar="VIEW@CODEC", help="What made a view of the runs.")
 @click.option("--recipe", default="proxy", show_default=True, help="Of the runs that are compared.")
 @click.option("--documents", "n_documents", default=200, show_default=True, help="At most so many, the first ones.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON to write.")
+@click.option("-o", "--output", type=OutputFile(), help="JSON to write.")
 def transfer(
     file: Path, corpus: tuple[Path, ...], codecs: tuple[str, ...], recipe: str, n_documents: int, output: Path | None
 ) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 import compressors
-from bench.report import environment
+from bench.report import OutputFile, environment
 from compressors.base import Compressor, Ragged, digest
 from compressors.documents import Reader
 
@@ -25,7 +25,7 @@ VIEWS = ("bpe", "neural", "neural:policy=word", "neural:policy=dense", "neural:w
 
 @click.command()
 @click.argument("corpus", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON to write.")
+@click.option("-o", "--output", type=OutputFile(), help="JSON to write.")
 @click.option("--codec", "given", multiple=True, help="One more codec, e.g. bpe=FILE.")
 @click.option("--repeats", default=9, show_default=True)
 def main(corpus: tuple[Path, ...], output: Path | None, given: tuple[str, ...], repeats: int) -> None:
