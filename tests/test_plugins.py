@@ -185,3 +185,15 @@ def test_a_guest_is_trained_with_by_name(tmp_path: Path, install: Install) -> No
     assert found["bytes"] == sum(path.stat().st_size for path in (tmp_path / "corpus").iterdir())
     assert found["bytes_per_symbol"] == 1.0
     assert 0 < found["bits_per_byte"] < 8.5
+
+
+def test_a_guest_is_measured_by_itself_and_a_broken_one_is_left_out(tmp_path: Path, install: Install) -> None:
+    install(tmp_path, "guest", "guest_rot", GUEST, "rot = guest_rot:Rot")
+    install(tmp_path, "bad", "guest_bad", "1 / 0\n", "bad = guest_bad:Rot")
+    code = """
+from bench import codecs, stability
+print("rot" in stability.default_codecs(), "bad" in stability.default_codecs())
+row = codecs.of_codec(compressors.get("rot"), [b"some text " * 50])
+print(row["document_bits_per_byte"], row["bytes_per_symbol"], row["distance"] < 0.3)
+"""
+    assert _python(tmp_path, code) == ["True False", "8.0 1.0 True"]
