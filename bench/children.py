@@ -24,20 +24,27 @@ def answer(module: str, *arguments: str, threads: int, timeout: float | None = N
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()
         return f"fails ({done.returncode}): {said[-1] if said else 'no message'}"
-    found: dict[str, Any] = json.loads(done.stdout)
+    try:  # the last line: a plugin may print
+        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    except (IndexError, ValueError):
+        return f"answers {done.stdout[-80:]!r}"
     return found
 
 
-def forget_peak() -> None:
-    """Make the largest resident size that of now, where the system can: a child begins with its parent's (Linux)."""
+def forget_peak() -> float | None:
+    """Make the largest resident size that of now, which is returned, in MB; None where the system cannot (Linux can).
+
+    A child begins with its parent's peak.
+    """
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
-        return
+        return None
+    return peak_mb()
 
 
 def peak_mb() -> float | None:
-    """Largest resident size since `forget_peak`; None where the system does not tell."""
+    """Largest resident size since `forget_peak`, in MB; None where the system does not tell."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:

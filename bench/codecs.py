@@ -36,7 +36,7 @@ def of_codec(codec: Compressor, documents: Sequence[bytes], threads: int = 1, *,
     first = codec.encode_batch(documents[:1], threads=threads)  # loads, compiles
     codec.decompress(codec.compress(documents[0]))
     symbols = _decoded(codec, [first[0]])
-    before = _start()
+    before = children.forget_peak()
     rows, encode_s = _timed(lambda: codec.encode_batch(documents, threads=threads))
     decode_s = None
     if symbols is not None:
@@ -54,7 +54,7 @@ def of_codec(codec: Compressor, documents: Sequence[bytes], threads: int = 1, *,
 
 def of_peer(coder: peers.Coder, documents: Sequence[bytes], *, speed_only: bool = False) -> Row:
     """The same of a general compressor that is not ours."""
-    before = _start()
+    before = children.forget_peak()
     streams, compress_s = _timed(lambda: [coder.compress(document) for document in documents])
     files, decompress_s = _timed(lambda: [coder.decompress(stream) for stream in streams])
     peak = _peak(before)
@@ -82,7 +82,7 @@ def of_encoder(name: str, documents: Sequence[bytes], threads: int) -> Row:
         encoder = encoders.load(name, path.read_text(), threads)
     inputs = [d if encoder.takes is bytes else d.decode() for d in documents]
     encoder.encode(inputs[:1])
-    before = _start()
+    before = children.forget_peak()
     answer, seconds = _timed(lambda: encoder.encode(inputs))
     peak = _peak(before)
     if not np.array_equal(np.asarray(encoder.ids(answer)), bpe.encode_batch(documents).values):
@@ -142,11 +142,6 @@ def _timed(work: Callable[[], T]) -> tuple[T, float]:
     began = time.perf_counter()
     made = work()
     return made, time.perf_counter() - began
-
-
-def _start() -> float | None:
-    children.forget_peak()
-    return children.peak_mb()
 
 
 def _peak(before: float | None) -> float | None:

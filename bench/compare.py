@@ -46,12 +46,12 @@ def command(
     arguments = ["--max-bytes", str(max_bytes), "--threads", str(threads), *map(str, corpus)]
     rows: dict[str, list[dict[str, Any]]] = {}
     for turn in range(rounds):
-        for name in names:
+        for name in names if turn == 0 else rows:
             click.echo(f"round {turn + 1} of {rounds}: {name}", err=True)
             speed_only = ["--speed-only"] if turn else []
             found = children.answer("bench.compare", name, *arguments, *speed_only, threads=threads)
             if isinstance(found, str):
-                click.echo(f"{name}: left out: {found}", err=True)
+                click.echo(f"{name}: {'left out' if turn == 0 else 'this round left out'}: {found}", err=True)
             else:
                 rows.setdefault(name, []).append(found)
     if not rows:
@@ -94,7 +94,6 @@ def child(name: str, corpus: tuple[Path, ...], max_bytes: int, threads: int, spe
     """One compressor; prints JSON."""
     documents = _documents(corpus, max_bytes)
     general = {coder.name: coder for coder in peers.general()}
-    label = name
     if name in general:
         row = codecs.of_peer(general[name], documents, speed_only=speed_only)
     elif name in _IDS:
@@ -102,8 +101,8 @@ def child(name: str, corpus: tuple[Path, ...], max_bytes: int, threads: int, spe
     else:
         given, codec = registry.parse_named(name)
         row = codecs.of_codec(codec, documents, threads, speed_only=speed_only)
-        label = given if "@" in name or "=" in name.partition(":")[0] else name
-    click.echo(json.dumps({"name": label, "bytes": sum(map(len, documents))} | row))
+        name = given if name.startswith(f"{given}@") else name
+    click.echo(json.dumps({"name": name, "bytes": sum(map(len, documents))} | row))
 
 
 if __name__ == "__main__":

@@ -100,6 +100,7 @@ def _codec_table(made: dict[str, Compressor], documents: list[bytes]) -> str:
     n_bytes, rows = sum(map(len, documents)), []
     for name, codec in made.items():
         row = {"name": name, "bytes": n_bytes} | codecs.of_codec(codec, documents)
+        del row["peak_mb"]  # which needs a process of its own
         rows.append(codecs.finished(row, [row]))
     return tables.codecs(rows)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +108,11 @@ def scored(paths: tuple[Path, ...], max_bytes: int) -> list[bytes]:
             "give a larger --max-bytes"
         )
     return found
+
+
+def digest(documents: Sequence[bytes]) -> str:
+    """SHA-256 of scored documents."""
+    return hashlib.sha256(b"\0".join(documents)).hexdigest()
 
 
 def planned(arm: Arm, store: Store, flops_per_second: float | None = None) -> str:

@@ -127,8 +127,7 @@ def child_memory(tokenizer: Path, corpus: Path, name: str) -> None:
     documents: list[Any] = _documents((corpus,))
     if name not in ("proxyc", "gigatoken"):
         documents = [document.decode() for document in documents]
-    children.forget_peak()
-    before = children.peak_mb() or 0.0
+    before = children.forget_peak() or 0.0
     encoder = encoders.load(name, tokenizer.read_text(), 1)
     loaded = children.peak_mb() or 0.0
     encoder.encode(documents)

@@ -37,13 +37,18 @@ _OF_FACTS: dict[str, Callable[[Any], str]] = {
 }
 
 
-def filled(text: str, folder: Path = RESULTS) -> str:
-    """The text with every table as the results in `folder` have it now. Raises `InputError` on a kind that is not known."""
+def filled(text: str, folder: Path | None = None) -> str:
+    """The text with every table as the results in `folder` (those of the repository) have it now. Raises `InputError` on a kind that is not known."""
+    folder = folder or RESULTS
+    if text.count("<!-- ") != 2 * text.count("<!-- end -->"):
+        raise InputError("a place for a table lacks its <!-- end -->, or there is one too many")
     return _PLACE.sub(lambda place: f"{place[1]}\n{_table(place[2], place[3], folder)}\n\n{place[4]}", text)
 
 
 def _table(kind: str, asked: str, folder: Path) -> str:
     words = asked.split()
+    if unknown := {word.partition("=")[0] for word in words if "=" in word} - {"only", "against"}:
+        raise InputError(f"{asked}: no option {', '.join(sorted(unknown))}; known: only, against")
     options = dict(word.split("=", 1) for word in words if "=" in word)
     files = [folder / f"{word}.json" for word in words if "=" not in word]
     if kind in _OF_FACTS:
@@ -54,6 +59,9 @@ def _table(kind: str, asked: str, folder: Path) -> str:
     found = [r for file in files for r in results.read(file)]
     patterns = options.get("only", "*").split(",")
     shown = [r for r in found if any(fnmatchcase(r["name"], pattern) for pattern in patterns)]
+    for pattern in patterns:
+        if not any(fnmatchcase(r["name"], pattern) for r in found):
+            raise InputError(f"{asked}: {pattern} names no run")
     against = options.get("against", "")
     results.check_arm(shown, against)
     return _OF_RUNS[kind](shown, against)

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from bench import results, tables
-from bench.downstream import scored
+from bench.downstream import digest, scored
 from bench.report import OutputFile
 from compressors import registry
 from compressors.errors import InputError, InvalidConfig
@@ -60,6 +60,7 @@ def _scored(runs: Path, record: dict[str, Any], documents: list[bytes], codecs: 
     view = reads if codec else None
     result = evaluate(model, documents, window=trained_window(config), codec=codec, view=view)
     return record | {
+        "held_out_sha256": digest(documents),
         "evaluation": result.to_json(),
         "document_bytes": result.n_bytes.tolist(),
         "document_bits": (result.text_bits + result.end_bits).tolist(),

@@ -6,24 +6,26 @@ held-out document, so that runs can be compared document by document.
 
 from __future__ import annotations
 
-import hashlib
+import fcntl
 import json
 import os
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 import click
 
 from bench import budgets, recipe, results, tables
-from bench.downstream import Arm, curves, planned, run_arm, scored
+from bench.downstream import Arm, curves, digest, planned, run_arm, scored
 from bench.report import environment
 from compressors import registry
 from compressors.atomic import write_atomically
 from compressors.errors import InvalidConfig
+from proxylm.config import RunConfig
+from proxylm.settings import from_mapping
 from proxylm.store import RAW, Store
 
 PATH = click.Path(path_type=Path, exists=True)
@@ -55,9 +57,9 @@ def downstream(
     jobs: int, only: tuple[str, ...], plan: bool, flops_per_second: float | None,
 ) -> None:  # fmt: skip
     """Train and evaluate the grid of RECIPE.toml on the view store STORE; HELD_OUT documents are scored."""
-    arms = _chosen(recipe.load(recipe_file), only)
-    opened, held = Store.open(store), digest(scored(held_out, max_bytes))
-    for arm in arms:
+    every = recipe.load(recipe_file)
+    arms, opened, held = _chosen(every, only), Store.open(store), digest(scored(held_out, max_bytes))
+    for arm in every:
         _check_finished(output / arm.name, arm, opened, held)
     output.mkdir(parents=True, exist_ok=True)
     if plan:
@@ -72,17 +74,12 @@ def downstream(
         names = [arm.name for arm in arms if (arm.equal == "seconds") == timed]
         with ThreadPoolExecutor(jobs) as pool:
             failed += filter(None, pool.map(lambda name: _in_process(name, output, arguments), names))
-    order = [arm.name for arm in recipe.load(recipe_file)]
+    order = [arm.name for arm in every]
     found = sorted((r for r in results.collect(output) if r["name"] in order), key=lambda r: order.index(r["name"]))
     results.write(output / "results.json", found)
     click.echo(tables.all_of(found))
     if failed:
         raise click.ClickException(f"{len(failed)} runs failed: {', '.join(failed)}; see run.err in their folders")
-
-
-def digest(documents: list[bytes]) -> str:
-    """SHA-256 of the scored documents."""
-    return hashlib.sha256(b"\0".join(documents)).hexdigest()
 
 
 def _planned(arm: Arm, store: Store, output: Path, flops_per_second: float | None) -> str:
@@ -102,27 +99,48 @@ def _chosen(arms: list[Arm], only: tuple[str, ...]) -> list[Arm]:
     return [arm for arm in arms if not only or any(fnmatchcase(arm.name, pattern) for pattern in only)]
 
 
+def _facts(arm: Arm, store: Store, held_out: str) -> dict[str, Any]:
+    """What a result must agree in with the recipe, store and documents it is printed for."""
+    views = sorted({reading.view for reading in arm.config.mix.readings} - {RAW})
+    return {
+        "arm": arm.arm, "size": arm.size, "equal": arm.equal, "rival": arm.first, "reads": arm.reads,
+        "rival_config": json.loads(arm.rival.config.to_json()) if arm.rival else None,
+        "corpus": store.fingerprint_of(), "views": {view: store.view(view)["fingerprint"] for view in views},
+        "held_out_sha256": held_out,
+    }  # fmt: skip
+
+
 def _check_finished(folder: Path, arm: Arm, store: Store, held_out: str) -> None:
     """Raise `InvalidConfig` if the folder has a result of another run: it would be printed as if it were this one's."""
     if not (folder / results.RESULT).exists():
         return
-    found = json.loads((folder / results.RESULT).read_bytes())
-    now = {"config": json.loads(arm.config.to_json()), "corpus": store.fingerprint_of(), "held_out_sha256": held_out}
-    for settings in (found["config"], now["config"]) if arm.rival else ():  # the steps of other budgets are planned
-        settings["train"] |= {"steps": None, "flops": None}
-    if different := [key for key, value in now.items() if found[key] != value]:
+    found = results.read_one(folder / results.RESULT)
+    before, now = _settings(found["config"], arm), _settings(json.loads(arm.config.to_json()), arm)
+    different = [key for key, value in _facts(arm, store, held_out).items() if found.get(key) != value]
+    if before != now:
+        different.append("config")
+    if different:
         raise InvalidConfig(
             f"{folder} holds a finished run with another {', '.join(different)}; choose another folder with -o, or delete it"
         )
 
 
+def _settings(config: dict[str, Any], arm: Arm) -> RunConfig:
+    """A setting that is newer than a result has its default there. The steps of an arm with another budget are planned."""
+    if arm.rival is not None:
+        config = config | {"train": config["train"] | {"steps": 1, "flops": None}}
+    return from_mapping(RunConfig, config)
+
+
 def _in_process(name: str, output: Path, arguments: list[str]) -> str | None:
-    """Run one arm in a process of its own; its name if it fails."""
+    """Run one arm in a process of its own; its name if it fails. Waits for another grid that runs it."""
     folder = output / name
     folder.mkdir(exist_ok=True)
-    if (folder / results.RESULT).exists():
-        return None
-    with open(folder / "run.err", "w") as errors:
+    with open(folder / "run.err", "a") as errors:  # the process inherits the lock with its stderr
+        fcntl.flock(errors, fcntl.LOCK_EX)
+        if (folder / results.RESULT).exists():
+            return None
+        errors.truncate(0)
         done = subprocess.run(
             [sys.executable, "-m", "bench.grid", name, *arguments], stderr=errors, check=False,
             env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -151,16 +169,11 @@ def run_one(
             f"arm {name} is read as {arm.reads}; say what made that view with --codec {arm.reads}@CODEC"
         )
     documents = scored(held_out, max_bytes)
-    began = time.perf_counter()
+    facts = _facts(arm, opened, digest(documents))
     outcome = run_arm(arm, opened, output / name, made, documents, lambda record: None)
-    views = sorted({reading.view for reading in arm.config.mix.readings} - {RAW})
-    facts = {
-        "name": name, "arm": arm.arm, "size": arm.size, "equal": arm.equal, "rival": arm.first, "reads": arm.reads,
-        "config": json.loads(arm.config.to_json()), "totals": outcome.totals,
-        "corpus": opened.fingerprint_of(), "views": {view: opened.view(view)["fingerprint"] for view in views},
-        "held_out_sha256": digest(documents),
-        "evaluation": outcome.result.to_json(), "seconds": time.perf_counter() - began, "environment": environment(),
-        "curves": curves(output / name), "document_bytes": outcome.result.n_bytes.tolist(),
+    facts = {"name": name} | facts | {
+        "config": json.loads(arm.config.to_json()), "totals": outcome.totals, "evaluation": outcome.result.to_json(),
+        "environment": environment(), "curves": curves(output / name), "document_bytes": outcome.result.n_bytes.tolist(),
         "document_bits": (outcome.result.text_bits + outcome.result.end_bits).tolist(),
     }  # fmt: skip
     write_atomically(output / name / results.RESULT, json.dumps(facts).encode())

@@ -49,7 +49,7 @@ def report(runs: tuple[Path, ...], codec_table: Path | None, against: str, outpu
             f"-o {output}: the page is a .html file, its picture and text get other suffixes; give NAME.html"
         )
     codecs = _codecs(codec_table) if codec_table else []
-    sources = {path.stem if path.is_file() else path.name: _read(path) for path in runs}
+    sources = {_source(path): _read(path) for path in runs}
     if len(sources) < len(runs):
         raise InputError(
             f"{', '.join(map(str, runs))}: two have one name; rename one, so that their runs can be told apart"
@@ -65,6 +65,13 @@ def report(runs: tuple[Path, ...], codec_table: Path | None, against: str, outpu
     sections += [("Compressors", tables.codecs(codecs))] if codecs else []
     write(text, [*sections, ("Environment", facts["environment"])])
     click.echo(f"{output}, {picture}, {text}: {len(facts['runs'])} runs, {len(codecs)} compressors")
+
+
+def _source(path: Path) -> str:
+    """What tells the runs of a path from others': every grid calls its file results.json."""
+    if path.name == "results.json":
+        return path.resolve().parent.name
+    return path.stem if path.is_file() else path.resolve().name
 
 
 def _codecs(path: Path) -> list[dict[str, Any]]:

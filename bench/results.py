@@ -19,8 +19,13 @@ Difference = tuple[float, float, float]  # bits per byte over those of the rival
 
 
 def collect(output: Path) -> list[Result]:
-    """All results below a folder, sorted by name."""
-    return [json.loads(path.read_bytes()) for path in sorted(output.glob(f"*/{RESULT}"))]
+    """All results below a folder, sorted by name. Raises `InputError` if one is none."""
+    return [read_one(path) for path in sorted(output.glob(f"*/{RESULT}"))]
+
+
+def read_one(path: Path) -> Result:
+    """The result of one run. Raises `InputError` if it is none."""
+    return _checked(path, [json.loads(path.read_bytes())])[0]
 
 
 def read(path: Path) -> list[Result]:
@@ -29,8 +34,13 @@ def read(path: Path) -> list[Result]:
         found = json.loads(path.read_bytes())
     except ValueError as error:
         raise InputError(f"{path} is no JSON ({error}); give a results.json of `proxyc bench downstream`") from error
-    if not isinstance(found, list) or not all(isinstance(r, dict) and {"evaluation", "arm"} <= set(r) for r in found):
-        raise InputError(f"{path} holds no runs; give a results.json of `proxyc bench downstream`")
+    return _checked(path, found)
+
+
+def _checked(path: Path, found: Any) -> list[Result]:
+    needed = {"evaluation", "arm", "size", "rival"}
+    if not isinstance(found, list) or not all(isinstance(r, dict) and needed <= set(r) for r in found):
+        raise InputError(f"{path} holds no runs of this version; make them with `proxyc bench downstream`")
     return found
 
 
@@ -58,16 +68,14 @@ def check_arm(results: Sequence[Result], against: str) -> None:
 
 def rivals(run: Result, results: Sequence[Result], against: str = "") -> list[Result]:
     """The runs of the arm `against`, or of its recipe's first arm, that have the size of `run`: one for each seed."""
-    against = against or run.get("rival", "")
-    alike = [r for r in results if r["size"] == run["size"] and (not against or r["arm"] == against)]
-    return [r for r in alike if r["arm"] == alike[0]["arm"]]
+    return [r for r in results if r["size"] == run["size"] and r["arm"] == (against or run["rival"])]
 
 
 def difference(runs: Sequence[Result], others: Sequence[Result]) -> Difference | None:
     """How much more bits `runs` take than `others`, seed by seed the same; None where that cannot be said.
 
-    The interval is that of a bootstrap over the documents, with the same draws for both sides, and over the seeds where there
-    are several.
+    The interval is that of a bootstrap over the documents, with the same draws for both sides and the bits of all seeds together:
+    two or three seeds are too few to draw from. What another seed would give is not in it.
     """
     if (
         not runs
@@ -76,11 +84,8 @@ def difference(runs: Sequence[Result], others: Sequence[Result]) -> Difference |
         or len({str(r["document_bytes"]) for r in (*runs, *others)}) > 1
     ):
         return None
-    bits, there = (np.array([r["document_bits"] for r in side]) for side in (runs, others))  # (seeds, documents)
-    draw, ratios = np.random.RandomState(0), []
-    for times in resampled(bits.shape[1]):
-        seeds = draw.randint(0, len(bits), len(bits))
-        ratios.append((bits[seeds] @ times).sum() / (there[seeds] @ times).sum() - 1)
+    bits, there = (np.sum([r["document_bits"] for r in side], 0) for side in (runs, others))
+    ratios = [(bits @ times) / (there @ times) - 1 for times in resampled(len(bits))]
     low, high = np.percentile(ratios, [2.5, 97.5])
     return float(bits.sum() / there.sum() - 1), float(low), float(high)
 

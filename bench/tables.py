@@ -12,7 +12,7 @@ from bench.results import Difference, Result
 def runs(found: Sequence[Result], against: str = "") -> str:
     """Bits per byte of every run, how they differ from the rival of its size and seed on the same documents, what it took."""
     lines = [
-        "| run | read as | bits per byte (95 %) | against the rival (95 %) | FLOPs | symbols | bytes shown | bytes per symbol |",
+        f"| run | read as | bits per byte (95 %) | {_against(found, against)} (95 %) | FLOPs | symbols | bytes shown | bytes per symbol |",
         "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     for r in found:
@@ -23,6 +23,11 @@ def runs(found: Sequence[Result], against: str = "") -> str:
             f"{t['flops']:.3g} | {t['symbols']:,.0f} | {t['bytes']:,.0f} | {t['bytes'] / t['symbols']:.2f} |"
         )
     return "\n".join(lines)
+
+
+def _against(found: Sequence[Result], against: str) -> str:
+    names = {against or r["rival"] for r in found}
+    return f"against {names.pop()}" if len(names) == 1 else "against the first arm"
 
 
 def _difference(found: Difference | None) -> str:
@@ -37,7 +42,7 @@ def arm_name(row: dict[str, Any]) -> str:
 def arms(found: Sequence[Result], against: str = "") -> str:
     """The arms over their seeds, against the rival of their size with the same seeds, what a run took."""
     lines = [
-        "| arm | seeds | bits per byte, mean (range) | against the rival (95 %) | by seed | FLOPs | symbols | bytes shown | seconds |",
+        f"| arm | seeds | bits per byte, mean (range) | {_against(found, against)} (95 %) | by seed | FLOPs | symbols | bytes shown | seconds |",
         "|---|---:|---:|---:|---|---:|---:|---:|---:|",
     ]
     for row in results.arms(found, against):
@@ -67,18 +72,23 @@ def budgets(found: Sequence[Result], against: str = "") -> str:
     return "\n".join(lines) if len(lines) > 2 else ""
 
 
-def sizes(found: Sequence[Result], arms: Sequence[str] = ()) -> str:
-    """A row for each width and budget, a column for each arm (of `arms`, or all): bits per byte, mean over so many seeds."""
-    names = list(arms) or list(dict.fromkeys(r["arm"] for r in found))
-    rows: dict[tuple[int, float], dict[str, list[float]]] = {}
-    for r in (r for r in found if r["arm"] in names and r["config"]["train"]["flops"] is not None):
+def sizes(found: Sequence[Result]) -> str:
+    """A row for each width and budget, a column for each arm: bits per byte, mean over the seeds that are named."""
+    names = list(dict.fromkeys(r["arm"] for r in found))
+    rows: dict[tuple[int, float], dict[str, list[Result]]] = {}
+    for r in (r for r in found if r["config"]["train"]["flops"] is not None):
         cells = rows.setdefault((r["config"]["model"]["d_model"], r["config"]["train"]["flops"]), {})
-        cells.setdefault(r["arm"], []).append(results.bits_per_byte(r))
+        cells.setdefault(r["arm"], []).append(r)
     lines = ["| d | FLOPs | " + " | ".join(names) + " |", "|---:|---:|" + "---:|" * len(names)]
     for (width, flops), cells in sorted(rows.items()):
-        shown = (f"{sum(c) / len(c):.3f} ({len(c)})" if (c := cells.get(name)) else "-" for name in names)
+        shown = (_cell(cells[name]) if name in cells else "-" for name in names)
         lines.append(f"| {width} | {flops:.3g} | " + " | ".join(shown) + " |")
     return "\n".join(lines)
+
+
+def _cell(runs: Sequence[Result]) -> str:
+    mean = sum(map(results.bits_per_byte, runs)) / len(runs)
+    return f"{mean:.3f} ({', '.join(f's{results.seed(r)}' for r in runs)})"
 
 
 def all_of(found: Sequence[Result], against: str = "") -> str:

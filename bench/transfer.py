@@ -103,7 +103,7 @@ def compared(
         codec = codecs[view]
         measured = measure(codec, texts)
         rows.append(
-            {"view": view, "runs": [r["name"] for r in found], "fingerprint": codec.fingerprint}
+            {"view": view, "runs": [r["name"] for r in its], "fingerprint": codec.fingerprint}
             | {"vocabulary": codec.vocab.size, "bytes_per_symbol": measured["bytes_per_symbol"]}
             | {"distance": measured["distance"]["deletion"]}
             | {"bits_per_byte": statistics.mean(r["evaluation"]["bits_per_byte"] for r in its)}

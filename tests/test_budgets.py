@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from bench import budgets, final, grid, recipe, results, tables
+from bench.downstream import digest
 from compressors.documents import Document
 from compressors.errors import InputError, InvalidConfig
 from proxylm.batches import Loader
@@ -118,6 +119,30 @@ def test_equal_seconds_are_run_once_the_others_have_been(ran):
     assert [cell.count("%") for cell in row.split("|")[1:-1]] == [0, 3, 0, 0, 3]
 
 
+def test_a_run_with_the_budget_of_another_rival_is_not_taken_for_this_ones(ran, store):
+    (ran / "other.toml").write_text((ran / "recipe.toml").read_text().replace("flops = 3e9", "flops = 4e9"))
+    kept = {name: (ran / "runs" / name / results.RESULT).read_bytes() for name in ("bytes-small-s3", "bags-small-s3")}
+    arguments = [
+        str(ran / "other.toml"),
+        str(store.path),
+        str(ran / "held.py"),
+        "-o",
+        str(ran / "runs"),
+        "--max-bytes",
+        "40000",
+    ]
+    refused = CliRunner().invoke(grid.downstream, [*arguments, "--plan"])
+    assert "bytes-small-s3 holds a finished run with another config" in str(refused.exception)
+    for name in kept:
+        (ran / "runs" / name / results.RESULT).unlink()
+    refused = CliRunner().invoke(
+        grid.downstream, [*arguments, "--only", "bytes-small-s3"]
+    )  # what is not asked for is printed too
+    assert "equal=seconds-small-s3 holds a finished run with another rival_config" in str(refused.exception)
+    for name, data in kept.items():
+        (ran / "runs" / name / results.RESULT).write_bytes(data)
+
+
 def test_finished_runs_are_scored_on_other_text(ran, tmp_path, documents):
     runs, held, other = (str(ran / name) for name in ("runs", "held.py", "other.py"))
     before = {r["name"]: r for r in results.collect(ran / "runs")}
@@ -132,6 +157,7 @@ def test_finished_runs_are_scored_on_other_text(ran, tmp_path, documents):
         expected = evaluate(model, [documents[22][:700]], window=trained_window(config))
         assert record["evaluation"] == json.loads(json.dumps(expected.to_json()))
         assert record["document_bytes"] == [700]
+        assert record["held_out_sha256"] == digest([documents[22][:700]])
         assert record["totals"] == before[record["name"]]["totals"]
     again = CliRunner().invoke(final.final, [runs, held, "--max-bytes", "40000", "-o", str(tmp_path / "same.json")])
     assert again.exit_code == 0

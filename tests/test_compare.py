@@ -82,8 +82,7 @@ def test_what_is_not_lossless_is_left_out():
 
 
 def test_a_peak_is_that_of_the_work_alone():
-    children.forget_peak()
-    before = children.peak_mb()
+    before = children.forget_peak()
     block = bytearray(50_000_000)
     after = children.peak_mb()
     assert len(block) == 50_000_000
@@ -98,5 +97,9 @@ def test_a_child_has_the_cores_it_is_given_and_its_failure_is_told(tmp_path, mon
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     assert children.answer("told", "0", threads=1) == {"cores": 1, "rayon": "1"}
+    (tmp_path / "chatty.py").write_text("print('hello')\nprint('{}')\n")
+    (tmp_path / "silent.py").write_text("")
+    assert children.answer("chatty", threads=1) == {}
+    assert children.answer("silent", threads=1) == "answers b''"
     assert children.answer("told", "x", threads=1).startswith("fails (1): ValueError")
     assert children.answer("told", "60", threads=1, timeout=1) == "over 1 s"

@@ -12,7 +12,7 @@ from compressors.errors import InputError
 def _run(name, bits):
     arm, _, seed = name.partition("-s")
     return {
-        "name": name, "arm": arm, "size": "", "reads": "raw", "config": {"train": {"seed": int(seed)}},
+        "name": name, "arm": arm, "rival": "bytes", "size": "", "reads": "raw", "config": {"train": {"seed": int(seed)}},
         "evaluation": {"bits_per_byte": bits, "interval_95": [bits, bits]},
         "totals": {"flops": 1e9, "symbols": 10, "bytes": 20, "seconds": 1.0},
         "document_bytes": [1], "document_bits": [bits],
@@ -40,7 +40,14 @@ def test_tables_are_put_in_and_what_stands_around_them_stays(folder):
 
 
 @pytest.mark.parametrize(
-    ("asked", "message"), [("rums some", "no table of kind rums"), ("arms some against=x", "no arm x")]
+    ("asked", "message"),
+    [
+        ("rums some", "no table of kind rums"),
+        ("arms some against=x", "no arm x"),
+        ("arms some only=bytes-*,x-*", "x-[*] names no run"),
+        ("arms some sorted=yes", "no option sorted"),
+        ("arms some -->\\n<!-- arms some", "lacks its <!-- end -->"),
+    ],
 )
 def test_what_cannot_be_filled_in_is_said(folder, asked, message):
     with pytest.raises(InputError, match=message):
@@ -48,7 +55,8 @@ def test_what_cannot_be_filled_in_is_said(folder, asked, message):
 
 
 def test_files_are_filled_in_place(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(fill, "RESULTS", folder[0])
     file = tmp_path / "x.md"
-    file.write_text("no table\n")
+    file.write_text("A\n<!-- runs some -->\n<!-- end -->\n")
     assert CliRunner().invoke(fill.main, [str(file)]).exit_code == 0
-    assert file.read_text() == "no table\n"
+    assert tables.runs(folder[1]) in file.read_text()

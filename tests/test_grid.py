@@ -155,11 +155,14 @@ def test_a_grid_is_run_goes_on_and_is_planned(written, tmp_path, bpe, documents)
     assert {r["corpus"] for r in found.values()} == {store.fingerprint_of()}
     assert sum(tokens["document_bits"]) / 900 == pytest.approx(tokens["evaluation"]["bits_per_byte"])
     file = tmp_path / "runs/tokens-small-s0" / results.RESULT
-    file.write_text(json.dumps(tokens | {"reads": "kept"}))
+    tokens["config"]["train"].pop("spike")  # a setting that did not exist when it was made
+    file.write_text(
+        json.dumps(tokens | {"document_bits": [9000.0], "evaluation": {"bits_per_byte": 10.0, "interval_95": [9, 11]}})
+    )
     again = CliRunner().invoke(grid.downstream, arguments)
     none = CliRunner().invoke(grid.downstream, [*arguments, "--only", "small-s0"])  # a whole name, not a part of one
     assert "--only small-s0 names no run; the recipe has bytes" in str(none.exception)
-    assert "| kept |" in again.output
+    assert "| 10.0000 (9.000-11.000) |" in again.output  # read, not made again
     other = [*arguments[:2], str(written), *arguments[3:]]  # other documents
     assert "finished run with another held_out_sha256" in str(CliRunner().invoke(grid.downstream, other).exception)
     text = written.read_text()

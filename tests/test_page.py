@@ -90,6 +90,11 @@ def test_runs_of_two_sources_are_told_apart_and_compared_within_their_own(runs, 
     facts = json.loads(re.search(r'id="data">(.*?)</script>', (tmp_path / "report.html").read_text(), re.S)[1])
     assert [run["name"] for run in facts["runs"]] == ["runs: <_script><b>", "runs: bytes-s0", "other: bytes-s0"]
     assert [row[5] for row in facts["arm_rows"]] == [pytest.approx(-1 / 6), None, None]
+    (tmp_path / "runs/results.json").write_text(json.dumps(results))
+    (tmp_path / "late").mkdir()
+    (tmp_path / "late/results.json").write_text(json.dumps(results))
+    files = [str(tmp_path / name / "results.json") for name in ("runs", "late")]
+    assert CliRunner().invoke(page.report, [*files, "-o", str(tmp_path / "report.html")]).exit_code == 0
     twice = CliRunner().invoke(page.report, [str(runs), str(runs), "-o", str(tmp_path / "report.html")])
     assert "two have one name" in str(twice.exception)
 

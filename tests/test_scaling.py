@@ -14,6 +14,7 @@ def _run(name, width, flops, bits):
         "name": name,
         "arm": name.partition("-")[0],
         "size": "",
+        "rival": "bytes",
         "config": {"model": {"d_model": width}, "train": {"flops": flops, "seed": int(name[-1])}, "mix": {}},
         "totals": {"flops": flops},
         "evaluation": {"bits_per_byte": bits},

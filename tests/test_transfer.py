@@ -32,6 +32,7 @@ def _run(view, bits, **mix):
     return {
         "name": view,
         "arm": view,
+        "rival": "g",
         "size": "",
         "config": config,
         "evaluation": {"bits_per_byte": bits, "interval_95": [bits - 1, bits + 1]},
@@ -50,6 +51,7 @@ def test_views_of_the_recipe_are_set_side_by_side(tmp_path, documents):
     facts = json.loads((tmp_path / "out.json").read_text())
     rows = {row["view"]: row for row in facts["rows"]}
     assert {view: row["bits_per_byte"] for view, row in rows.items()} == {"g": 3.0, "z": 2.5, "b": 2.0}
+    assert {view: row["runs"] for view, row in rows.items()} == {"g": ["g"], "z": ["z"], "b": ["b", "b"]}
     assert 0.05 < rows["b"]["distance"] < 0.2 < rows["g"]["distance"]
     assert rows["b"]["bytes_per_symbol"] == 1
     assert done.output.startswith(transfer.table(facts))
