@@ -116,10 +116,11 @@ CODECS = {
 
 
 def codecs(rows: Sequence[dict[str, Any]]) -> str:
-    """Compressors side by side; a dash where a measure does not apply."""
-    lines = ["| compressor | " + " | ".join(CODECS) + " |", "|---|" + "---:|" * len(CODECS)]
+    """Compressors side by side; a dash where a measure does not apply, no column where it was not taken."""
+    columns = {title: cell for title, cell in CODECS.items() if any(row.get(cell[0]) is not None for row in rows)}
+    lines = ["| compressor | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
     for row in rows:
-        cells = ["-" if row.get(key) is None else format(row[key], spec) for key, spec in CODECS.values()]
+        cells = ["-" if row.get(key) is None else format(row[key], spec) for key, spec in columns.values()]
         lines.append(f"| {row['name']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
