@@ -25,16 +25,19 @@ def collect(output: Path) -> list[Result]:
 
 def read_one(path: Path) -> Result:
     """The result of one run. Raises `InputError` if it is none."""
-    return _checked(path, [json.loads(path.read_bytes())])[0]
+    return _checked(path, [_parsed(path)])[0]
 
 
 def read(path: Path) -> list[Result]:
     """The runs in a results.json of `proxyc bench downstream`. Raises `InputError` if it is none."""
+    return _checked(path, _parsed(path))
+
+
+def _parsed(path: Path) -> Any:
     try:
-        found = json.loads(path.read_bytes())
+        return json.loads(path.read_bytes())
     except ValueError as error:
-        raise InputError(f"{path} is no JSON ({error}); give a results.json of `proxyc bench downstream`") from error
-    return _checked(path, found)
+        raise InputError(f"{path} is no JSON ({error}); make it again with `proxyc bench downstream`") from error
 
 
 def _checked(path: Path, found: Any) -> list[Result]:

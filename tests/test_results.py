@@ -126,6 +126,10 @@ def test_what_is_no_result_is_said(tmp_path, text, message):
     (tmp_path / "r.json").write_text(text)
     with pytest.raises(InputError, match=message):
         results.read(tmp_path / "r.json")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / results.RESULT).write_text(text)
+    with pytest.raises(InputError, match=r"run/result.json (is no JSON|holds no runs)"):
+        results.collect(tmp_path)
 
 
 def test_sizes_are_rows_and_arms_are_columns():
