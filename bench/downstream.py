@@ -89,7 +89,7 @@ def curves(folder: Path) -> dict[str, list[tuple[float, float]]]:
     if all(r[loss] is None for r in log):
         loss = "bits_per_byte"
         for r in log:
-            r[loss] = r["comp_bits_per_symbol"] * r["symbols"]["comp"] / r["bytes"]["comp"]
+            r[loss] = r["comp_bits_per_symbol"] * r["symbols"]["comp"] / max(r["bytes"]["comp"], 1)
     found = {cost: curve(log, cost, loss, 0.02) for cost in COSTS}
     return {cost: list(zip(at.tolist(), bits.tolist(), strict=True)) for cost, (at, bits) in found.items()}
 
