@@ -143,10 +143,10 @@ def activation_bytes(model: Decoder, train: TrainConfig) -> int:
         return tensor
 
     x = torch.empty(train.micro_rows or train.rows, train.row_length, model.config.d_model, device=device)
-    rope = model.rope(torch.arange(train.row_length, device=device)[None])
+    where = model.where(torch.arange(train.row_length, device=device)[None])
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         for block in model.blocks:
-            x = block(x, rope, None, None)
+            x = block(x, where, None, None)
     return sum(storage.nbytes() for address, storage in kept.items() if address not in weights)
 
 

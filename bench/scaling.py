@@ -35,7 +35,11 @@ def points(found: Sequence[Result]) -> dict[str, Points]:
         key = (r["arm"], int(model["d_model"]), flops, results.seed(r))
         # A setting that is newer than a result has its default there: what is unset says nothing.
         kind = str(
-            (model.get("ngrams", 0), sorted((k, v) for k, v in r["config"]["mix"].items() if v and k not in _ALIKE))
+            (
+                model.get("ngrams", 0),
+                model.get("shifted_keys", False),
+                sorted((k, v) for k, v in r["config"]["mix"].items() if v and k not in _ALIKE),
+            )
         )
         if key in seen or kinds.setdefault(r["arm"], kind) != kind:
             raise InputError(f"two kinds of {r['arm']}, or one run twice ({r['name']}); give files that agree on names")

@@ -24,6 +24,9 @@ class ModelConfig:
     rope_theta: float = 10_000.0
     ngrams: int = 0  # longest hashed n-gram of bytes that is read with each byte (`proxylm.embeddings`); 0: none
     ngram_rows: int = 1 << 16  # vectors that all n-grams share
+    shifted_keys: bool = (
+        False  # half of a key is that of the position before: copying takes one layer (`proxylm.model`)
+    )
     n_ahead: int = 0  # bytes after the next one that are predicted too, for faster generation (`proxylm.ahead`)
 
     def __post_init__(self) -> None:

@@ -98,6 +98,10 @@ def byte_tokenizer() -> Tokenizer:
 
 def _tensors(model: Decoder) -> dict[str, Tensor]:
     """The weights of raw bytes, fp32, by the names of `Qwen3ForCausalLM`. Raises `InvalidConfig`."""
+    if model.config.shifted_keys:
+        raise InvalidConfig(
+            "the model has shifted_keys, for which Qwen3 has no place; train one without them to export it"
+        )
     found = {}
     for name, tensor in model.state_dict().items():
         if name.startswith(_DROPPED):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -22,8 +23,21 @@ from proxylm.heads import SlicedHeads
 Extend = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # new keys and values (B, H_kv, T, K) -> with all before
 
 
+class Positions(NamedTuple):
+    """Where each of the T positions of B rows is in its document."""
+
+    cos: Tensor  # (B, 1, T, K/2), as `sin`: of the angles that turn queries and keys
+    sin: Tensor
+    first: Tensor  # (B, 1, T, 1) True where a document begins
+
+
 class Attention(nn.Module):
-    """Causal self-attention under a mask, with QK-norm and rotary positions."""
+    """Causal self-attention under a mask, with QK-norm and rotary positions.
+
+    With `shifted_keys` a key is half its own and half that of the position before, so that one layer finds what followed the
+    same context before: an induction head, for which plain attention needs two (cf. KV shifting, arXiv 2411.19574, section 3).
+    The halves are the fast and the slow rotary pairs of each head. Caches hold the keys as they are, and they are shifted on reading.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -33,14 +47,16 @@ class Attention(nn.Module):
         self.v = nn.Linear(D, config.kv_heads * self.width, bias=False)
         self.o = nn.Linear(config.n_heads * self.width, D, bias=False)
         self.q_norm, self.k_norm = nn.RMSNorm(self.width, 1e-6), nn.RMSNorm(self.width, 1e-6)
-        self.grouped = config.kv_heads != config.n_heads
+        self.grouped, self.shifted_keys = config.kv_heads != config.n_heads, config.shifted_keys
 
-    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], mask: Mask | None, extend: Extend | None) -> Tensor:
+    def forward(self, x: Tensor, where: Positions, mask: Mask | None, extend: Extend | None) -> Tensor:
         B, T, _ = x.shape
         q, k, v = (f(x).view(B, T, -1, self.width).transpose(1, 2) for f in (self.q, self.k, self.v))  # (B, H, T, K)
-        q, k = _rotate(self.q_norm(q.float()), rope), _rotate(self.k_norm(k.float()), rope)
+        q, k = _rotate(self.q_norm(q.float()), where), _rotate(self.k_norm(k.float()), where)
         if extend is not None:
             k, v = extend(k, v)
+        if self.shifted_keys:
+            k = _shifted(k, where.first if extend is None else None)
         y = attend(q, k, v, mask, grouped=self.grouped)
         return self.o(y.transpose(1, 2).reshape(B, T, -1))  # type: ignore[no-any-return]
 
@@ -56,8 +72,8 @@ class Block(nn.Module):
         self.gate, self.up = nn.Linear(D, config.ff, bias=False), nn.Linear(D, config.ff, bias=False)
         self.down = nn.Linear(config.ff, D, bias=False)
 
-    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], mask: Mask | None, extend: Extend | None) -> Tensor:
-        x = x + self.attention(self.attention_norm(x), rope, mask, extend)
+    def forward(self, x: Tensor, where: Positions, mask: Mask | None, extend: Extend | None) -> Tensor:
+        x = x + self.attention(self.attention_norm(x), where, mask, extend)
         y = self.mlp_norm(x)
         return x + self.down(F.silu(self.gate(y)) * self.up(y))  # type: ignore[no-any-return]
 
@@ -114,25 +130,34 @@ class Decoder(nn.Module):
             mask, positions = self.mask_of(doc), document_positions(doc)
         else:
             mask, positions = None, torch.arange(T, device=ids.device)[None]
-        rope = self.rope(positions)
+        where = self.where(positions)
         x = self.embedding(ids, doc, cache, bags)
         for layer, block in enumerate(self.blocks):
-            x = block(x, rope, mask, None if cache is None else partial(cache.extend, layer))
+            x = block(x, where, mask, None if cache is None else partial(cache.extend, layer))
         return self.norm(x)  # type: ignore[no-any-return]
 
-    def rope(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """cos and sin (B, 1, T, K/2)."""
+    def where(self, positions: Tensor) -> Positions:
+        """positions (B, T), from 0 in each document."""
         half = self.config.d_model // self.config.n_heads // 2
         frequency = self.config.rope_theta ** (-torch.arange(half, device=positions.device, dtype=torch.float32) / half)
         angle = positions[:, None, :, None].float() * frequency
-        return angle.cos(), angle.sin()
+        return Positions(angle.cos(), angle.sin(), (positions == 0)[:, None, :, None])
 
 
-def _rotate(x: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
+def _rotate(x: Tensor, where: Positions) -> Tensor:
     """Rotary positions in the half-split layout of Hugging Face (x1, x2) -> (x1 cos - x2 sin, x2 cos + x1 sin)."""
-    cos, sin = rope
     a, b = x.chunk(2, -1)
-    return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
+    return torch.cat([a * where.cos - b * where.sin, b * where.cos + a * where.sin], -1)
+
+
+def _shifted(k: Tensor, first: Tensor | None) -> Tensor:
+    """(B, H, T, K) turned keys; of each the slow pairs are those of the position before, zeros at `first` (None: at the first alone)."""
+    before = F.pad(k[:, :, :-1], (0, 0, 1, 0))
+    if first is not None:
+        before = before.masked_fill(first, 0)
+    half = k.shape[3] // 2
+    slow = torch.arange(2 * half, device=k.device) % half >= (half + 1) // 2
+    return torch.where(slow, before, k)
 
 
 def document_positions(doc: Tensor) -> Tensor:

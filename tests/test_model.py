@@ -36,21 +36,51 @@ def test_alphabet_offsets():
     assert ALPHABET.head("a", level=70) == HeadSlice(64, 0, 70)
 
 
-@pytest.mark.parametrize("kv", [None, 2])
-def test_documents_in_a_row_do_not_see_each_other(kv):
-    made = model(n_kv_heads=kv)
+@pytest.mark.parametrize("options", [{}, {"n_kv_heads": 2}, {"shifted_keys": True}])
+def test_documents_in_a_row_do_not_see_each_other(options):
+    made = model(**options)
     a, b = torch.randint(64, 320, (1, 9)), torch.randint(64, 320, (1, 7))
     together = made(torch.cat([a, b], 1), torch.tensor([[0] * 9 + [1] * 7]))
     torch.testing.assert_close(together[:, :9], made(a))
     torch.testing.assert_close(together[:, 9:], made(b))
 
 
-def test_attention_is_causal():
-    made, x = model(), torch.randint(64, 320, (1, 12))
+@pytest.mark.parametrize("shifted_keys", [False, True])
+def test_attention_is_causal(shifted_keys):
+    made, x = model(shifted_keys=shifted_keys), torch.randint(64, 320, (1, 12))
     y = x.clone()
     y[0, 7] = 65
     torch.testing.assert_close(made(x)[:, :7], made(y)[:, :7])
     assert not torch.allclose(made(x)[:, 7:], made(y)[:, 7:])
+
+
+def test_half_of_a_shifted_key_is_that_of_the_position_before():
+    made, x = model(shifted_keys=True), torch.randn(1, 5, 32)
+    attention, where = made.blocks[0].attention, made.where(torch.tensor([[0, 1, 2, 0, 1]]))
+    found = attention(x, where, document_mask(torch.tensor([[0, 0, 0, 1, 1]])), None)
+
+    # Pair by pair: of the four pairs (i, i + 4) of a head of 8 the last two are the slow ones.
+    split = [projection(x)[0].view(5, 4, 8) for projection in (attention.q, attention.k, attention.v)]
+    q, k = (norm(part) for norm, part in zip((attention.q_norm, attention.k_norm), split, strict=False))
+    at = [0, 1, 2, 0, 1]
+    turned = [[[_turned(part[t, h], at[t]) for h in range(4)] for t in range(5)] for part in (q, k)]
+    expected = torch.zeros(5, 4, 8)
+    for t in range(5):
+        for h in range(4):
+            scores = []
+            for s in range(t - at[t], t + 1):
+                fast = turned[1][s][h]
+                slow = turned[1][s - 1][h] if at[s] else torch.zeros(4, dtype=torch.complex64)
+                key = torch.cat([fast[:2], slow[2:]])
+                scores.append((turned[0][t][h] * key.conj()).real.sum() / 8**0.5)
+            weights = torch.stack(scores).softmax(0)
+            expected[t, h] = sum(w * split[2][t - at[t] + i, h] for i, w in enumerate(weights))
+    torch.testing.assert_close(found[0], attention.o(expected.view(5, 32)))
+
+
+def _turned(x, position):
+    """(4,) complex pairs of one head (8,), rotary."""
+    return torch.complex(x[:4], x[4:]) * torch.polar(torch.ones(4), position * 10_000.0 ** (-torch.arange(4) / 4))
 
 
 def test_mask_and_positions():
@@ -59,9 +89,10 @@ def test_mask_and_positions():
     assert document_mask(doc)[0, 0].int().tolist()[4] == [0, 0, 1, 1, 1, 0]
 
 
-def test_cache_gives_the_same_hidden_states():
+@pytest.mark.parametrize("shifted_keys", [False, True])
+def test_cache_gives_the_same_hidden_states(shifted_keys):
     """Rows of different lengths, padded behind, go on by one id and by several; one row is taken back, one is dropped."""
-    made, x = model(n_kv_heads=2), torch.randint(64, 320, (3, 20))
+    made, x = model(n_kv_heads=2, shifted_keys=shifted_keys), torch.randint(64, 320, (3, 20))
     cache, whole = Cache(made.config, 3, 20, x.new_zeros((), dtype=torch.float32)), made(x)
     read = [2, 5, 4]
     padded = torch.tensor([[*x[i, :n].tolist(), *[0] * (5 - n)] for i, n in enumerate(read)])
