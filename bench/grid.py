@@ -9,11 +9,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import click
@@ -69,15 +71,18 @@ def downstream(
     arguments = [str(recipe_file), str(store), *map(str, held_out), "-o", str(output), "--max-bytes", str(max_bytes)]
     for codec in codecs:
         arguments += ["--codec", codec]
-    failed: list[str] = []
+    processes, failed = _Processes(output, arguments), list[str]()
+    signal.signal(signal.SIGTERM, processes.stop)
     for timed in (False, True):  # equal seconds can be given once the others' are known
         names = [arm.name for arm in arms if (arm.equal == "seconds") == timed]
         with ThreadPoolExecutor(jobs) as pool:
-            failed += filter(None, pool.map(lambda name: _in_process(name, output, arguments), names))
+            failed += filter(None, pool.map(processes.run, names))
     order = [arm.name for arm in every]
     found = sorted((r for r in results.collect(output) if r["name"] in order), key=lambda r: order.index(r["name"]))
     results.write(output / "results.json", found)
     click.echo(tables.all_of(found))
+    if processes.stopped:
+        raise click.ClickException("stopped by SIGTERM; the same command goes on")
     if failed:
         raise click.ClickException(f"{len(failed)} runs failed: {', '.join(failed)}; see run.err in their folders")
 
@@ -132,20 +137,39 @@ def _settings(config: dict[str, Any], arm: Arm) -> RunConfig:
     return from_mapping(RunConfig, config)
 
 
-def _in_process(name: str, output: Path, arguments: list[str]) -> str | None:
-    """Run one arm in a process of its own; its name if it fails. Waits for another grid that runs it."""
-    folder = output / name
-    folder.mkdir(exist_ok=True)
-    with open(folder / "run.err", "a") as errors:  # the process inherits the lock with its stderr
-        fcntl.flock(errors, fcntl.LOCK_EX)
-        if (folder / results.RESULT).exists():
-            return None
-        errors.truncate(0)
-        done = subprocess.run(
-            [sys.executable, "-m", "bench.grid", name, *arguments], stderr=errors, check=False,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
-    return name if done.returncode else None
+class _Processes:
+    """A process for each run. SIGTERM ends them with the grid: each after its step, with a checkpoint."""
+
+    def __init__(self, output: Path, arguments: list[str]) -> None:
+        self._output, self._arguments = output, arguments
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self.stopped = False
+
+    def run(self, name: str) -> str | None:
+        """Run one arm; its name if it fails. Waits for another grid that runs it."""
+        folder = self._output / name
+        folder.mkdir(exist_ok=True)
+        with open(folder / "run.err", "a") as errors:  # the process inherits the lock with its stderr
+            fcntl.flock(errors, fcntl.LOCK_EX)
+            if (folder / results.RESULT).exists():
+                return None
+            if self.stopped:
+                return name
+            errors.truncate(0)
+            command = [sys.executable, "-m", "bench.grid", name, *self._arguments]
+            with subprocess.Popen(command, stderr=errors, env=os.environ | {"OMP_NUM_THREADS": "1"}) as process:
+                self._running.add(process)
+                if self.stopped:  # between the look above and now
+                    process.terminate()
+                process.wait()
+                self._running.discard(process)
+        return name if process.returncode else None
+
+    def stop(self, number: int, frame: FrameType | None) -> None:
+        """The handler of SIGTERM."""
+        self.stopped = True
+        for process in tuple(self._running):
+            process.terminate()
 
 
 @click.command()

@@ -170,4 +170,6 @@ def test_settings_that_cannot_be(store, tmp_path):
         alphabet_of(store, config(view="zstd", composed=True))
     with pytest.raises(InvalidConfig, match=r"the model has embedding\.ngrams\.table, for which Qwen3 has no place"):
         export(Decoder(SHAPE, Alphabet({})), tmp_path / "hf", context=64)
+    with pytest.raises(InvalidConfig, match=r"the model has shifted_keys, for which Qwen3 has no place"):
+        export(Decoder(dataclasses.replace(PLAIN, shifted_keys=True), Alphabet({})), tmp_path / "hf", context=64)
     assert export(Decoder(PLAIN, Alphabet({"v": 9}), composed=True), tmp_path / "hf", context=64) > 0

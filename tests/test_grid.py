@@ -1,6 +1,11 @@
+import fcntl
 import hashlib
 import json
 import re
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +18,7 @@ from bench import grid, recipe, results
 from bench.downstream import Arm, activation_bytes, planned
 from compressors.documents import Document
 from compressors.errors import InvalidConfig
+from proxylm import checkpoint
 from proxylm.alphabet import Alphabet
 from proxylm.config import ModelConfig, RunConfig, TrainConfig
 from proxylm.encode import encode
@@ -88,6 +94,7 @@ def test_what_a_recipe_does_not_know_is_named(written, change, message):
         "ngrams-quarter",
         "ngrams-rates",
         "scale",
+        "shifted",
         "rates-d64",
         "ablations",
         "gpu-150m",
@@ -179,3 +186,28 @@ def test_a_grid_is_run_goes_on_and_is_planned(written, tmp_path, bpe, documents)
     )
     assert bad.exit_code == 1
     assert "--codec bpe@CODEC" in (tmp_path / "other/tokens-small-s0/run.err").read_text()
+
+
+def test_sigterm_ends_the_runs_too_and_each_leaves_a_checkpoint(written, tmp_path, documents):
+    store = encode([Document(str(i), d) for i, d in enumerate(documents)], tmp_path / "s", {})
+    held_out = tmp_path / "held.py"
+    held_out.write_bytes(documents[0][:900])
+    command = [sys.executable, "-m", "proxylm.cli", "bench", "downstream", str(written), str(store.path), str(held_out)]
+    only = "bytes,matrix_lr=0.01-*-s0"
+    command += ["-o", str(tmp_path / "runs"), "--max-bytes", "40000", "--only", only, "--jobs", "2"]
+    written.write_text(RECIPE.replace("flops = 2e9", "steps = 1000000"))
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        folders = [tmp_path / "runs" / f"bytes,matrix_lr=0.01-{size}-s0" for size in ("small", "wide")]
+        deadline = time.monotonic() + 60
+        while not all((folder / "log.jsonl").exists() and (folder / "log.jsonl").stat().st_size for folder in folders):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate()
+    assert process.returncode == 1
+    assert b"stopped by SIGTERM; the same command goes on" in said
+    for folder in folders:  # their locks are free, so that no process is left
+        with open(folder / "run.err") as held:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert checkpoint.latest(folder) is not None
