@@ -120,9 +120,6 @@ class Loader:
             if shown is not None and shown.reading.bags:
                 start = int(planned[START])
                 bags[b, scored, : shown.reading.bags] = shown.bags_of(int(planned[DOCUMENT]), start, start + count)
-                if shown.reading.first:
-                    bag = bags[b, scored, 0]
-                    targets[b, scored] = np.where(bag >= 0, bag + ids.BYTE_OFFSET, targets[b, scored])
             at, segment = at + count + 1, segment + 1
             documents[b].append(int(planned[DOCUMENT]))
         targets[(targets == ids.RAW_OPEN) | (targets == ids.COMP_OPEN)] = -1

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from proxylm.ahead import Ahead
-from proxylm.alphabet import BAG, BYTE_OFFSET, COMP_OFFSET, RAW_SIZE, RAW_SLICE, HeadSlice
+from proxylm.alphabet import BYTE_OFFSET, COMP_OFFSET, RAW_SIZE, RAW_SLICE, HeadSlice
 
 # Logits held at once. 2^22 fp32 numbers are 16 MB: they stay near the cache, and the matrix products stay large.
 CHUNK_LOGITS = 1 << 22
@@ -84,9 +84,8 @@ class SlicedHeads(nn.Module):
 
 def _of_bags(targets: Tensor, bags: Tensor) -> Tensor:
     """(N, size) ids of the bytes in each bag, -1 behind the last; a target that is no bag stands alone."""
-    whole = targets == BAG
-    ids = torch.where((bags >= 0) & whole[:, None], bags.long() + BYTE_OFFSET, -1)
-    ids[:, 0] = torch.where(whole, ids[:, 0], targets)
+    ids = torch.where(bags >= 0, bags.long() + BYTE_OFFSET, -1)
+    ids[:, 0] = torch.where(bags[:, 0] >= 0, ids[:, 0], targets)
     return ids
 
 

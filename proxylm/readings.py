@@ -3,7 +3,6 @@
     bpe                 its symbols, as ids of their own
     bpe:level=1024      the same with only 1,024 symbols: every later one is undone into the two it was made of
     bpe:bags=16         its spans as bags of up to 16 bytes (`proxylm.bags`)
-    bpe:bags=16:first=1 the same, but of the next bag only its first byte is predicted
     raw:bags=4          the bytes in bags of four
     bpe:raw=64:comp=192 pieces of 64 bytes as bytes and of 192 as symbols, in turn (`proxylm.interleave`)
 
@@ -30,7 +29,7 @@ from proxylm.store import RAW, Column, Store
 
 Ints = npt.NDArray[np.int64]
 Made = TypeVar("Made")
-_SETTINGS = ((), ("level",), ("bags",), ("bags", "first"), ("raw", "comp"))
+_SETTINGS = ((), ("level",), ("bags",), ("raw", "comp"))
 _WRITE = "write NAME, NAME:level=K, NAME:bags=N or NAME:raw=N:comp=M"
 _CACHED = 256  # documents: a long one is met in row after row
 
@@ -42,7 +41,6 @@ class Reading:
     view: str
     level: int | None = None
     bags: int = 0
-    first: bool = False  # of a bag, its first byte alone is predicted
     turns: tuple[int, int] | None = None  # bytes of a piece that is shown raw, and of one that is shown compressed
 
     @classmethod
@@ -56,7 +54,7 @@ class Reading:
                 raise InvalidConfig(f"mix: view {text!r}; {_WRITE}")
             values[key] = int(value)
         turns = (values["raw"], values["comp"]) if set(values) == {"raw", "comp"} else None
-        made = cls(view, values.get("level"), values.get("bags", 0), bool(values.get("first", 0)), turns)
+        made = cls(view, values.get("level"), values.get("bags", 0), turns)
         if not view or tuple(values) not in _SETTINGS or (view == RAW and not made.bags):
             raise InvalidConfig(f"mix: view {text!r}; {_WRITE}")
         if ("bags" in values and not 1 <= made.bags <= 255) or (made.level is not None and made.level < 256):

@@ -95,6 +95,7 @@ def test_what_a_recipe_does_not_know_is_named(written, change, message):
         "ngrams-rates",
         "scale",
         "shifted",
+        "rates-shifted",
         "rates-d64",
         "ablations",
         "gpu-150m",
