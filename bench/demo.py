@@ -117,7 +117,7 @@ def _arms(flops: float, seed: int) -> list[downstream.Arm]:
     """Bytes only, tokens only, the published proxy recipe, and bags of bytes first: one model shape and one budget."""
     # Many small steps of a small model: at this budget they beat fewer steps of twice the batch.
     train = TrainConfig(flops=flops, rows=4, row_length=256, seed=seed, checkpoint_every=50)
-    shape = ModelConfig(d_model=96, n_layers=3, ngrams=4, ngram_rows=1 << 14)
+    shape = ModelConfig(d_model=96, n_layers=3, ngrams=4, ngram_rows=1 << 14, shifted_keys=True)
     recipes = (
         ("bytes", "raw", None, "raw"),
         ("tokens", "comp", "bpe", "bpe"),

@@ -95,6 +95,7 @@ def test_what_a_recipe_does_not_know_is_named(written, change, message):
         "ngrams-rates",
         "scale",
         "shifted",
+        "shifted-ablations",
         "rates-shifted",
         "rates-d64",
         "ablations",
@@ -105,6 +106,7 @@ def test_what_a_recipe_does_not_know_is_named(written, change, message):
 def test_the_recipes_that_come_along_are_understood_and_planned(name, tmp_path, bpe, documents):
     views = {"bpe": bpe, "bpe4k": bpe, "words": compressors.get("neural"), "zstd": compressors.get("zstd")}
     views |= {"bpe32k": bpe, "words12": compressors.get("neural", width=12), "gzip": compressors.get("gzip")}
+    views["dense12"] = compressors.get("neural", width=12, policy="dense")
     views["packed"] = compressors.get("pack", codec="bytes")
     store = encode([Document(str(i), d[:2000]) for i, d in enumerate(documents[:5])], tmp_path / "s", views)
     arms = recipe.load(Path(recipe.__file__).parent / f"recipes/{name}.toml")
