@@ -12,11 +12,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import IO, Any
 
 import click
 
@@ -72,11 +73,14 @@ def downstream(
     for codec in codecs:
         arguments += ["--codec", codec]
     processes, failed = _Processes(output, arguments), list[str]()
-    signal.signal(signal.SIGTERM, processes.stop)
-    for timed in (False, True):  # equal seconds can be given once the others' are known
-        names = [arm.name for arm in arms if (arm.equal == "seconds") == timed]
-        with ThreadPoolExecutor(jobs) as pool:
-            failed += filter(None, pool.map(processes.run, names))
+    before = signal.signal(signal.SIGTERM, processes.stop)
+    try:
+        for timed in (False, True):  # equal seconds can be given once the others' are known
+            names = [arm.name for arm in arms if (arm.equal == "seconds") == timed]
+            with ThreadPoolExecutor(jobs) as pool:
+                failed += filter(None, pool.map(processes.run, names))
+    finally:
+        signal.signal(signal.SIGTERM, before)
     order = [arm.name for arm in every]
     found = sorted((r for r in results.collect(output) if r["name"] in order), key=lambda r: order.index(r["name"]))
     results.write(output / "results.json", found)
@@ -150,11 +154,10 @@ class _Processes:
         folder = self._output / name
         folder.mkdir(exist_ok=True)
         with open(folder / "run.err", "a") as errors:  # the process inherits the lock with its stderr
-            fcntl.flock(errors, fcntl.LOCK_EX)
+            if not self._locked(errors):
+                return name
             if (folder / results.RESULT).exists():
                 return None
-            if self.stopped:
-                return name
             errors.truncate(0)
             command = [sys.executable, "-m", "bench.grid", name, *self._arguments]
             with subprocess.Popen(command, stderr=errors, env=os.environ | {"OMP_NUM_THREADS": "1"}) as process:
@@ -164,6 +167,17 @@ class _Processes:
                 process.wait()
                 self._running.discard(process)
         return name if process.returncode else None
+
+    def _locked(self, file: IO[str]) -> bool:
+        """Lock the file, however long another grid has it; False once stopped, which a blocking lock would not notice."""
+        while not self.stopped:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(0.2)
+            else:
+                return True
+        return False
 
     def stop(self, number: int, frame: FrameType | None) -> None:
         """The handler of SIGTERM."""

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as TimedOut
 from dataclasses import replace
 from pathlib import Path
 
@@ -188,6 +190,7 @@ def test_a_grid_is_run_goes_on_and_is_planned(written, tmp_path, bpe, documents)
         [*arguments[:4], str(tmp_path / "other"), "--max-bytes", "40000", "--only", "tokens-small-s0"],
     )
     assert bad.exit_code == 1
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # given back
     assert "--codec bpe@CODEC" in (tmp_path / "other/tokens-small-s0/run.err").read_text()
 
 
@@ -214,3 +217,15 @@ def test_sigterm_ends_the_runs_too_and_each_leaves_a_checkpoint(written, tmp_pat
         with open(folder / "run.err") as held:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         assert checkpoint.latest(folder) is not None
+
+
+def test_a_grid_that_waits_for_another_can_be_stopped(tmp_path):
+    (tmp_path / "run").mkdir()
+    processes = grid._Processes(tmp_path, [])
+    with open(tmp_path / "run/run.err", "a") as other, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        waiting = pool.submit(processes.run, "run")
+        with pytest.raises(TimedOut):
+            waiting.result(timeout=0.3)
+        processes.stop(signal.SIGTERM, None)
+        assert waiting.result(timeout=30) == "run"
