@@ -167,7 +167,7 @@ class TrainConfig:
     attention: str = "sdpa"  # or compiled: "bands" on CPUs, "flex" on GPUs (`proxylm.attention`)
     shard: bool = False  # parameters, gradients and optimizer states over the processes, where one cannot hold them
     micro_rows: int | None = None  # rows of one forward pass of a process, where memory does not hold all of a step
-    spike: float = 3.0  # stop where a loss is so many times the mean of the 50 steps before; 0: never
+    spike: float = 3.0  # stop where a loss is so many times the mean of the 50 steps before (`proxylm.watch`); 0: never
     checkpoint_every: int = 200
     keep: int = 2
     eval_every: int | None = None  # steps between scores of held-out documents; None: only at the end

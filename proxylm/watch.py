@@ -14,6 +14,7 @@ from proxylm.batches import Batch
 
 _MEMORY = 50  # steps whose mean a loss is held against; a resumed run begins to remember anew
 _FEWEST = 256  # targets of a step below which a loss is mostly chance
+_ENOUGH = 4096  # below, more is allowed, by the root of the targets: one row of base64 (511 bytes, 6.2 bits after 1.65) is no leap
 
 
 class Diverged(ProxycError, FloatingPointError):
@@ -22,7 +23,10 @@ class Diverged(ProxycError, FloatingPointError):
 
 @dataclass
 class Watch:
-    """Holds every head's loss against its own past: `spike` times the mean of the last steps is a leap (0: never)."""
+    """Holds every head's loss against its own past: `spike` times the mean of the last steps is a leap (0: never).
+
+    Of fewer than 4,096 targets n, it is the mean and sqrt(4,096 / n) times as much above it, as a mean of fewer rows varies more.
+    """
 
     spike: float
     _past: dict[int, deque[float]] = field(default_factory=lambda: defaultdict(lambda: deque(maxlen=_MEMORY)))
@@ -36,7 +40,8 @@ class Watch:
                 continue
             bits, past = lost / count / math.log(2), self._past[head]
             mean = sum(past) / max(len(past), 1)
-            if self.spike and len(past) == _MEMORY and bits > self.spike * mean:
+            leap = mean * (1 + (self.spike - 1) * max(1.0, math.sqrt(_ENOUGH / count)))
+            if self.spike and len(past) == _MEMORY and bits > leap:
                 return f"the loss is {bits:.2f} bits per symbol, after {mean:.2f} in the {_MEMORY} steps before"
             past.append(bits)
         return None

@@ -1,6 +1,7 @@
 """What a long run needs: other number formats, parts of a step, signals, leaps of the loss, held-out scores, pictures."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -134,6 +135,15 @@ def test_a_head_is_held_against_its_own_past_and_few_targets_say_nothing():
     assert "13.27 bits per symbol" in watch.look([9200.0, 9000.0], [1000, 1000])
     assert "nan" in watch.look([float("nan"), 9000.0], [1000, 1000])
     assert Watch(0).look([1e9, 1.0], [1000, 1000]) is None
+
+
+def test_a_row_of_base64_is_no_leap_and_eight_are():
+    watch = Watch(3.0)
+    for _ in range(50):
+        assert watch.look([1.65 * math.log(2) * 4096], [4096]) is None
+    assert "6.16 bits per symbol" in watch.look([6.16 * math.log(2) * 4096], [4096])
+    assert watch.look([6.16 * math.log(2) * 511], [511]) is None
+    assert "12.00 bits per symbol" in watch.look([12 * math.log(2) * 511], [511])
 
 
 def test_held_out_documents_are_scored_and_the_best_model_is_kept(store, tmp_path, documents):
