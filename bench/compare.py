@@ -30,9 +30,13 @@ _IDS = tuple(name for name in encoders.versions() if name != "proxyc")  # other 
 )
 @click.option("--only", is_flag=True, help="Only those given with --codec.")
 @click.option(
-    "--max-bytes", default=5_000_000, show_default=True, help="Stop after the first documents that hold so many."
+    "--max-bytes",
+    type=click.IntRange(1),
+    default=5_000_000,
+    show_default=True,
+    help="Stop after the first documents that hold so many.",
 )
-@click.option("-T", "--threads", default=1, show_default=True, help="Threads for encoding.")
+@click.option("-T", "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads for encoding.")
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Times that speeds are measured.")
 @click.option("-o", "--output", type=OutputFile(), help="Write OUTPUT.json and OUTPUT.md.")
 def command(

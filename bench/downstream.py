@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from compressors.base import Compressor
 from compressors.documents import Reader
 from compressors.errors import InputError
-from proxylm.batches import alphabet_of
-from proxylm.config import RunConfig, TrainConfig
+from proxylm.config import RunConfig
 from proxylm.evaluate import Result, evaluate, trained_window
-from proxylm.model import Decoder
 from proxylm.plot import COSTS, curve
 from proxylm.runs import load_run, records, totals
 from proxylm.store import Store
-from proxylm.train import planned_steps, run_flops, train
+from proxylm.train import train
 
 
 @dataclass(frozen=True)
@@ -97,11 +93,16 @@ def curves(folder: Path) -> dict[str, list[tuple[float, float]]]:
 def scored(paths: tuple[Path, ...], max_bytes: int) -> list[bytes]:
     """Documents of at most a fortieth of `max_bytes`, in order, until that is full: many small ones tell more than few."""
     found: list[bytes] = []
-    size = 0
-    for document in Reader(list(paths)):
+    size, empty, reader = 0, True, Reader(list(paths))
+    for document in reader:
+        empty = empty and not document.data
         if len(document.data) <= max_bytes // 40 and size + len(document.data) <= max_bytes:
             found.append(document.data)
             size += len(document.data)
+    if reader.n_bad:
+        warnings.warn(reader.bad_records, stacklevel=2)
+    if empty:
+        raise InputError(f"all documents of {', '.join(map(str, paths))} are empty; give some with text")
     if not size:
         raise InputError(
             f"no document of {', '.join(map(str, paths))} has 1 to {max_bytes // 40:,} bytes, a fortieth of what is scored; "
@@ -113,41 +114,6 @@ def scored(paths: tuple[Path, ...], max_bytes: int) -> list[bytes]:
 def digest(documents: Sequence[bytes]) -> str:
     """SHA-256 of scored documents."""
     return hashlib.sha256(b"\0".join(documents)).hexdigest()
-
-
-def planned(arm: Arm, store: Store, flops_per_second: float | None = None) -> str:
-    """One line: what the run would take; hours at a rate that is given. Plans its rows, and loads nothing else."""
-    steps = planned_steps(store, arm.config)
-    flops, train = run_flops(store, arm.config, steps), arm.config.train
-    with torch.device("meta"):
-        model = Decoder.of(arm.config, alphabet_of(store, arm.config))
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    hours = f", {flops / flops_per_second / 3600:,.2f} hours" if flops_per_second else ""
-    return (
-        f"{arm.name}: {steps:,} steps of {train.rows} x {train.row_length}, {flops:.4g} FLOPs, "
-        f"{parameters / 1e6:,.1f} M parameters, {parameters * 16 / 1e9:.2f} GB for weights, gradients and optimizer, "
-        f"{activation_bytes(model, train) / 1e9:.2f} GB for the activations of {train.micro_rows or train.rows} rows{hours}"
-    )
-
-
-def activation_bytes(model: Decoder, train: TrainConfig) -> int:
-    """What the blocks keep of one forward pass for the backward pass; on the device "meta" without computing anything.
-
-    An upper bound: in fp32 and not compiled. Without the heads, whose loss keeps no logits.
-    """
-    device, kept = model.norm.weight.device, dict[int, torch.UntypedStorage]()
-    weights = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
-
-    def keep(tensor: Tensor) -> Tensor:
-        kept[tensor.untyped_storage()._cdata] = tensor.untyped_storage()
-        return tensor
-
-    x = torch.empty(train.micro_rows or train.rows, train.row_length, model.config.d_model, device=device)
-    where = model.where(torch.arange(train.row_length, device=device)[None])
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        for block in model.blocks:
-            x = block(x, where, None, None)
-    return sum(storage.nbytes() for address, storage in kept.items() if address not in weights)
 
 
 def table(outcomes: Sequence[Outcome]) -> str:

@@ -3,7 +3,8 @@
     python -m bench.fill README.md RESULTS.md
 
 A table stands between `<!-- KIND FILE... [only=PATTERN,...] [against=ARM] -->` and `<!-- end -->`; FILE is a name in the folder
-of results without its suffix, PATTERNs the names of the runs that are shown (* stands for any letters).
+of results without its suffix, PATTERNs the names of the runs that are shown (* stands for any letters). Of kind `texts`, every
+FILE is a column: the same runs on another text, named in titles=TITLE,...
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import click
 
 from bench import copying, results, scaling, tables, transfer
 from compressors.atomic import write_atomically
-from compressors.errors import InputError
+from compressors.errors import InputError, ProxycError, in_one_line
 
 RESULTS = Path(__file__).parent / "results"
 _PLACE = re.compile(r"(<!-- (\w+) ([^>]*?) ?-->\n).*?(<!-- end -->)", re.DOTALL)
@@ -47,32 +48,42 @@ def filled(text: str, folder: Path | None = None) -> str:
 
 def _table(kind: str, asked: str, folder: Path) -> str:
     words = asked.split()
-    if unknown := {word.partition("=")[0] for word in words if "=" in word} - {"only", "against"}:
-        raise InputError(f"{asked}: no option {', '.join(sorted(unknown))}; known: only, against")
+    if unknown := {word.partition("=")[0] for word in words if "=" in word} - {"only", "against", "titles"}:
+        raise InputError(f"{asked}: no option {', '.join(sorted(unknown))}; known: only, against, titles")
     options = dict(word.split("=", 1) for word in words if "=" in word)
     files = [folder / f"{word}.json" for word in words if "=" not in word]
     if kind in _OF_FACTS:
         (file,) = files
         return _OF_FACTS[kind](json.loads(file.read_bytes()))
-    if kind not in _OF_RUNS:
-        raise InputError(f"no table of kind {kind}; known: {', '.join([*_OF_RUNS, *_OF_FACTS])}")
-    found = [r for file in files for r in results.read(file)]
-    patterns = options.get("only", "*").split(",")
-    shown = [r for r in found if any(fnmatchcase(r["name"], pattern) for pattern in patterns)]
+    if kind not in (*_OF_RUNS, "texts"):
+        raise InputError(f"no table of kind {kind}; known: {', '.join([*_OF_RUNS, 'texts', *_OF_FACTS])}")
+    against, patterns = options.get("against", ""), options.get("only", "*").split(",")
+    if kind == "texts":
+        titles = options.get("titles", ",".join(file.stem for file in files)).split(",")
+        read = {title: _named(results.read(file), patterns, asked) for title, file in zip(titles, files, strict=True)}
+        return tables.texts(read, against)
+    shown = _named([r for file in files for r in results.read(file)], patterns, asked)
+    results.check_arm(shown, against)
+    return _OF_RUNS[kind](shown, against)
+
+
+def _named(found: list[results.Result], patterns: list[str], asked: str) -> list[results.Result]:
+    """Those that a pattern names. Raises `InputError` if one names none."""
     for pattern in patterns:
         if not any(fnmatchcase(r["name"], pattern) for r in found):
             raise InputError(f"{asked}: {pattern} names no run")
-    against = options.get("against", "")
-    results.check_arm(shown, against)
-    return _OF_RUNS[kind](shown, against)
+    return [r for r in found if any(fnmatchcase(r["name"], pattern) for pattern in patterns)]
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 def main(files: tuple[Path, ...]) -> None:
     """Fill in the tables of FILES."""
-    for file in files:
-        write_atomically(file, filled(file.read_text()).encode())
+    try:
+        for file in files:
+            write_atomically(file, filled(file.read_text()).encode())
+    except (ProxycError, OSError) as error:
+        raise click.ClickException(in_one_line(error)) from error
 
 
 if __name__ == "__main__":

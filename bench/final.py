@@ -7,6 +7,7 @@ The records are those of the runs, with the bits of these documents in place of 
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -26,22 +27,30 @@ PATH = click.Path(path_type=Path, exists=True)
 @click.command()
 @click.argument("runs", type=PATH)
 @click.argument("held_out", nargs=-1, required=True, type=PATH)
-@click.option("--only", "names", multiple=True, help="Not all runs, but those named, in this order.")
+@click.option("--only", multiple=True, metavar="NAME", help="Only these runs; * and ? stand for any letters.")
 @click.option("--codec", "codecs", multiple=True, metavar="VIEW@CODEC", help="What made a view that a run is read in.")
-@click.option("--max-bytes", default=400_000, show_default=True, help="Held-out bytes that are scored.")
+@click.option(
+    "--max-bytes",
+    type=click.IntRange(1),
+    default=400_000,
+    show_default=True,
+    help="Held-out bytes that are scored, in documents of at most a fortieth of that.",
+)
 @click.option("-o", "--output", type=OutputFile(), help="JSON to write.")
 def final(
-    runs: Path, held_out: tuple[Path, ...], names: tuple[str, ...], codecs: tuple[str, ...], max_bytes: int, output: Path | None
+    runs: Path, held_out: tuple[Path, ...], only: tuple[str, ...], codecs: tuple[str, ...], max_bytes: int, output: Path | None
 ) -> None:  # fmt: skip
     """Score the finished runs below RUNS on the documents of HELD_OUT."""
     made = dict(map(registry.parse_named, codecs))
-    finished = {r["name"]: r for r in results.collect(runs)}
-    if missing := [name for name in names if name not in finished]:
-        raise InputError(
-            f"no finished run {', '.join(missing)} below {runs}; there are: {', '.join(finished) or 'none'}"
-        )
+    finished = results.read(runs)
+    for pattern in only:
+        if not any(fnmatchcase(r["name"], pattern) for r in finished):
+            raise InputError(
+                f"--only {pattern} names no finished run below {runs}; there are: {', '.join(r['name'] for r in finished)}"
+            )
+    wanted = [r for r in finished if not only or any(fnmatchcase(r["name"], pattern) for pattern in only)]
     documents = scored(held_out, max_bytes)
-    found = [_scored(runs, finished[name], documents, made) for name in names or finished]
+    found = [_scored(runs, r, documents, made) for r in wanted]
     click.echo(tables.all_of(found))
     if output:
         results.write(output, found)

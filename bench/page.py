@@ -86,11 +86,9 @@ def _codecs(path: Path) -> list[dict[str, Any]]:
 
 def _read(path: Path) -> list[Result]:
     """The results below a folder, each with its learning curves, or those of a JSON file. Raises `InputError` if there are none."""
+    found = results.read(path)
     if path.is_file():
-        return results.read(path)
-    found = results.collect(path)
-    if not found:
-        raise InputError(f"no finished run below {path}; make some with `proxyc bench downstream`")
+        return found
     return [r if "curves" in r else r | {"curves": curves(path / r["name"])} for r in found]
 
 

@@ -15,13 +15,17 @@ import click
 class OutputFile(click.Path):
     """A file to write. Its folder must be there before anything is measured: hours of work would have nowhere to go."""
 
-    def __init__(self) -> None:
+    def __init__(self, *suffixes: str) -> None:
+        """`suffixes`: those it may have, any if none is given."""
         super().__init__(path_type=Path, dir_okay=False)
+        self._suffixes = suffixes
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
         if not path.parent.is_dir():
             self.fail(f"{path}: there is no folder {path.parent}; make it first", param, ctx)
+        if self._suffixes and path.suffix not in self._suffixes:
+            self.fail(f"{path}: write a file that ends in {' or '.join(self._suffixes)}", param, ctx)
         return path
 
 

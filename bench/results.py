@@ -15,6 +15,13 @@ from proxylm.evaluate import resampled
 
 RESULT = "result.json"  # of a run, in its folder
 Result = dict[str, Any]
+_AGAIN = "if `proxyc bench downstream` wrote it, delete it and run that again"
+_KEYS = dict.fromkeys(("name", "arm", "size", "rival", "reads"), "text") | {
+    "config.train.seed": "number", "config.model.d_model": "number",
+    **dict.fromkeys((f"totals.{key}" for key in ("steps", "flops", "symbols", "bytes", "seconds")), "number"),
+    "evaluation.bits_per_byte": "number", "evaluation.interval_95": "list of numbers",
+    "document_bytes": "list of numbers", "document_bits": "list of numbers",
+}  # fmt: skip
 Difference = tuple[float, float, float]  # bits per byte over those of the rival, less 1; its 95 % interval
 
 
@@ -29,22 +36,40 @@ def read_one(path: Path) -> Result:
 
 
 def read(path: Path) -> list[Result]:
-    """The runs in a results.json of `proxyc bench downstream`. Raises `InputError` if it is none."""
-    return _checked(path, _parsed(path))
+    """The runs of `proxyc bench downstream`: in its folder, or its results.json. Raises `InputError` if there are none."""
+    found = collect(path) if path.is_dir() else _checked(path, _parsed(path))
+    if not found:
+        raise InputError(f"{path} holds no finished run; make some with `proxyc bench downstream`")
+    return found
 
 
 def _parsed(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except ValueError as error:
-        raise InputError(f"{path} is no JSON ({error}); make it again with `proxyc bench downstream`") from error
+        raise InputError(f"{path} is no JSON ({error}); {_AGAIN}") from error
 
 
 def _checked(path: Path, found: Any) -> list[Result]:
-    needed = {"evaluation", "arm", "size", "rival"}
-    if not isinstance(found, list) or not all(isinstance(r, dict) and needed <= set(r) for r in found):
-        raise InputError(f"{path} holds no runs of this version; make them with `proxyc bench downstream`")
+    if not isinstance(found, list):
+        raise InputError(f"{path} holds no runs of this version; {_AGAIN}")
+    for run in found:
+        if (wrong := next((name for name, kind in _KEYS.items() if not _is(run, name, kind)), None)) is not None:
+            raise InputError(
+                f"{path} holds no runs of this version: {wrong} is missing, or no {_KEYS[wrong]}; {_AGAIN}"
+            )
     return found
+
+
+def _is(run: Any, name: str, kind: str) -> bool:
+    """Whether the value at a dotted name is of a kind."""
+    for key in name.split("."):
+        if not isinstance(run, dict) or key not in run:
+            return False
+        run = run[key]
+    if kind == "list of numbers":
+        return isinstance(run, list) and bool(run) and all(type(value) in (int, float) for value in run)
+    return type(run) in (int, float) if kind == "number" else isinstance(run, str)
 
 
 def write(path: Path, found: Sequence[Result]) -> None:

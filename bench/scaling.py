@@ -101,10 +101,13 @@ def figure(found: Sequence[Result], path: Path, skip: Sequence[int] = ()) -> Non
                 mean = np.mean(bits)
                 bars = [[mean - min(bits)], [max(bits) - mean]]
                 axes.errorbar(flops, mean, bars, marker="o", markersize=2 + width**0.5 / 2, color=colour, capsize=3)
+                axes.annotate(f" {width}", (flops, mean), color=colour, fontsize="x-small", va="bottom")
     axes.set(xscale="log", yscale="log", xlabel="training FLOPs", ylabel="bits per byte, held-out documents")
-    axes.set_title("Larger dots: wider models")
-    axes.yaxis.set_major_formatter("{x:.1f}")
-    axes.yaxis.set_minor_formatter("{x:.1f}")
+    axes.set_title(
+        "Loss against compute; numbers are widths, lines go through the best width at each budget", fontsize="medium"
+    )
+    axes.yaxis.set_major_formatter("{x:.2f}")
+    axes.yaxis.set_minor_formatter("{x:.2f}")
     axes.legend(fontsize="small")
     chart.savefig(path, dpi=120)
     pyplot.close(chart)
@@ -113,7 +116,7 @@ def figure(found: Sequence[Result], path: Path, skip: Sequence[int] = ()) -> Non
 @click.command()
 @click.argument("files", metavar="RESULTS...", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--skip", multiple=True, type=int, help="A width that is left out.")
-@click.option("-o", "--output", type=OutputFile(), help="A chart to write.")
+@click.option("-o", "--output", type=OutputFile(".png", ".svg", ".pdf"), help="A chart to write.")
 def scaling(files: tuple[Path, ...], skip: tuple[int, ...], output: Path | None) -> None:
     """Fit loss against compute, arm by arm."""
     found = [r for path in files for r in results.read(path)]

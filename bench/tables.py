@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench import results
@@ -48,11 +48,29 @@ def arms(found: Sequence[Result], against: str = "") -> str:
     for row in results.arms(found, against):
         t, by_seed = row["totals"], ", ".join(f"{value:+.1%}" for value in row["by_seed"])
         lines.append(
-            f"| {arm_name(row)} | {row['seeds']} | {row['bits_per_byte']:.4f} ({row['low']:.3f}-{row['high']:.3f}) | "
+            f"| {arm_name(row)} | {row['seeds']} | {row['bits_per_byte']:.4f}{_range(row)} | "
             f"{_difference(row['against'])} | {by_seed or '-'} | {t['flops']:.3g} | {t['symbols']:,.0f} | {t['bytes']:,.0f} | "
             f"{t['seconds']:,.0f} |"
         )
     return "\n".join(lines)
+
+
+def _range(row: dict[str, Any]) -> str:
+    return f" ({row['low']:.3f}-{row['high']:.3f})" if row["seeds"] > 1 else ""
+
+
+def texts(scored: Mapping[str, Sequence[Result]], against: str = "") -> str:
+    """The arms over their seeds on several texts (name -> results): bits per byte, and how much more than the rival, seed by seed."""
+    described, rows = [], dict[str, list[str]]()
+    for number, (name, found) in enumerate(scored.items()):
+        n_bytes = found[0]["document_bytes"]
+        described.append(f"{name} ({len(n_bytes)} documents, {sum(n_bytes) / 1000:,.0f} kB)")
+        for row in results.arms(found, against):
+            cells = rows.setdefault(f"{arm_name(row)} | {row['totals']['flops']:.3g}", ["-"] * len(scored))
+            by_seed = ", ".join(f"{value:+.1%}" for value in row["by_seed"])
+            cells[number] = f"{row['bits_per_byte']:.3f}" + (f": {by_seed}" if by_seed else "")
+    lines = ["| arm | FLOPs | " + " | ".join(described) + " |", "|---|---:|" + "---:|" * len(scored)]
+    return "\n".join([*lines, *(f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows.items())])
 
 
 def budgets(found: Sequence[Result], against: str = "") -> str:

@@ -132,13 +132,13 @@ def test_a_run_with_the_budget_of_another_rival_is_not_taken_for_this_ones(ran, 
         "40000",
     ]
     refused = CliRunner().invoke(grid.downstream, [*arguments, "--plan"])
-    assert "bytes-small-s3 holds a finished run with another config" in str(refused.exception)
+    assert "bytes-small-s3 holds a finished run with another train.flops (3000000000.0, now 4000000000.0);" in str(refused.exception)
     for name in kept:
         (ran / "runs" / name / results.RESULT).unlink()
     refused = CliRunner().invoke(
         grid.downstream, [*arguments, "--only", "bytes-small-s3"]
     )  # what is not asked for is printed too
-    assert "equal=seconds-small-s3 holds a finished run with another rival_config" in str(refused.exception)
+    assert "equal=seconds-small-s3 holds a finished run with another rival_config.train.flops (" in str(refused.exception)
     for name, data in kept.items():
         (ran / "runs" / name / results.RESULT).write_bytes(data)
 
@@ -164,5 +164,5 @@ def test_finished_runs_are_scored_on_other_text(ran, tmp_path, documents):
     for record in json.loads((tmp_path / "same.json").read_text()):
         assert record["document_bits"] == pytest.approx(before[record["name"]]["document_bits"])
     unknown = CliRunner().invoke(final.final, [*arguments, "--only", "nothing"])
-    assert "no finished run nothing" in str(unknown.exception)
+    assert "--only nothing names no finished run" in str(unknown.exception)
     assert "bags-small-s3, bytes-small-s3" in str(unknown.exception)

@@ -12,9 +12,9 @@ from compressors.errors import InputError
 def _run(name, bits):
     arm, _, seed = name.partition("-s")
     return {
-        "name": name, "arm": arm, "rival": "bytes", "size": "", "reads": "raw", "config": {"train": {"seed": int(seed)}},
+        "name": name, "arm": arm, "rival": "bytes", "size": "", "reads": "raw", "config": {"train": {"seed": int(seed)}, "model": {"d_model": 8}},
         "evaluation": {"bits_per_byte": bits, "interval_95": [bits, bits]},
-        "totals": {"flops": 1e9, "symbols": 10, "bytes": 20, "seconds": 1.0},
+        "totals": {"steps": 5, "flops": 1e9, "symbols": 10, "bytes": 20, "seconds": 1.0},
         "document_bytes": [1], "document_bits": [bits],
     }  # fmt: skip
 
@@ -37,6 +37,14 @@ def test_tables_are_put_in_and_what_stands_around_them_stays(folder):
     )
     assert copying.table(json.loads((path / "copied.json").read_text())) in made
     assert fill.filled(made, path) == made
+
+
+def test_texts_are_columns(folder):
+    path, found = folder
+    (path / "other.json").write_text(json.dumps([found[0], _run("ours-s0", 3.0)]))
+    lines = fill.filled("<!-- texts some other titles=here,there -->\n<!-- end -->\n", path).splitlines()
+    assert lines[2] == "| arm | FLOPs | here (1 documents, 0 kB) | there (1 documents, 0 kB) |"
+    assert lines[4:6] == ["| bytes | 1e+09 | 2.500 | 2.000 |", "| ours | 1e+09 | 1.000: -50.0% | 3.000: +50.0% |"]
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,11 @@ from click.testing import CliRunner
 
 import compressors
 from bench import grid, recipe, results
-from bench.downstream import Arm, activation_bytes, planned
+from bench.downstream import Arm, scored
+from bench.plan import activation_bytes, planned
+from bench.processes import Job, Processes
 from compressors.documents import Document
-from compressors.errors import InvalidConfig
+from compressors.errors import FingerprintMismatch, InputError, InvalidConfig
 from proxylm import checkpoint
 from proxylm.alphabet import Alphabet
 from proxylm.config import ModelConfig, RunConfig, TrainConfig
@@ -176,25 +178,86 @@ def test_a_grid_is_run_goes_on_and_is_planned(written, tmp_path, bpe, documents)
     assert "--only small-s0 names no run; the recipe has bytes" in str(none.exception)
     assert "| 10.0000 (9.000-11.000) |" in again.output  # read, not made again
     other = [*arguments[:2], str(written), *arguments[3:]]  # other documents
-    assert "finished run with another held_out_sha256" in str(CliRunner().invoke(grid.downstream, other).exception)
+    assert "finished run with another held_out_sha256 (" in str(CliRunner().invoke(grid.downstream, other).exception)
     text = written.read_text()
     written.write_text(text.replace("steps = 3", "steps = 4"))
-    assert "finished run with another config" in str(CliRunner().invoke(grid.downstream, arguments).exception)
+    assert "finished run with another train.steps (3, now 4);" in str(
+        CliRunner().invoke(grid.downstream, arguments).exception
+    )
     written.write_text(text)
     arguments[arguments.index("--max-bytes") + 1] = "4000"  # a document may have 100
     small = CliRunner().invoke(grid.downstream, [*arguments, "-o", str(tmp_path / "none")])
     assert "has 1 to 100 bytes" in str(small.exception)
     assert not (tmp_path / "none").exists()
-    bad = CliRunner().invoke(
-        grid.downstream,
-        [*arguments[:4], str(tmp_path / "other"), "--max-bytes", "40000", "--only", "tokens-small-s0"],
-    )
-    assert bad.exit_code == 1
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # given back
-    assert "--codec bpe@CODEC" in (tmp_path / "other/tokens-small-s0/run.err").read_text()
 
 
-def test_sigterm_ends_the_runs_too_and_each_leaves_a_checkpoint(written, tmp_path, documents):
+def test_what_could_not_run_is_said_before_anything_runs(written, tmp_path, bpe, documents):
+    bpe.save(tmp_path / "bpe.pxa")
+    store = encode([Document(str(i), d[:2000]) for i, d in enumerate(documents[:5])], tmp_path / "s", {"bpe": bpe})
+    held_out = tmp_path / "held.py"
+    held_out.write_bytes(documents[21][:900])
+    arguments = [str(written), str(store.path), str(held_out), "-o", str(tmp_path / "runs"), "--plan"]
+    given = ["--codec", f"bpe@bpe={tmp_path / 'bpe.pxa'}"]
+    assert CliRunner().invoke(grid.downstream, arguments + given).exit_code == 0
+    none = CliRunner().invoke(grid.downstream, arguments)
+    assert "arm tokens-small-s0 is read as bpe; say what made that view with --codec bpe@CODEC" in str(none.exception)
+    wrong = CliRunner().invoke(grid.downstream, [*arguments, "--codec", "bpe@zstd"])
+    assert isinstance(wrong.exception, FingerprintMismatch)
+    for before, after in (('reads = "bpe"', 'reads = "bqe"'), ('view = "bpe"', 'view = "bqe"')):
+        written.write_text(RECIPE.replace(before, after))
+        assert "has no view 'bqe'" in str(CliRunner().invoke(grid.downstream, arguments + given).exception)
+    jobs = CliRunner().invoke(grid.downstream, [*arguments, "--jobs", "0"])
+    assert "0 is not in the range x>=1" in jobs.output
+
+
+def test_a_recipe_that_is_edited_while_its_runs_go_on_changes_none_of_them(written, tmp_path, documents, monkeypatch):
+    store = encode([Document(str(i), d[:2000]) for i, d in enumerate(documents[:20])], tmp_path / "s", {})
+    held_out = tmp_path / "held.py"
+    held_out.write_bytes(documents[21][:900])
+    written.write_text(RECIPE.replace("flops = 2e9", "steps = 2"))
+    read = recipe.load
+
+    def read_once(path):
+        found = read(path)
+        path.write_text("seeds = 0")
+        return found
+
+    monkeypatch.setattr(recipe, "load", read_once)
+    arguments = [str(written), str(store.path), str(held_out), "-o", str(tmp_path / "runs"), "--only", "bytes,*-s0"]
+    done = CliRunner().invoke(grid.downstream, arguments)
+    assert done.exit_code == 0, done.output
+    widths = {r["name"]: r["config"]["model"]["d_model"] for r in results.collect(tmp_path / "runs")}
+    assert widths == {
+        f"bytes,matrix_lr={rate}-{size}-s0": d for rate in (0.01, 0.02) for size, d in (("small", 32), ("wide", 64))
+    }
+
+
+def test_a_run_that_fails_says_why_in_a_line(written, tmp_path, documents):
+    store = encode([Document(str(i), d[:2000]) for i, d in enumerate(documents[:20])], tmp_path / "s", {})
+    held_out = tmp_path / "held.py"
+    held_out.write_bytes(documents[21][:900])
+    arguments = [str(written), str(store.path), str(held_out), "-o", str(tmp_path / "runs")]
+    only = ["--only", "bytes,matrix_lr=0.01-small-s0"]
+    written.write_text(RECIPE.replace("flops = 2e9", "flops = 10"))
+    failed = CliRunner().invoke(grid.downstream, [*arguments, *only])
+    assert failed.exit_code == 1
+    assert "1 of 1 runs failed\nbytes,matrix_lr=0.01-small-s0: " in failed.output
+    assert "Traceback" not in (tmp_path / "runs/bytes,matrix_lr=0.01-small-s0/run.err").read_text()
+    assert "|" not in failed.output  # no table of nothing
+
+
+def test_bad_and_empty_documents_are_told_apart(tmp_path):
+    file = tmp_path / "held.jsonl"
+    file.write_text('{"text": "abc"}\nnone\n{"text": 5}\n')
+    with pytest.warns(UserWarning, match="2 bad records skipped; the first: .*held.jsonl:2"):
+        assert scored((file,), 400) == [b"abc"]
+    file.write_text('{"text": ""}\n')
+    with pytest.raises(InputError, match="are empty"):
+        scored((file,), 400)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_end_the_runs_too_and_each_leaves_a_checkpoint(number, written, tmp_path, documents):
     store = encode([Document(str(i), d) for i, d in enumerate(documents)], tmp_path / "s", {})
     held_out = tmp_path / "held.py"
     held_out.write_bytes(documents[0][:900])
@@ -209,10 +272,10 @@ def test_sigterm_ends_the_runs_too_and_each_leaves_a_checkpoint(written, tmp_pat
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         _, said = process.communicate()
     assert process.returncode == 1
-    assert b"stopped by SIGTERM; the same command goes on" in said
+    assert b"stopped; the same command goes on" in said
     for folder in folders:  # their locks are free, so that no process is left
         with open(folder / "run.err") as held:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -221,11 +284,15 @@ def test_sigterm_ends_the_runs_too_and_each_leaves_a_checkpoint(written, tmp_pat
 
 def test_a_grid_that_waits_for_another_can_be_stopped(tmp_path):
     (tmp_path / "run").mkdir()
-    processes = grid._Processes(tmp_path, [])
+    processes = Processes()
+    job = Job("run", str(tmp_path / "run"), "", (), 1, (), "raw", {}, {})
     with open(tmp_path / "run/run.err", "a") as other, ThreadPoolExecutor(1) as pool:
         fcntl.flock(other, fcntl.LOCK_EX)
-        waiting = pool.submit(processes.run, "run")
+        waiting = pool.submit(processes.run, job)
         with pytest.raises(TimedOut):
             waiting.result(timeout=0.3)
         processes.stop(signal.SIGTERM, None)
-        assert waiting.result(timeout=30) == "run"
+        assert waiting.result(timeout=30) == "not begun"
+    with processes.stopped_by_signals():
+        assert signal.getsignal(signal.SIGTERM) == processes.stop
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # given back

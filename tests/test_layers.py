@@ -14,7 +14,7 @@ MAY_IMPORT = {
 # Modules that pull in heavy or optional packages, and what no other module may load when it is imported.
 TORCH = {
     "bench.budgets",
-    "bench.downstream",
+    "bench.plan",
     "bench.final",
     "bench.generation_speed",
     "bench.scaling",

@@ -26,10 +26,10 @@ def runs(tmp_path):
         (folder / "log.jsonl").write_text("".join(json.dumps(record) + "\n" for record in log))
         result = {
             "name": folder.name, "arm": folder.name, "rival": "bytes-s0", "size": "", "reads": "raw", "environment": "a computer",
-            "config": {"mix": {"view": view}, "train": {"seed": 0}}, "views": {"bpe": "f1"} if view else {},
+            "config": {"mix": {"view": view}, "train": {"seed": 0}, "model": {"d_model": 8}}, "views": {"bpe": "f1"} if view else {},
             "document_bytes": [10, 20], "document_bits": [10 * bits, 20 * bits],
             "evaluation": {"bits_per_byte": bits, "interval_95": [bits - 0.1, bits + 0.1]},
-            "totals": {"flops": 6e10, "symbols": 5580, "bytes": 6000, "seconds": 30.0},
+            "totals": {"steps": 9, "flops": 6e10, "symbols": 5580, "bytes": 6000, "seconds": 30.0},
         }  # fmt: skip
         (folder / "result.json").write_text(json.dumps(result))
     return tmp_path / "runs"

@@ -12,8 +12,8 @@ from compressors.errors import InputError
 
 def _result(name, seed, bits, n_bytes=(100, 50), equal="flops"):
     evaluation = {"bits_per_byte": sum(bits) / sum(n_bytes), "interval_95": [0, 9]}
-    totals = {"flops": 2e9, "symbols": 10, "bytes": 20, "seconds": 3.0}
-    config = {"train": {"seed": seed}}
+    totals = {"steps": 5, "flops": 2e9, "symbols": 10, "bytes": 20, "seconds": 3.0}
+    config = {"train": {"seed": seed}, "model": {"d_model": 8}}
     sizes = {"document_bytes": list(n_bytes), "document_bits": bits}
     return {
         "name": f"{name}-s{seed}",
@@ -119,15 +119,32 @@ def test_a_results_file_has_a_line_for_each_run(tmp_path):
     assert results.read(tmp_path / "r.json") == found
 
 
+_DAMAGED = [
+    json.dumps([_result("bytes", 0, [200, 100]) | wrong])
+    for wrong in ({"document_bits": "x"}, {"document_bytes": []}, {"totals": {}}, {"config": None})
+]
+
+
 @pytest.mark.parametrize(
-    ("text", "message"), [("", "no JSON"), ("{}", "no runs"), ("[3]", "no runs"), ('[{"x": 1}]', "no runs")]
+    ("text", "message"),
+    [
+        ("", "no JSON"),
+        ("{}", "no runs"),
+        ("[]", "no finished run"),
+        ("[3]", "name is missing"),
+        ('[{"x": 1}]', "name is missing, or no text; if `proxyc bench downstream` wrote it, delete it"),
+        (_DAMAGED[0], "document_bits is missing, or no list of numbers"),
+        (_DAMAGED[1], "document_bytes is missing"),
+        (_DAMAGED[2], "totals.steps is missing, or no number"),
+        (_DAMAGED[3], "config.train.seed is missing"),
+    ],
 )
 def test_what_is_no_result_is_said(tmp_path, text, message):
     (tmp_path / "r.json").write_text(text)
     with pytest.raises(InputError, match=message):
         results.read(tmp_path / "r.json")
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / results.RESULT).write_text(text)
+    (tmp_path / "run" / results.RESULT).write_text(text[1:-1] if text.startswith("[{") else text)
     with pytest.raises(InputError, match=r"run/result.json (is no JSON|holds no runs)"):
         results.collect(tmp_path)
 

@@ -16,8 +16,11 @@ def _run(name, width, flops, bits):
         "size": "",
         "rival": "bytes",
         "config": {"model": {"d_model": width}, "train": {"flops": flops, "seed": int(name[-1])}, "mix": {}},
-        "totals": {"flops": flops},
-        "evaluation": {"bits_per_byte": bits},
+        "reads": "raw",
+        "totals": {"steps": 5, "flops": flops, "symbols": 10, "bytes": 20, "seconds": 3.0},
+        "evaluation": {"bits_per_byte": bits, "interval_95": [bits - 1, bits + 1]},
+        "document_bytes": [1],
+        "document_bits": [bits],
     }
 
 
