@@ -2,6 +2,8 @@
 
 Rows need no padding in front. Shorter texts are padded behind, where the mask hides what was written for the padding until
 the next ids are written over it. What has been read is forgotten by making `lengths` smaller.
+
+With `shifted_keys` the slow pairs of a key are written one place further on, to be read there: so nothing is moved later.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ class Cache:
 
     def __init__(self, config: ModelConfig, rows: int, positions: int, like: Tensor) -> None:
         """`like`: a tensor whose dtype and device the keys and values get."""
-        shape = (config.n_layers, rows, config.kv_heads, positions, config.d_model // config.n_heads)
-        self.keys, self.values = like.new_zeros(shape), like.new_zeros(shape)  # (L, B, H_kv, positions, K)
+        shape = (config.n_layers, rows, config.kv_heads, positions + 1, config.d_model // config.n_heads)
+        self.keys, self.values = like.new_zeros(shape), like.new_zeros(shape)  # (L, B, H_kv, positions + 1, K)
+        self.shifted_keys = config.shifted_keys
         self.ids = torch.zeros(rows, positions, dtype=torch.int64, device=like.device)
         self.lengths = [0] * rows
 
@@ -37,18 +40,27 @@ class Cache:
         return (keys <= self.positions(T)[:, :, None])[:, None]
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Write k and v (B, H_kv, T, K) behind what each row has; all keys and values up to the longest row.
+        """Write k and v (B, H_kv, T, K) behind what each row has; all keys, shifted if the model has it so, and values.
 
         `lengths` stay: they grow once all layers have been through.
         """
-        T, longest = k.shape[2], max(self.lengths)
-        for cached, new in ((self.keys[layer], k), (self.values[layer], v)):
-            if len(set(self.lengths)) == 1:
-                cached[:, :, longest : longest + T] = new
-            else:
-                rows = torch.arange(len(self.lengths), device=k.device)[:, None]
-                cached[rows, :, self.positions(T)] = new.transpose(1, 2)
-        return self.keys[layer][:, :, : longest + T], self.values[layer][:, :, : longest + T]
+        keys, values, end = self.keys[layer], self.values[layer], max(self.lengths) + k.shape[2]
+        if self.shifted_keys:
+            for cached, new, shift in zip(halves(keys), halves(k), (0, 1), strict=True):
+                self._write(cached, new, shift)
+        else:
+            self._write(keys, k)
+        self._write(values, v)
+        return keys[:, :, :end], values[:, :, :end]
+
+    def _write(self, cached: Tensor, new: Tensor, shift: int = 0) -> None:
+        """new (B, H_kv, T, ...) into cached (B, H_kv, positions + 1, ...), `shift` places behind what each row has."""
+        T, first = new.shape[2], self.lengths[0] + shift
+        if len(set(self.lengths)) == 1:
+            cached[:, :, first : first + T] = new
+        else:
+            rows = torch.arange(len(self.lengths), device=new.device)[:, None]
+            cached[rows, :, self.positions(T) + shift] = new.transpose(1, 2)
 
     def read(self, ids: Tensor, n: int) -> Tensor:
         """(B, n) the ids read just before these (B, T), 0 for none; these are remembered too."""
@@ -59,10 +71,10 @@ class Cache:
 
     def put(self, rows: Sequence[int], other: Cache) -> None:
         """Replace some rows by those of another cache."""
-        where, n = torch.tensor(rows, device=self.keys.device), max(other.lengths)
+        where, n = torch.tensor(rows, device=self.keys.device), max(other.lengths) + 1
         self.keys[:, where, :, :n] = other.keys[:, :, :, :n]
         self.values[:, where, :, :n] = other.values[:, :, :, :n]
-        self.ids[where, :n] = other.ids[:, :n]
+        self.ids[where, : n - 1] = other.ids[:, : n - 1]
         for row, length in zip(rows, other.lengths, strict=True):
             self.lengths[row] = length
 
@@ -71,3 +83,10 @@ class Cache:
         where = torch.tensor(rows, device=self.keys.device, dtype=torch.int64)
         self.keys, self.values, self.ids = self.keys[:, where], self.values[:, where], self.ids[where]
         self.lengths = [self.lengths[row] for row in rows]
+
+
+def halves(k: Tensor) -> tuple[Tensor, Tensor]:
+    """(..., 2, K/4) views of keys (..., K): their fast rotary pairs, and their slow ones, which come last in both parts of a pair."""
+    pairs = k.unflatten(-1, (2, -1))
+    fast = (pairs.shape[-1] + 1) // 2
+    return pairs[..., :fast], pairs[..., fast:]

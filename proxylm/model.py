@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from proxylm.alphabet import RAW_SIZE, Alphabet, HeadSlice
 from proxylm.attention import Mask, attend, document_mask
-from proxylm.cache import Cache
+from proxylm.cache import Cache, halves
 from proxylm.config import ModelConfig, RunConfig
 from proxylm.embeddings import Embeddings
 from proxylm.heads import SlicedHeads
@@ -36,7 +36,7 @@ class Attention(nn.Module):
 
     With `shifted_keys` a key is half its own and half that of the position before, so that one layer finds what followed the
     same context before: an induction head, for which plain attention needs two (cf. KV shifting, arXiv 2411.19574, section 3).
-    The halves are the fast and the slow rotary pairs of each head. Caches hold the keys as they are, and they are shifted on reading.
+    The halves are the fast and the slow rotary pairs of each head. Caches give shifted keys of themselves.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -55,8 +55,8 @@ class Attention(nn.Module):
         q, k = _rotate(self.q_norm(q.float()), where), _rotate(self.k_norm(k.float()), where)
         if extend is not None:
             k, v = extend(k, v)
-        if self.shifted_keys:
-            k = _shifted(k, where.first if extend is None else None)
+        elif self.shifted_keys:
+            k = _shifted(k, where.first)
         y = attend(q, k, v, mask, grouped=self.grouped)
         return self.o(y.transpose(1, 2).reshape(B, T, -1))  # type: ignore[no-any-return]
 
@@ -150,14 +150,10 @@ def _rotate(x: Tensor, where: Positions) -> Tensor:
     return torch.cat([a * where.cos - b * where.sin, b * where.cos + a * where.sin], -1)
 
 
-def _shifted(k: Tensor, first: Tensor | None) -> Tensor:
-    """(B, H, T, K) turned keys; of each the slow pairs are those of the position before, zeros at `first` (None: at the first alone)."""
-    before = F.pad(k[:, :, :-1], (0, 0, 1, 0))
-    if first is not None:
-        before = before.masked_fill(first, 0)
-    half = k.shape[3] // 2
-    slow = torch.arange(2 * half, device=k.device) % half >= (half + 1) // 2
-    return torch.where(slow, before, k)
+def _shifted(k: Tensor, first: Tensor) -> Tensor:
+    """(B, H, T, K) turned keys; of each the slow pairs are those of the position before, zeros at `first`."""
+    before = F.pad(k[:, :, :-1], (0, 0, 1, 0)).masked_fill(first, 0)
+    return torch.cat([halves(k)[0], halves(before)[1]], -1).flatten(-2)
 
 
 def document_positions(doc: Tensor) -> Tensor:
