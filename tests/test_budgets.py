@@ -132,13 +132,17 @@ def test_a_run_with_the_budget_of_another_rival_is_not_taken_for_this_ones(ran, 
         "40000",
     ]
     refused = CliRunner().invoke(grid.downstream, [*arguments, "--plan"])
-    assert "bytes-small-s3 holds a finished run with another train.flops (3000000000.0, now 4000000000.0);" in str(refused.exception)
+    assert "bytes-small-s3 holds a finished run with another train.flops (3000000000.0, now 4000000000.0);" in str(
+        refused.exception
+    )
     for name in kept:
         (ran / "runs" / name / results.RESULT).unlink()
     refused = CliRunner().invoke(
         grid.downstream, [*arguments, "--only", "bytes-small-s3"]
     )  # what is not asked for is printed too
-    assert "equal=seconds-small-s3 holds a finished run with another rival_config.train.flops (" in str(refused.exception)
+    assert "equal=seconds-small-s3 holds a finished run with another rival_config.train.flops (" in str(
+        refused.exception
+    )
     for name, data in kept.items():
         (ran / "runs" / name / results.RESULT).write_bytes(data)
 

@@ -22,8 +22,9 @@ def test_rank_correlation_is_that_of_the_ranks():
 
 
 def test_chance_counts_the_orders_that_reach_it():
-    assert transfer.by_chance([1, 2, 3, 4], [1, 2, 3, 4]) == pytest.approx(1 / 24)
-    assert transfer.by_chance([1, 2, 3], [3, 2, 1]) == 1
+    assert transfer.by_chance([1, 2, 3, 4], [1, 2, 3, 4]) == pytest.approx(2 / 24)
+    assert transfer.by_chance([1, 2, 3], [3, 2, 1]) == pytest.approx(2 / 6)
+    assert transfer.by_chance([1, 2, 3], [5, 5, 5]) == 1
     assert transfer.by_chance(range(9), range(9)) < 0.001
 
 
@@ -50,6 +51,10 @@ def _run(view, bits, **mix):
 def test_views_of_the_recipe_are_set_side_by_side(tmp_path, documents):
     found = [_run("g", 3.0), _run("z", 2.5), _run("b", 1.5), _run("b", 2.5), _run("other", 1.0)]  # two seeds of b
     found += [_run("b", 9.0, recipe="raw"), _run("b", 9.0, phases=[{"until": 1.0}])]
+    found += [
+        _run("b", 9.0, **{name: value})
+        for name, value in (("composed", True), ("shared_bytes", True), ("sentinels", False))
+    ]
     (tmp_path / "results.json").write_text(json.dumps(found))
     (tmp_path / "held.py").write_bytes(documents[0])
     arguments = [str(tmp_path / "results.json"), str(tmp_path / "held.py"), "-o", str(tmp_path / "out.json")]
