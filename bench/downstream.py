@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
+
 from compressors.base import Compressor
 from compressors.documents import Reader
 from compressors.errors import InputError
@@ -18,6 +20,14 @@ from proxylm.plot import COSTS, curve
 from proxylm.runs import load_run, records, totals
 from proxylm.store import Store
 from proxylm.train import train
+
+MAX_BYTES = click.option(
+    "--max-bytes",
+    type=click.IntRange(1),
+    default=400_000,
+    show_default=True,
+    help="Held-out bytes that are scored, in documents of at most a fortieth of that.",
+)
 
 
 @dataclass(frozen=True)

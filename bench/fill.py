@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -57,22 +56,15 @@ def _table(kind: str, asked: str, folder: Path) -> str:
         return _OF_FACTS[kind](json.loads(file.read_bytes()))
     if kind not in (*_OF_RUNS, "texts"):
         raise InputError(f"no table of kind {kind}; known: {', '.join([*_OF_RUNS, 'texts', *_OF_FACTS])}")
-    against, patterns = options.get("against", ""), options.get("only", "*").split(",")
+    against, found = options.get("against", ""), [results.read(file) for file in files]
+    names = results.matching([r["name"] for its in found for r in its], options.get("only", "*").split(","))
+    shown = [[r for r in its if r["name"] in names] for its in found]
+    every = [r for its in shown for r in its]
+    results.check_arm(every, against)
     if kind == "texts":
         titles = options.get("titles", ",".join(file.stem for file in files)).split(",")
-        read = {title: _named(results.read(file), patterns, asked) for title, file in zip(titles, files, strict=True)}
-        return tables.texts(read, against)
-    shown = _named([r for file in files for r in results.read(file)], patterns, asked)
-    results.check_arm(shown, against)
-    return _OF_RUNS[kind](shown, against)
-
-
-def _named(found: list[results.Result], patterns: list[str], asked: str) -> list[results.Result]:
-    """Those that a pattern names. Raises `InputError` if one names none."""
-    for pattern in patterns:
-        if not any(fnmatchcase(r["name"], pattern) for r in found):
-            raise InputError(f"{asked}: {pattern} names no run")
-    return [r for r in found if any(fnmatchcase(r["name"], pattern) for pattern in patterns)]
+        return tables.texts(dict(zip(titles, shown, strict=True)), against)
+    return _OF_RUNS[kind](every, against)
 
 
 @click.command()

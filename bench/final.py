@@ -7,17 +7,16 @@ The records are those of the runs, with the bits of these documents in place of 
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import click
 
 from bench import results, tables
-from bench.downstream import digest, scored
+from bench.downstream import MAX_BYTES, digest, scored
 from bench.report import OutputFile
 from compressors import registry
-from compressors.errors import InputError, InvalidConfig
+from compressors.errors import InvalidConfig
 from proxylm.evaluate import evaluate, trained_window
 from proxylm.runs import load_run, view_of
 
@@ -29,13 +28,7 @@ PATH = click.Path(path_type=Path, exists=True)
 @click.argument("held_out", nargs=-1, required=True, type=PATH)
 @click.option("--only", multiple=True, metavar="NAME", help="Only these runs; * and ? stand for any letters.")
 @click.option("--codec", "codecs", multiple=True, metavar="VIEW@CODEC", help="What made a view that a run is read in.")
-@click.option(
-    "--max-bytes",
-    type=click.IntRange(1),
-    default=400_000,
-    show_default=True,
-    help="Held-out bytes that are scored, in documents of at most a fortieth of that.",
-)
+@MAX_BYTES
 @click.option("-o", "--output", type=OutputFile(), help="JSON to write.")
 def final(
     runs: Path, held_out: tuple[Path, ...], only: tuple[str, ...], codecs: tuple[str, ...], max_bytes: int, output: Path | None
@@ -43,14 +36,9 @@ def final(
     """Score the finished runs below RUNS on the documents of HELD_OUT."""
     made = dict(map(registry.parse_named, codecs))
     finished = results.read(runs)
-    for pattern in only:
-        if not any(fnmatchcase(r["name"], pattern) for r in finished):
-            raise InputError(
-                f"--only {pattern} names no finished run below {runs}; there are: {', '.join(r['name'] for r in finished)}"
-            )
-    wanted = [r for r in finished if not only or any(fnmatchcase(r["name"], pattern) for pattern in only)]
+    names = results.matching([r["name"] for r in finished], only)
     documents = scored(held_out, max_bytes)
-    found = [_scored(runs, r, documents, made) for r in wanted]
+    found = [_scored(runs, r, documents, made) for r in finished if r["name"] in names]
     click.echo(tables.all_of(found))
     if output:
         results.write(output, found)

@@ -11,14 +11,13 @@ import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import click
 
 from bench import budgets, recipe, results, tables
-from bench.downstream import Arm, digest, scored
+from bench.downstream import MAX_BYTES, Arm, digest, scored
 from bench.plan import planned
 from bench.processes import Job, Processes
 from compressors import registry
@@ -40,13 +39,7 @@ PATH = click.Path(path_type=Path, exists=True)
 @click.argument("held_out", nargs=-1, required=True, type=PATH)
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for the runs.")
 @click.option("--codec", "codecs", multiple=True, metavar="VIEW@CODEC", help="What made a view that an arm is read in.")
-@click.option(
-    "--max-bytes",
-    type=click.IntRange(1),
-    default=400_000,
-    show_default=True,
-    help="Held-out bytes that are scored, in documents of at most a fortieth of that.",
-)
+@MAX_BYTES
 @click.option(
     "--jobs",
     type=click.IntRange(1),
@@ -67,7 +60,8 @@ def downstream(
 ) -> None:  # fmt: skip
     """Train and evaluate the grid of RECIPE.toml on the view store STORE; HELD_OUT documents are scored."""
     every = recipe.load(recipe_file)
-    arms, documents = chosen(every, only), scored(held_out, max_bytes)
+    names, documents = results.matching([arm.name for arm in every], only), scored(held_out, max_bytes)
+    arms = [arm for arm in every if arm.name in names]
     grid = _Grid(Store.open(store), held_out, digest(documents), max_bytes, codecs, output)
     grid.check(arms)
     grid.finished(every)
@@ -135,7 +129,7 @@ class _Grid:
 
     def run(self, arm: Arm, processes: Processes) -> str | None:
         """Run an arm; what went wrong, if something does."""
-        if (self.output / arm.name / results.RESULT).exists():
+        if processes.stopped or (self.output / arm.name / results.RESULT).exists():
             return None
         try:
             config = json.loads(budgets.settled(arm, self.store, self.output).config.to_json())
@@ -167,14 +161,6 @@ def _planned(arm: Arm, store: Store, output: Path, flops_per_second: float | Non
     arm = budgets.settled(arm, store, output)
     write_atomically(output / f"{arm.name}.json", arm.config.to_json().encode())
     return planned(arm, store, flops_per_second)
-
-
-def chosen(arms: list[Arm], only: tuple[str, ...]) -> list[Arm]:
-    """The arms that one of the patterns names, all without patterns. Raises `InvalidConfig` if one names none."""
-    for pattern in only:
-        if not any(fnmatchcase(arm.name, pattern) for arm in arms):
-            raise InvalidConfig(f"--only {pattern} names no run; the recipe has {', '.join(arm.name for arm in arms)}")
-    return [arm for arm in arms if not only or any(fnmatchcase(arm.name, pattern) for pattern in only)]
 
 
 def _settings(config: dict[str, Any], arm: Arm) -> dict[str, Any]:

@@ -94,8 +94,6 @@ class Processes:
 
         It has a session of its own, so that Ctrl-C in a terminal reaches the grid alone. Its progress goes to our standard error.
         """
-        if self.stopped:
-            return "not begun"
         folder = Path(job.folder)
         folder.mkdir(exist_ok=True)
         with open(folder / _ERRORS, "a+") as errors:  # the process inherits the lock with its stderr
@@ -113,8 +111,10 @@ class Processes:
                     process.terminate()
                 process.communicate(json.dumps(asdict(job)))
                 self._running.discard(process)
+            if process.returncode < 0:  # what it said before is not why: the system kills what takes too much memory
+                return f"ended by signal {-process.returncode}"
             errors.seek(0)
-            said = errors.read().strip().splitlines() or [f"it ended with {process.returncode}"]
+            said = errors.read().strip().splitlines() or [f"ended with {process.returncode}"]
         return said[-1] if process.returncode else None
 
     def _locked(self, file: IO[str]) -> bool:
@@ -136,13 +136,19 @@ class Processes:
 
     @contextmanager
     def stopped_by_signals(self) -> Iterator[None]:
-        """Ctrl-C, SIGTERM and a terminal that is closed stop them; afterwards the signals do what they did before."""
-        before = [signal.signal(number, self.stop) for number in _SIGNALS]
+        """Ctrl-C, SIGTERM and a terminal that is closed stop them; afterwards the signals do what they did before.
+
+        One that is ignored stays so: `nohup` asks for that.
+        """
+        before = {number: signal.getsignal(number) for number in _SIGNALS}
+        heeded = [number for number, handler in before.items() if handler != signal.SIG_IGN]
+        for number in heeded:
+            signal.signal(number, self.stop)
         try:
             yield
         finally:
-            for number, handler in zip(_SIGNALS, before, strict=True):
-                signal.signal(number, handler)
+            for number in heeded:
+                signal.signal(number, before[number])
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,17 @@ def _is(run: Any, name: str, kind: str) -> bool:
     if kind == "list of numbers":
         return isinstance(run, list) and bool(run) and all(type(value) in (int, float) for value in run)
     return type(run) in (int, float) if kind == "number" else isinstance(run, str)
+
+
+def matching(names: Sequence[str], patterns: Sequence[str]) -> set[str]:
+    """Names of runs that a pattern stands for (* and ? for any letters), all without patterns.
+
+    Raises `InputError` if a pattern stands for none.
+    """
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise InputError(f"{pattern} names no run; there are: {', '.join(names)}")
+    return {name for name in names if not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)}
 
 
 def write(path: Path, found: Sequence[Result]) -> None:

@@ -168,5 +168,5 @@ def test_finished_runs_are_scored_on_other_text(ran, tmp_path, documents):
     for record in json.loads((tmp_path / "same.json").read_text()):
         assert record["document_bits"] == pytest.approx(before[record["name"]]["document_bits"])
     unknown = CliRunner().invoke(final.final, [*arguments, "--only", "nothing"])
-    assert "--only nothing names no finished run" in str(unknown.exception)
+    assert "nothing names no run; there are: bags,equal=seconds-small-s3" in str(unknown.exception)
     assert "bags-small-s3, bytes-small-s3" in str(unknown.exception)

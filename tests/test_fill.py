@@ -52,6 +52,7 @@ def test_texts_are_columns(folder):
     [
         ("rums some", "no table of kind rums"),
         ("arms some against=x", "no arm x"),
+        ("texts some against=x", "no arm x"),
         ("arms some only=bytes-*,x-*", "x-[*] names no run"),
         ("arms some sorted=yes", "no option sorted"),
         ("arms some -->\\n<!-- arms some", "lacks its <!-- end -->"),

@@ -175,7 +175,7 @@ def test_a_grid_is_run_goes_on_and_is_planned(written, tmp_path, bpe, documents)
     )
     again = CliRunner().invoke(grid.downstream, arguments)
     none = CliRunner().invoke(grid.downstream, [*arguments, "--only", "small-s0"])  # a whole name, not a part of one
-    assert "--only small-s0 names no run; the recipe has bytes" in str(none.exception)
+    assert "small-s0 names no run; there are: bytes" in str(none.exception)
     assert "| 10.0000 (9.000-11.000) |" in again.output  # read, not made again
     other = [*arguments[:2], str(written), *arguments[3:]]  # other documents
     assert "finished run with another held_out_sha256 (" in str(CliRunner().invoke(grid.downstream, other).exception)
@@ -295,3 +295,17 @@ def test_a_grid_that_waits_for_another_can_be_stopped(tmp_path):
             processes.stop
         }
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # given back
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup has it
+    try:
+        with processes.stopped_by_signals():
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_run_that_the_system_kills_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "executable", tmp_path / "killed")
+    (tmp_path / "killed").write_text("#!/bin/sh\necho some warning >&2\nkill -9 $$\n")
+    (tmp_path / "killed").chmod(0o755)
+    job = Job("run", str(tmp_path / "run"), "", (), 1, (), "raw", {}, {})
+    assert Processes().run(job) == "ended by signal 9"
