@@ -58,7 +58,8 @@ def proxyc() -> None:
 def main() -> None:
     """Entry point: errors that are the input's or the system's fault are one line, bugs keep their traceback."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _end)
+        if signal.getsignal(number) != signal.SIG_IGN:  # it is ignored where a script starts us in the background
+            signal.signal(number, _end)
     warnings.showwarning = lambda message, *_: click.echo(f"proxyc: {message}", err=True)  # one line, as errors have
     try:
         proxyc()

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +23,7 @@ from proxylm.evaluate import evaluate, trained_window
 from proxylm.model import Decoder, training_flops
 from proxylm.optim import optimizers, set_rates
 from proxylm.places import Place
+from proxylm.stopping import told_to_stop
 from proxylm.store import Store
 from proxylm.watch import Watch
 
@@ -70,10 +68,10 @@ def train(
 ) -> Decoder:
     """Train into the folder `run`, going on from its newest checkpoint if there is one.
 
-    held_out: documents scored every `train.eval_every` steps; the best model is kept beside the last ones. SIGTERM ends the
-    run after the step at hand, with a checkpoint. Raises `InvalidConfig` if `run` holds a run of another configuration or
-    store, `InputError` if another process trains there or `held_out` has no byte, `Diverged` if the loss is no number or leaps.
-    The model of a sharded run stays in slices (`proxylm.sharding`); `runs.load_run` gives it whole.
+    held_out: documents scored every `train.eval_every` steps; the best model is kept beside the last ones. Ctrl-C or
+    SIGTERM ends the run after the step at hand, with a checkpoint. Raises `InvalidConfig` if `run` holds a run of another
+    configuration or store, `InputError` if another process trains there or `held_out` has no byte, `Diverged` if the loss is
+    no number or leaps. The model of a sharded run stays in slices (`proxylm.sharding`); `runs.load_run` gives it whole.
     """
     if place is None:
         with Place.here() as here:
@@ -98,9 +96,9 @@ def train(
     step = 0
     if (found := checkpoint.latest(run)) is not None:
         step = int(checkpoint.load(found, loop.model, loop.tuned)["step"])
-    with runs.Log(run / "log.jsonl", step, write=writes) as log, _terminated() as terminated:
+    with runs.Log(run / "log.jsonl", step, write=writes) as log, told_to_stop() as told:
         while step < steps:
-            record, stop = loop.step(step, bool(terminated))
+            record, stop = loop.step(step, bool(told))
             step += 1
             due = step == steps or (config.train.eval_every and step % config.train.eval_every == 0)
             takes_part = writes or loop.sharded  # slices are put together by all
@@ -115,22 +113,6 @@ def train(
             if stop:
                 break
     return loop.model
-
-
-@contextmanager
-def _terminated() -> Iterator[list[int]]:
-    """A list that SIGTERM puts itself into; once the block is left, the signal is given to who handled it before."""
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
-        yield received
-        return
-    before = signal.signal(signal.SIGTERM, lambda number, _: received.append(number))
-    try:
-        yield received
-    finally:
-        signal.signal(signal.SIGTERM, before)
-        if received:
-            signal.raise_signal(signal.SIGTERM)
 
 
 class Loop:

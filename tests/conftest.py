@@ -1,6 +1,7 @@
 """What every test of `compressors` shares: a corpus that is always there, and every codec by name."""
 
 import os
+import signal
 import sysconfig
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +38,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--rewrite-golden", action="store_true", help="write tests/golden anew from the codecs as they are"
     )
+
+
+def pytest_configure() -> None:
+    if (
+        signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    ):  # a suite in the background; the commands it interrupts inherit that
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", params=[*compressors.names(), *CONFIGURED, WITH_DICTIONARY])
