@@ -17,7 +17,7 @@ from proxylm import mixing, rows
 from proxylm.alphabet import COMP_OFFSET, RAW_SLICE, Alphabet
 from proxylm.config import RunConfig
 from proxylm.readings import Shown
-from proxylm.rows import COUNT, DOCUMENT, KIND, READING, ROW, START, Ints, Planner
+from proxylm.rows import CHUNK, COUNT, DOCUMENT, KIND, READING, ROW, START, Ints, Planner
 from proxylm.store import RAW, Store
 
 
@@ -85,6 +85,7 @@ class Loader:
             row_length=self._row_length,
             lanes=mix.lanes,
             seed=config.train.seed,
+            chunk=mix.chunk,
             n_ahead=config.model.n_ahead,
         )
 
@@ -118,45 +119,59 @@ class Loader:
             doc[b, here] = segment
             shown = self._shown[planned[READING]] if planned[KIND] == rows.COMP else None
             if shown is not None and shown.reading.bags:
-                start = int(planned[START])
+                start = self._part(planned, shown)[0] + int(planned[START])
                 bags[b, scored, : shown.reading.bags] = shown.bags_of(int(planned[DOCUMENT]), start, start + count)
             at, segment = at + count + 1, segment + 1
             documents[b].append(int(planned[DOCUMENT]))
         targets[(targets == ids.RAW_OPEN) | (targets == ids.COMP_OPEN)] = -1
         return Batch(inputs, targets, doc, mode, shares, documents, bags if (bags >= 0).any() else None)
 
+    def _part(self, planned: Ints, shown: Shown | None) -> tuple[int, int]:
+        """Where the symbols of the planned chunk begin and end in its document, read as `shown` or raw."""
+        document = int(planned[DOCUMENT])
+        length = int((self._raw if shown is None else shown).lengths[document])
+        return self.planner.part(length, document, int(planned[CHUNK]))
+
     def _body(self, planned: Ints, shares: Shares) -> tuple[Ints, npt.NDArray[np.int8]]:
-        """(count,) ids of a segment of a document's body, and the mode of each, or (1,) of all."""
+        """(count,) ids of a segment of a chunk's body, and the mode of each, or (1,) of all."""
         document, kind, start = int(planned[DOCUMENT]), int(planned[KIND]), int(planned[START])
         stop = start + int(planned[COUNT])
         if start == 0:
             shares.documents[("raw", "comp", "pair", "pair")[kind]] += 1
         if kind == rows.COMP and self._shown[planned[READING]].interleaved is not None:
             return self._interleaved(planned, shares)
+        ends = 2 if self.planner.is_last(document, int(planned[CHUNK])) else 0
         parts: list[npt.NDArray[Any]] = []
         modes: list[npt.NDArray[np.int8]] = []
         begin = 0
         for i, name in enumerate(_VIEWS[kind]):
             shown = self._shown[planned[READING]] if name == "comp" else None
-            length = int(self._raw.lengths[document] if shown is None else shown.lengths[document])
-            last = i == len(_VIEWS[kind]) - 1
+            first, last = self._part(planned, shown)
+            length, is_last = last - first, i == len(_VIEWS[kind]) - 1
             a, b = max(start - begin, 0), max(stop - begin, 0)
-            part = self.alphabet.ids("raw", self._raw[document][a:b]) if shown is None else shown.ids(document, a, b)
-            following = ids.EOS if last else self.alphabet.marks(_VIEWS[kind][i + 1])[0]
-            marks = [self.alphabet.marks(name)[1], following]
+            from_, to = min(first + a, last), min(first + b, last)
+            part = (
+                self.alphabet.ids("raw", self._raw[document][from_:to])
+                if shown is None
+                else shown.ids(document, from_, to)
+            )
+            following = ids.EOS if is_last else self.alphabet.marks(_VIEWS[kind][i + 1])[0]
+            marks = [self.alphabet.marks(name)[1], following][: ends if is_last else 2]
             tail = marks[max(a - length, 0) : max(b - length, 0)]
             parts += [part, np.array(tail, np.int64)]
             n_here = len(part) + len(tail) if len(_VIEWS[kind]) > 1 else 1
             modes.append(np.full(n_here, 0 if shown is None else 1 + planned[READING], np.int8))
             shares.symbols[name] += len(part)
-            shares.n_bytes[name] += len(part) if shown is None else self._bytes(shown, document, len(part), a)
+            shares.n_bytes[name] += len(part) if shown is None else self._bytes(shown, document, len(part), from_)
             begin += length + 2
         return np.concatenate(parts), np.concatenate(modes)
 
     def _interleaved(self, planned: Ints, shares: Shares) -> tuple[Ints, npt.NDArray[np.int8]]:
         """The same of a document whose views are interleaved."""
-        found, comp, sizes = self._shown[planned[READING]].body(int(planned[DOCUMENT]))
-        here = slice(int(planned[START]), int(planned[START] + planned[COUNT]))
+        shown = self._shown[planned[READING]]
+        found, comp, sizes = shown.body(int(planned[DOCUMENT]))
+        start = self._part(planned, shown)[0] + int(planned[START])
+        here = slice(start, start + int(planned[COUNT]))
         for name, of_view in (("raw", ~comp[here]), ("comp", comp[here])):
             elements = sizes[here][of_view & (found[here] >= ids.N_SPECIALS)]
             shares.symbols[name] += len(elements)

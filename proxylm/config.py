@@ -92,6 +92,7 @@ class MixConfig:
     # Documents are read side by side in so many lanes, one row of each in turn: a row's neighbours come from other
     # documents. More lanes than rows in a step, so that consecutive steps differ too.
     lanes: int = 64
+    chunk: int = 0  # bytes: longer documents are dealt in chunks of so many at most, each on its own; 0: whole
     # Symbols that are one byte have the byte's id and embedding; for views with a refinable vocabulary.
     shared_bytes: bool = False
     sentinels: bool = True  # compressed symbols stand between marks of their own; if not, between those of raw bytes
@@ -107,6 +108,8 @@ class MixConfig:
             raise InvalidConfig("mix: a rate is outside 0..1")
         if self.lanes < 1:
             raise InvalidConfig(f"mix: lanes is {self.lanes}; expected 1 or more")
+        if self.chunk < 0:
+            raise InvalidConfig(f"mix: chunk is {self.chunk}; expected the bytes of a chunk, or 0 for whole documents")
         if self.view is None and any((phase.end or phase.start) and not phase.views for phase in self.schedule):
             raise InvalidConfig(f"mix: recipe {self.recipe!r} shows a compressed view; say which with view")
         for phase in self.schedule:

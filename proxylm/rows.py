@@ -1,13 +1,14 @@
 """Row k of a run as a pure function of (lengths in the store, config, seed, k).
 
-Documents are dealt, in the order of a keyed permutation per epoch, to lanes; row k continues lane k % lanes. The kind of
-the j-th document (raw, comp, pair) is drawn from a hash of (seed, j) and the schedule at the row where it begins. So the
-rows do not depend on the number of processes, nor on how many rows make a step, and a plan needs lengths only.
+Documents are cut into chunks, and these are dealt, in the order of a keyed permutation per epoch, to lanes; row k continues
+lane k % lanes. The kind of the j-th chunk (raw, comp, pair) is drawn from a hash of (seed, j) and the schedule at the row
+where it begins. So the rows do not depend on the number of processes, nor on how many rows make a step, and a plan needs
+lengths only. A chunk is the same share of every view, so that all kinds of it stand for about the same text.
 
 A document is shown as `bos <raw> bytes </raw> eos` (or <comp>, or both views one after the other). What follows the first
-two marks is its *body*. A row is filled with segments of bodies; each is preceded by `bos` and the mark of its view, also
-where it continues a document, so that a position always knows its view, as in evaluation. `bos` predicts nothing and
-costs one position a segment; every element of a body is a target exactly once.
+two marks is its *body*; of chunks the last alone has the end. A row is filled with segments of bodies; each is preceded by
+`bos` and the mark of its view, also where it continues a document, so that a position always knows its view, as in
+evaluation. `bos` predicts nothing and costs one position a segment; every element of a body is a target exactly once.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ Ints = npt.NDArray[np.int64]
 RAW, COMP, RAW_COMP, COMP_RAW = range(4)
 
 # Columns of a plan
-ROW, DOCUMENT, KIND, READING, START, COUNT = range(6)
+ROW, DOCUMENT, CHUNK, KIND, READING, START, COUNT = range(7)
 
 
 @dataclass
@@ -33,7 +34,7 @@ class Planner:
 
     raw_lengths (documents,), comp_lengths (readings, documents): symbols. comp_inner (readings, 2, documents): of a compressed
     body, the targets that are predicted as raw, and the marks inside that are no targets (`proxylm.interleave`). schedule:
-    `mixing.table`; total_rows: the run's length, against which it is read.
+    `mixing.table`; total_rows: the run's length, against which it is read. chunk: bytes of one at most, 0: whole documents.
     """
 
     raw_lengths: Ints
@@ -44,22 +45,34 @@ class Planner:
     row_length: int
     lanes: int
     seed: int
+    chunk: int = 0
     n_ahead: int = 0  # extra heads, whose targets are counted too
 
     def __post_init__(self) -> None:
+        chunks = -(-self.raw_lengths // self.chunk) if self.chunk else 1
+        self._before = np.zeros(len(self.raw_lengths) + 1, np.int64)  # chunks of all documents before each
+        np.cumsum(np.maximum(chunks, 1) + np.zeros_like(self.raw_lengths), out=self._before[1:])
         self._restart()
+
+    def part(self, length: int, document: int, chunk: int) -> tuple[int, int]:
+        """First and last (exclusive) of a view's `length` symbols that are in a chunk of the document."""
+        chunks = int(self._before[document + 1] - self._before[document])
+        return length * chunk // chunks, length * (chunk + 1) // chunks
+
+    def is_last(self, document: int, chunk: int) -> bool:
+        """Is it the document's last chunk, which has its end?"""
+        return int(self._before[document]) + chunk + 1 == int(self._before[document + 1])
 
     def _restart(self) -> None:
         self._next_row = 0
-        self._lanes = np.zeros((self.lanes, 4), np.int64)  # document, kind, reading, position in the body
+        self._lanes = np.zeros((self.lanes, 5), np.int64)  # document, chunk, kind, reading, position in the body
         self._lanes[:, 0] = -1  # no document yet
-        self._drawn = np.zeros(1, np.int64)  # documents dealt so far
+        self._drawn = np.zeros(1, np.int64)  # chunks dealt so far
 
     def plan(self, first: int, last: int) -> Ints:
-        """(segments, 6) of rows first..last-1: row, document, kind, reading, start in the body, count."""
-        out = np.empty(
-            ((last - first) * (self.row_length // 3 + 1), 6), np.int64
-        )  # a new document takes 3 positions or more
+        """(segments, 7) of rows first..last-1: row, document, chunk, kind, reading, start in its body, count."""
+        most = (last - first) * (self.row_length // 2 + 1)  # a segment takes 2 positions or more
+        out = np.empty((most, 7), np.int64)
         self._skip_to(first)
         return out[: self._advance(last, out, self._no_targets())]
 
@@ -70,7 +83,7 @@ class Planner:
         """
         self._skip_to(first)
         scored = self._no_targets()
-        self._advance(last, np.empty((0, 6), np.int64), scored)
+        self._advance(last, np.empty((0, 7), np.int64), scored)
         return scored
 
     def _no_targets(self) -> Ints:
@@ -79,12 +92,13 @@ class Planner:
     def _skip_to(self, row: int) -> None:
         if row < self._next_row:
             self._restart()
-        self._advance(row, np.empty((0, 6), np.int64), self._no_targets())
+        self._advance(row, np.empty((0, 7), np.int64), self._no_targets())
 
     def _advance(self, last: int, out: Ints, scored: Ints) -> int:
         written = _fill(
             self._next_row, last, self.row_length, self.total_rows, np.uint64(self.seed),
-            self.raw_lengths, self.comp_lengths, self.comp_inner, self.schedule, self._lanes, self._drawn, out, scored,
+            self._before, self.raw_lengths, self.comp_lengths, self.comp_inner, self.schedule, self._lanes, self._drawn,
+            out, scored,
         )  # fmt: skip
         self._next_row = last
         return int(written)
@@ -137,11 +151,18 @@ def _kind(seed, j, chance):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _body_length(kind, raw, comp):  # type: ignore[no-untyped-def]
-    """Symbols, then close and eos; a pair has close, open, close, eos."""
+def _part(length, chunk, chunks):  # type: ignore[no-untyped-def]
+    """Symbols of a view's `length` that are in a chunk."""
+    return length * (chunk + 1) // chunks - length * chunk // chunks
+
+
+@numba.njit(cache=True, nogil=True)
+def _body_length(kind, raw, comp, is_last):  # type: ignore[no-untyped-def]
+    """Symbols, between views close and open, and behind the last chunk of a document close and eos."""
+    end = 2 if is_last else 0
     if kind == RAW:
-        return raw + 2
-    return comp + 2 if kind == COMP else raw + comp + 4
+        return raw + end
+    return comp + end if kind == COMP else raw + 2 + comp + end
 
 
 @numba.njit(cache=True, nogil=True)
@@ -155,13 +176,16 @@ def _reading(seed, j, chance):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _count_targets(kind, reading, raw, comp, inner, start, count, scored, readings):  # type: ignore[no-untyped-def]
-    """Add the segment's targets to scored [raw, readings .., extra heads ..]; a pair's second mark is no target."""
+def _count_targets(kind, reading, raw, comp, inner, length, start, count, scored, readings):  # type: ignore[no-untyped-def]
+    """Add the segment's targets to scored [raw, readings .., extra heads ..]; a pair's second mark is no target.
+
+    raw, comp: symbols of the chunk; inner, length: of the whole compressed body, in which a compressed segment begins at start.
+    """
     before, runs = scored[0], 1
     if kind == RAW:
         scored[0] += count
     elif kind == COMP:
-        length, stop = comp + 2, start + count
+        stop = start + count
         of_raw = (
             stop * inner[0] // length - start * inner[0] // length
         )  # sums to inner[0] over the segments of a document
@@ -180,7 +204,19 @@ def _count_targets(kind, reading, raw, comp, inner, start, count, scored, readin
 
 
 @numba.njit(cache=True, nogil=True)
-def _fill(row, last, T, total_rows, seed, raw, comp, inner, schedule, lanes, drawn, out, scored):  # type: ignore[no-untyped-def]
+def _deal(lane, j, seed, before, schedule, at):  # type: ignore[no-untyped-def]
+    """Give the j-th chunk to the lane; at: the place in the schedule."""
+    n = before[-1]
+    chunk = _shuffled(j % n, n, seed, j // n)
+    document = np.searchsorted(before, chunk, side="right") - 1
+    lane[0], lane[1] = document, chunk - before[document]
+    lane[2] = _kind(seed, j, schedule[at])
+    lane[3] = _reading(seed, j, schedule[at, 2:])
+    lane[4] = 0
+
+
+@numba.njit(cache=True, nogil=True)
+def _fill(row, last, T, total_rows, seed, before, raw, comp, inner, schedule, lanes, drawn, out, scored):  # type: ignore[no-untyped-def]
     """Fill rows row..last-1; write segments to `out` unless it is empty; return how many."""
     written = 0
     for k in range(row, last):
@@ -188,26 +224,24 @@ def _fill(row, last, T, total_rows, seed, raw, comp, inner, schedule, lanes, dra
         room = T
         while room >= 2:
             if lane[0] < 0:
-                j = drawn[0]
+                _deal(lane, drawn[0], seed, before, schedule, min(k * len(schedule) // total_rows, len(schedule) - 1))
                 drawn[0] += 1
-                at = min(k * len(schedule) // total_rows, len(schedule) - 1)
-                lane[0] = _shuffled(j % len(raw), len(raw), seed, j // len(raw))
-                lane[1] = _kind(seed, j, schedule[at])
-                lane[2] = _reading(seed, j, schedule[at, 2:])
-                lane[3] = 0
-            document, kind, reading, start = lane[0], lane[1], lane[2], lane[3]
-            length = _body_length(kind, raw[document], comp[reading, document])
+            document, chunk, kind, reading, start = lane[0], lane[1], lane[2], lane[3], lane[4]
+            chunks = before[document + 1] - before[document]
+            n_raw, of_comp = _part(raw[document], chunk, chunks), comp[reading, document]
+            n_comp = _part(of_comp, chunk, chunks)
+            length = _body_length(kind, n_raw, n_comp, chunk == chunks - 1)
             count = min(length - start, room - 1)
-            if len(out):
-                out[written, 0], out[written, 1], out[written, 2] = k, document, kind
-                out[written, 3], out[written, 4], out[written, 5] = reading, start, count
+            if count and len(out):
+                out[written] = (k, document, chunk, kind, reading, start, count)
                 written += 1
-            _count_targets(
-                kind, reading, raw[document], comp[reading, document], inner[reading, :, document], start, count,
-                scored, len(comp),
-            )  # fmt: skip
-            lane[3] += count
-            room -= count + 1
-            if lane[3] == length:
+            if count:
+                begins = start + (of_comp * chunk // chunks if kind == COMP else 0)
+                _count_targets(
+                    kind, reading, n_raw, n_comp, inner[reading, :, document], of_comp + 2, begins, count, scored, len(comp)
+                )  # fmt: skip
+                room -= count + 1
+            lane[4] += count
+            if lane[4] == length:  # none at all: of few symbols not every chunk has one
                 lane[0] = -1
     return written

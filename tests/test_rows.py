@@ -11,7 +11,7 @@ from proxylm import mixing
 from proxylm.batches import Loader
 from proxylm.config import RECIPES, MixConfig, Phase, RunConfig, TrainConfig
 from proxylm.encode import encode
-from proxylm.rows import COMP, COMP_RAW, RAW, RAW_COMP, START, Planner
+from proxylm.rows import CHUNK, COMP, COMP_RAW, COUNT, DOCUMENT, KIND, RAW, RAW_COMP, START, Planner
 
 N = 37
 
@@ -26,10 +26,10 @@ def store(tmp_path_factory, bpe):
     )
 
 
-def loader(store, *, view="bpe", recipe="raw", phases=(), seed=0, lanes=8, sentinels=True):
+def loader(store, *, view="bpe", recipe="raw", phases=(), seed=0, lanes=8, **mix):
     rows = min(4, lanes)
     steps = 1600 // rows
-    mix = MixConfig(view=view, recipe=recipe, phases=phases, lanes=lanes, sentinels=sentinels)
+    mix = MixConfig(view=view, recipe=recipe, phases=phases, lanes=lanes, **mix)
     config = RunConfig(train=TrainConfig(steps=steps, rows=rows, row_length=32, seed=seed), mix=mix)
     return Loader(store, config, steps * rows)
 
@@ -103,17 +103,68 @@ def test_without_sentinels_only_the_marks_differ(store, view):
     assert np.array_equal(without.doc, with_them.doc)
 
 
-def test_any_row_any_order_any_number_of_processes(store):
-    whole = loader(store, recipe="proxy").rows(0, 200)
-    other = loader(store, recipe="proxy")
+def dealt(made, last):
+    """The targets of each chunk in the order in which one lane reads them: [((document, chunk), kind, targets)]."""
+    batch, found, at, row = made.rows(0, last), [], 0, -1
+    for planned in made.planner.plan(0, last):
+        at, row = (at, row) if planned[0] == row else (0, planned[0])
+        here = batch.targets[row, at + 1 : at + 1 + planned[COUNT]].tolist()
+        at += planned[COUNT] + 1
+        if planned[START] == 0:
+            found.append(((int(planned[DOCUMENT]), int(planned[CHUNK])), int(planned[KIND]), here))
+        else:
+            found[-1][2].extend(here)
+    return found[:-1]  # the last may be cut
+
+
+@pytest.mark.parametrize("chunk", [7, 40, 10_000])
+@pytest.mark.parametrize(("recipe", "view", "close"), [("raw", "raw", ids.RAW_CLOSE), ("comp", "bpe", ids.COMP_CLOSE)])
+def test_the_chunks_of_an_epoch_make_every_document_once(store, recipe, view, close, chunk):
+    column, offset = store.column(view), {"raw": 64, "bpe": 320}[view]
+    chunks = [max(1, -(-int(n) // chunk)) for n in store.column("raw").lengths]
+    found = dealt(loader(store, recipe=recipe, chunk=chunk, lanes=1), 1600)
+    epoch = len({chunk for chunk, _, _ in found})  # all have been read, some twice
+    of_document = {}
+    for (document, i), _, targets in sorted(found[:epoch]):
+        assert i < chunks[document]
+        of_document.setdefault(document, []).extend(targets)
+    assert of_document == {i: [*(column[i].astype(int) + offset).tolist(), close, ids.EOS] for i in range(N)}
+    if chunk < 100:  # chunks of the long document are apart
+        order = [i for (document, i), _, _ in found[:epoch] if document == 6]
+        assert len(order) == chunks[6] > 10
+        assert order != sorted(order)
+
+
+def test_a_chunk_is_the_same_share_of_both_views(store):
+    pairs = (Phase(until=1.0, start=0.5, end=0.5, pair=True),)
+    raw, bpe = store.column("raw"), store.column("bpe")
+    seen = Counter()
+    for (document, i), kind, targets in dealt(loader(store, phases=pairs, lanes=1, chunk=100), 1600):
+        n = max(1, -(-int(raw.lengths[document]) // 100))
+        views = {}
+        for name, column, offset in (("raw", raw, 64), ("bpe", bpe, 320)):
+            first, last = (int(column.lengths[document]) * k // n for k in (i, i + 1))
+            views[name] = (column[document][first:last].astype(int) + offset).tolist()
+        marks = {"raw": ids.RAW_CLOSE, "bpe": ids.COMP_CLOSE}
+        first, second = ("raw", "bpe") if kind == RAW_COMP else ("bpe", "raw")
+        end = [marks[second], ids.EOS] if i == n - 1 else []
+        assert targets == [*views[first], marks[first], -1, *views[second], *end]
+        seen[kind, n > 1, i == n - 1] += 1
+    assert {(kind, *rest) for kind in (RAW_COMP, COMP_RAW) for rest in ((True, True), (True, False))} < set(seen)
+
+
+@pytest.mark.parametrize("chunk", [0, 30])
+def test_any_row_any_order_any_number_of_processes(store, chunk):
+    whole = loader(store, recipe="proxy", chunk=chunk).rows(0, 200)
+    other = loader(store, recipe="proxy", chunk=chunk)
     for k in (150, 3, 199, 0, 4):
         row = other.rows(k, k + 1)
         for name in ("inputs", "targets", "doc", "mode"):
             assert np.array_equal(getattr(row, name)[0], getattr(whole, name)[k])
     for world in (1, 2, 4):
-        parts = [loader(store, recipe="proxy").batch(7, rank, world) for rank in range(world)]
+        parts = [loader(store, recipe="proxy", chunk=chunk).batch(7, rank, world) for rank in range(world)]
         assert np.array_equal(np.concatenate([p.inputs for p in parts]), whole.inputs[28:32])
-        assert sum(p.checksum for p in parts) == loader(store, recipe="proxy").batch(7).checksum
+        assert sum(p.checksum for p in parts) == loader(store, recipe="proxy", chunk=chunk).batch(7).checksum
 
 
 def test_seed_changes_rows_and_equal_seeds_do_not(store):
@@ -135,7 +186,7 @@ def _shares(schedule, n=20000):
     )
     segments = planner.plan(0, n)
     begun = segments[segments[:, START] == 0]
-    return begun, Counter(begun[:, 2].tolist())
+    return begun, Counter(begun[:, KIND].tolist())
 
 
 @pytest.mark.parametrize("rate", [0.3, 0.5, 0.7, 0.9])
@@ -154,8 +205,8 @@ def test_share_of_comp_views_is_the_rate(rate, pair):
 def test_schedule_is_read_at_the_row_where_a_document_begins():
     schedule = (Phase(until=0.25, start=0.0, end=0.0), Phase(until=1.0, start=1.0, end=1.0))
     begun, _ = _shares(schedule)
-    assert set(begun[begun[:, 0] < 5000, 2]) == {RAW}
-    assert set(begun[begun[:, 0] >= 5000, 2]) == {COMP}
+    assert set(begun[begun[:, 0] < 5000, KIND]) == {RAW}
+    assert set(begun[begun[:, 0] >= 5000, KIND]) == {COMP}
 
 
 def test_paper_schedule_rises_then_stays():
@@ -176,11 +227,12 @@ def test_epochs_are_permutations_and_differ():
     assert order[:103].tolist() != order[103:206].tolist()
 
 
-def test_planned_targets_equal_those_of_the_batches(store):
-    made = loader(store, recipe="proxy")
+@pytest.mark.parametrize("chunk", [0, 30])
+def test_planned_targets_equal_those_of_the_batches(store, chunk):
+    made = loader(store, recipe="proxy", chunk=chunk)
     batch = made.rows(0, 300)
     found = np.bincount(batch.mode[batch.targets >= 0], minlength=2)
-    assert loader(store, recipe="proxy").planner.targets(0, 300).tolist() == found.tolist()
+    assert loader(store, recipe="proxy", chunk=chunk).planner.targets(0, 300).tolist() == found.tolist()
 
 
 def test_shares_count_what_was_shown(store):
