@@ -13,7 +13,7 @@ from proxylm.batches import Loader
 from proxylm.config import MixConfig, Phase, RunConfig, TrainConfig
 from proxylm.encode import encode
 from proxylm.readings import Reading, Shown
-from proxylm.rows import DOCUMENT, KIND, READING, START
+from proxylm.rows import CHUNK, COUNT, DOCUMENT, KIND, READING, START
 from proxylm.store import Store, StoreError
 
 
@@ -94,6 +94,33 @@ def test_several_views_are_shown_by_their_weights_and_phases(store):
         assert ((targets < head.common) | ((rows >= head.first) & (rows < head.last))).all()
     found = np.bincount(batch.mode[batch.targets >= 0], minlength=5)
     assert made.planner.targets(0, 8000).tolist() == found.tolist()
+
+
+def of_positions(store, texts, view, chunk):
+    """Target, bag and mode of every position of every document's body that 1,600 rows show, and how many rows showed it."""
+    made = loader(store, MixConfig(view=view, recipe="comp", lanes=4, chunk=chunk))
+    lengths, batch, found, seen = made._shown[0].lengths, made.rows(0, 1600), {}, Counter()
+    at = row = 0
+    for planned in made.planner.plan(0, 1600).tolist():
+        at, row = (at, row) if planned[0] == row else (0, planned[0])
+        document, chunks = planned[DOCUMENT], max(1, -(-len(texts[planned[DOCUMENT]]) // chunk) if chunk else 1)
+        begin = int(lengths[document]) * planned[CHUNK] // chunks + planned[START]
+        for i in range(planned[COUNT]):
+            here = row, at + 1 + i
+            bag = () if batch.bags is None else tuple(batch.bags[here].tolist())
+            shown_as = int(batch.targets[here]), bag, int(batch.mode[here])
+            assert found.setdefault((document, begin + i), shown_as) == shown_as
+            seen[document, begin + i] += 1
+        at += planned[COUNT] + 1
+    return found, seen
+
+
+@pytest.mark.parametrize("view", ["bpe", "zstd", "bpe:level=300", "bpe:bags=4", "raw:bags=4", "bpe:raw=9:comp=20"])
+def test_chunks_show_what_whole_documents_show(store, texts, view):
+    whole, _ = of_positions(store, texts, view, 0)
+    chunks, seen = of_positions(store, texts, view, 50)
+    assert whole == chunks
+    assert max(seen.values()) - min(seen.values()) <= 2
 
 
 @pytest.mark.parametrize(
