@@ -85,7 +85,7 @@ class Loader:
             row_length=self._row_length,
             lanes=mix.lanes,
             seed=config.train.seed,
-            chunk=mix.chunk,
+            chunk=config.chunk,
             n_ahead=config.model.n_ahead,
         )
 

@@ -35,7 +35,7 @@ def store(tmp_path_factory, bpe, texts):
 
 
 def config(view="bpe:bags=4", phases=BAGS_THEN_BYTES, lanes=4, steps=12):
-    mix = MixConfig(view=view, phases=phases, lanes=lanes)
+    mix = MixConfig(view=view, phases=phases, lanes=lanes, chunk=0)
     settings = TrainConfig(steps=steps, rows=min(4, lanes), row_length=48, checkpoint_every=5)
     return RunConfig(train=settings, model=ModelConfig(d_model=32, n_layers=2, n_heads=2), mix=mix)
 

@@ -82,3 +82,5 @@ def test_defaults():
     assert ModelConfig().ff == 352
     assert MixConfig().schedule[0].end == 0
     assert TrainConfig(steps=1).flops is None
+    chunks = [RunConfig(train=TrainConfig(steps=1, row_length=256), mix=MixConfig(chunk=n)).chunk for n in (None, 0, 7)]
+    assert chunks == [4 * 256, 0, 7]

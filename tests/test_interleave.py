@@ -35,7 +35,8 @@ def store(tmp_path_factory, bpe, texts):
 def config(view="bpe:raw=20:comp=50", lanes=4, steps=400, phases=ALWAYS):
     settings = TrainConfig(steps=steps, rows=min(4, lanes), row_length=48)
     model = ModelConfig(d_model=32, n_layers=1, n_heads=2)
-    return RunConfig(train=settings, model=model, mix=MixConfig(view=view, phases=phases, lanes=lanes))
+    mix = MixConfig(view=view, phases=phases, lanes=lanes, chunk=0)
+    return RunConfig(train=settings, model=model, mix=mix)
 
 
 def slow_body(bpe, text, document, sizes):

@@ -26,10 +26,10 @@ def store(tmp_path_factory, bpe):
     )
 
 
-def loader(store, *, view="bpe", recipe="raw", phases=(), seed=0, lanes=8, **mix):
+def loader(store, *, view="bpe", recipe="raw", phases=(), seed=0, lanes=8, chunk=0, **mix):
     rows = min(4, lanes)
     steps = 1600 // rows
-    mix = MixConfig(view=view, recipe=recipe, phases=phases, lanes=lanes, **mix)
+    mix = MixConfig(view=view, recipe=recipe, phases=phases, lanes=lanes, chunk=chunk, **mix)
     config = RunConfig(train=TrainConfig(steps=steps, rows=rows, row_length=32, seed=seed), mix=mix)
     return Loader(store, config, steps * rows)
 

@@ -24,9 +24,9 @@ from proxylm.train import Loop, train
 
 TEXT = [b"def held_out(text):\n    return text\n" * 9]
 MIXES = {
-    "proxy": MixConfig(view="bpe", recipe="proxy", lanes=8),
+    "proxy": MixConfig(view="bpe", recipe="proxy", lanes=8, chunk=0),
     # Half of the documents: in some passes one process has bags, and the other none.
-    "bags": MixConfig(view="bpe:bags=4", phases=(Phase(until=1.0, start=0.5, end=0.5),), lanes=8),
+    "bags": MixConfig(view="bpe:bags=4", phases=(Phase(until=1.0, start=0.5, end=0.5),), lanes=8, chunk=0),
 }
 
 
