@@ -25,9 +25,8 @@ from compressors.atomic import write_atomically
 from compressors.base import Compressor
 from compressors.errors import InvalidConfig, ProxycError, in_one_line
 from proxylm.batches import alphabet_of
-from proxylm.config import RunConfig
 from proxylm.readings import Shown
-from proxylm.settings import from_mapping
+from proxylm.settings import recorded
 from proxylm.store import RAW, Store
 
 PATH = click.Path(path_type=Path, exists=True)
@@ -164,10 +163,10 @@ def _planned(arm: Arm, store: Store, output: Path, flops_per_second: float | Non
 
 
 def _settings(config: dict[str, Any], arm: Arm) -> dict[str, Any]:
-    """A setting that is newer than a result has its default there. The steps of an arm with another budget are planned."""
+    """Those of a result, also of one from before some of them. The steps of an arm with another budget are planned."""
     if arm.rival is not None:
         config = config | {"train": config["train"] | {"steps": 1, "flops": None}}
-    settled: dict[str, Any] = json.loads(from_mapping(RunConfig, config).to_json())
+    settled: dict[str, Any] = json.loads(recorded(config).to_json())
     return settled
 
 

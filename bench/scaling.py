@@ -39,6 +39,7 @@ def points(found: Sequence[Result]) -> dict[str, Points]:
                 model.get("ngrams", 0),
                 model.get("shifted_keys", False),
                 sorted((k, v) for k, v in r["config"]["mix"].items() if v and k not in _ALIKE),
+                r["config"]["mix"].get("chunk", 0),  # None is a default that older results do not have
             )
         )
         if key in seen or kinds.setdefault(r["arm"], kind) != kind:

@@ -49,9 +49,8 @@ class Planner:
     n_ahead: int = 0  # extra heads, whose targets are counted too
 
     def __post_init__(self) -> None:
-        chunks = -(-self.raw_lengths // self.chunk) if self.chunk else 1
-        self._before = np.zeros(len(self.raw_lengths) + 1, np.int64)  # chunks of all documents before each
-        np.cumsum(np.maximum(chunks, 1) + np.zeros_like(self.raw_lengths), out=self._before[1:])
+        chunks = -(-self.raw_lengths // self.chunk) if self.chunk else np.ones_like(self.raw_lengths)
+        self._before = np.concatenate([[0], np.cumsum(np.maximum(chunks, 1))])  # chunks of all documents before each
         self._restart()
 
     def part(self, length: int, document: int, chunk: int) -> tuple[int, int]:

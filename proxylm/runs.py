@@ -17,7 +17,7 @@ from proxylm.alphabet import Alphabet
 from proxylm.batches import alphabet_of
 from proxylm.config import RunConfig
 from proxylm.model import Decoder
-from proxylm.settings import from_mapping
+from proxylm.settings import recorded
 from proxylm.store import RAW, Store
 
 
@@ -34,8 +34,7 @@ def claim(run: Path, config: RunConfig, store: Store, steps: int) -> None:
     }
     if (run / "run.json").exists():
         before = _facts(run)
-        # A setting that is newer than the run has its default there.
-        before["config"] = dataclasses.asdict(from_mapping(RunConfig, before["config"]))
+        before["config"] = dataclasses.asdict(recorded(before["config"]))
         before, now = (json.loads(json.dumps(said)) for said in (before, facts))
         different = [key for key in now if before[key] != now[key]]
         if different:
@@ -52,7 +51,7 @@ def load_run(run: Path, *, best: bool = False) -> tuple[Decoder, RunConfig]:
     Raises `InputError` or `CheckpointError`.
     """
     facts = _facts(run)
-    config = from_mapping(RunConfig, facts["config"])
+    config = recorded(facts["config"])
     model = Decoder.of(config, Alphabet(facts["alphabet"], config.mix.shared_bytes, config.mix.sentinels))
     checkpoint.load_model(run, model, best=best)
     return model.eval(), config

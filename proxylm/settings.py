@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from compressors.errors import InputError, InvalidConfig
+from proxylm.config import RunConfig
 
 T = TypeVar("T")
 
@@ -27,6 +28,16 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], where: str = "config")
         return cls(**{key: _value(hints[key], value, f"{where}.{key}") for key, value in values.items()})
     except TypeError as error:
         raise InvalidConfig(f"{where}: {error}") from error
+
+
+def recorded(values: Mapping[str, Any]) -> RunConfig:
+    """The configuration of a run from its files. A setting newer than the run has its default, or what was done before it.
+
+    Raises `InvalidConfig` as `from_mapping`.
+    """
+    return from_mapping(
+        RunConfig, {**values, "mix": {"chunk": 0, **values.get("mix", {})}}
+    )  # documents were dealt whole
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:

@@ -74,6 +74,10 @@ def test_one_name_stands_for_one_kind_of_run():
         with pytest.raises(InputError, match="two kinds of x"):
             scaling.points([one, other])
         other["config"]["model"][setting] = unset
+    other["config"]["mix"]["chunk"] = None  # the default of today; results that do not say dealt whole documents
+    with pytest.raises(InputError, match="two kinds of x"):
+        scaling.points([one, other])
+    other["config"]["mix"]["chunk"] = 0
     assert len(scaling.points([one, other])["x"]) == 2
 
 
