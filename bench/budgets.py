@@ -16,7 +16,7 @@ from bench.downstream import Arm
 from compressors.errors import InputError
 from proxylm.batches import Loader
 from proxylm.config import RunConfig
-from proxylm.rows import COMP, COUNT, DOCUMENT, KIND, RAW, READING
+from proxylm.rows import CHUNK, COMP, COUNT, DOCUMENT, KIND, RAW, READING
 from proxylm.store import Store
 from proxylm.train import planned_steps
 
@@ -46,17 +46,20 @@ def settled(arm: Arm, store: Store, runs: Path) -> Arm:
 def planned_bytes(store: Store, config: RunConfig, steps: int) -> float:
     """Bytes of text that the first `steps` steps of a run of `steps` steps show, from the row plan alone.
 
-    Exact for documents that are shown to their end; of a cut one the share of its positions is taken for that of its bytes.
+    Exact for chunks that are shown to their end; of a cut one the share of its positions is taken for that of its bytes.
     """
     loader, shown = Loader(store, config, steps * config.train.rows), 0.0
-    raw, comp = loader.planner.raw_lengths, loader.planner.comp_lengths
+    planner = loader.planner
     for first in range(0, steps * config.train.rows, _ROWS):
-        plan = loader.planner.plan(first, min(first + _ROWS, steps * config.train.rows))
-        document, kind = plan[:, DOCUMENT], plan[:, KIND]
-        here = comp[plan[:, READING], document]
+        plan = planner.plan(first, min(first + _ROWS, steps * config.train.rows))
+        kind, end = plan[:, KIND], 2 * planner.is_last(plan[:, DOCUMENT], plan[:, CHUNK])
+        raw, comp = (
+            np.subtract(*planner.part(view, plan[:, DOCUMENT], plan[:, CHUNK])[::-1])
+            for view in (0, 1 + plan[:, READING])
+        )
         pair = (kind != RAW) & (kind != COMP)
-        positions = np.where(kind == RAW, raw[document] + 2, np.where(kind == COMP, here + 2, raw[document] + here + 4))
-        shown += float((plan[:, COUNT] * raw[document] * (1 + pair) / positions).sum())
+        positions = np.where(kind == RAW, raw, np.where(kind == COMP, comp, raw + comp + 2)) + end
+        shown += float((plan[:, COUNT] * raw * (1 + pair) / positions).sum())
     return shown
 
 

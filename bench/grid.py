@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from compressors.base import Compressor
 from compressors.errors import InvalidConfig, ProxycError, in_one_line
 from proxylm.batches import alphabet_of
 from proxylm.readings import Shown
-from proxylm.settings import recorded
+from proxylm.settings import changes, recorded
 from proxylm.store import RAW, Store
 
 PATH = click.Path(path_type=Path, exists=True)
@@ -119,10 +118,13 @@ class _Grid:
         found = results.read_one(file)
         before, now = _settings(found["config"], arm), _settings(json.loads(arm.config.to_json()), arm)
         facts = self._facts(arm)
-        changes = list(_changes({key: found.get(key) for key in facts} | before, facts | now))
-        if changes:
+        then = {key: found.get(key) for key in facts}
+        if then["rival_config"] is not None:
+            then["rival_config"] = json.loads(recorded(then["rival_config"]).to_json())
+        different = list(changes(then | before, facts | now))
+        if different:
             raise InvalidConfig(
-                f"{file.parent} holds a finished run with another {'; '.join(changes)}; choose another folder with -o, or delete it"
+                f"{file.parent} holds a finished run with another {'; '.join(different)}; choose another folder with -o, or delete it"
             )
         return found
 
@@ -168,13 +170,3 @@ def _settings(config: dict[str, Any], arm: Arm) -> dict[str, Any]:
         config = config | {"train": config["train"] | {"steps": 1, "flops": None}}
     settled: dict[str, Any] = json.loads(recorded(config).to_json())
     return settled
-
-
-def _changes(before: Mapping[str, Any], now: Mapping[str, Any], within: str = "") -> Iterator[str]:
-    """For people: each value that differs, and both."""
-    for key, value in now.items():
-        old = before.get(key)
-        if isinstance(value, dict) and isinstance(old, dict):
-            yield from _changes(old, value, f"{within}{key}.")
-        elif old != value:
-            yield f"{within}{key} ({old!s:.20}, now {value!s:.20})"

@@ -21,7 +21,11 @@ from bench.report import OutputFile
 from bench.results import Result
 from compressors.errors import InputError
 
-_ALIKE = {"lanes", "sentinels"}  # settings that make no other kind of run
+_ALIKE = {
+    "lanes",
+    "sentinels",
+    "chunk",
+}  # settings that make no other kind of run, but for chunk, which is looked at below
 Points = dict[tuple[int, float], list[float]]  # (d_model, FLOPs asked for) -> bits per byte of every seed
 
 
@@ -39,7 +43,9 @@ def points(found: Sequence[Result]) -> dict[str, Points]:
                 model.get("ngrams", 0),
                 model.get("shifted_keys", False),
                 sorted((k, v) for k, v in r["config"]["mix"].items() if v and k not in _ALIKE),
-                r["config"]["mix"].get("chunk", 0),  # None is a default that older results do not have
+                r["config"]["mix"].get(
+                    "chunk", 0
+                ),  # None is the default; older results, without it, dealt whole documents
             )
         )
         if key in seen or kinds.setdefault(r["arm"], kind) != kind:

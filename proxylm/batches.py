@@ -15,6 +15,7 @@ from compressors.errors import InvalidConfig
 from proxylm import alphabet as ids
 from proxylm import mixing, rows
 from proxylm.alphabet import COMP_OFFSET, RAW_SLICE, Alphabet
+from proxylm.chunks import Chunks
 from proxylm.config import RunConfig
 from proxylm.readings import Shown
 from proxylm.rows import CHUNK, COUNT, DOCUMENT, KIND, READING, ROW, START, Ints, Planner
@@ -23,7 +24,7 @@ from proxylm.store import RAW, Store
 
 @dataclass
 class Shares:
-    """What a batch really showed, by view: documents begun, symbols, and bytes of text they stand for."""
+    """What a batch really showed, by view: documents begun (or chunks of them), symbols, and bytes of text they stand for."""
 
     documents: dict[str, int] = field(default_factory=lambda: {"raw": 0, "comp": 0, "pair": 0})
     symbols: dict[str, int] = field(default_factory=lambda: {"raw": 0, "comp": 0})
@@ -76,6 +77,8 @@ class Loader:
         self._shown = [Shown.of(store, reading, self.alphabet) for reading in mix.readings]
         self.heads = (RAW_SLICE, *(shown.head for shown in self._shown))
         self._bag, self._row_length, self._rows = mix.largest_bag, config.train.row_length, config.train.rows
+        chunks = Chunks.of(self._raw.lengths, config.chunk)
+        raw_cuts = chunks.shares(self._raw.lengths)
         self.planner = Planner(
             raw_lengths=self._raw.lengths,
             comp_lengths=np.stack([shown.lengths for shown in self._shown] or [self._raw.lengths]),
@@ -85,8 +88,9 @@ class Loader:
             row_length=self._row_length,
             lanes=mix.lanes,
             seed=config.train.seed,
-            chunk=config.chunk,
             n_ahead=config.model.n_ahead,
+            before=chunks.before,
+            cuts=np.stack([raw_cuts, *([shown.cuts(chunks) for shown in self._shown] or [raw_cuts])]),
         )
 
     def batch(self, step: int, rank: int = 0, world: int = 1) -> Batch:
@@ -119,18 +123,17 @@ class Loader:
             doc[b, here] = segment
             shown = self._shown[planned[READING]] if planned[KIND] == rows.COMP else None
             if shown is not None and shown.reading.bags:
-                start = self._part(planned, shown)[0] + int(planned[START])
+                start = self._part(planned, 1 + int(planned[READING]))[0] + int(planned[START])
                 bags[b, scored, : shown.reading.bags] = shown.bags_of(int(planned[DOCUMENT]), start, start + count)
             at, segment = at + count + 1, segment + 1
             documents[b].append(int(planned[DOCUMENT]))
         targets[(targets == ids.RAW_OPEN) | (targets == ids.COMP_OPEN)] = -1
         return Batch(inputs, targets, doc, mode, shares, documents, bags if (bags >= 0).any() else None)
 
-    def _part(self, planned: Ints, shown: Shown | None) -> tuple[int, int]:
-        """Where the symbols of the planned chunk begin and end in its document, read as `shown` or raw."""
-        document = int(planned[DOCUMENT])
-        length = int((self._raw if shown is None else shown).lengths[document])
-        return self.planner.part(length, document, int(planned[CHUNK]))
+    def _part(self, planned: Ints, view: int) -> tuple[int, int]:
+        """`Planner.part` of the planned chunk."""
+        first, last = self.planner.part(view, int(planned[DOCUMENT]), int(planned[CHUNK]))
+        return int(first), int(last)
 
     def _body(self, planned: Ints, shares: Shares) -> tuple[Ints, npt.NDArray[np.int8]]:
         """(count,) ids of a segment of a chunk's body, and the mode of each, or (1,) of all."""
@@ -140,15 +143,15 @@ class Loader:
             shares.documents[("raw", "comp", "pair", "pair")[kind]] += 1
         if kind == rows.COMP and self._shown[planned[READING]].interleaved is not None:
             return self._interleaved(planned, shares)
-        ends = 2 if self.planner.is_last(document, int(planned[CHUNK])) else 0
+        ends = bool(self.planner.is_last(document, int(planned[CHUNK])))
         parts: list[npt.NDArray[Any]] = []
         modes: list[npt.NDArray[np.int8]] = []
         begin = 0
         for i, name in enumerate(_VIEWS[kind]):
             shown = self._shown[planned[READING]] if name == "comp" else None
-            first, last = self._part(planned, shown)
+            first, last = self._part(planned, 0 if shown is None else 1 + int(planned[READING]))
             length, is_last = last - first, i == len(_VIEWS[kind]) - 1
-            a, b = max(start - begin, 0), max(stop - begin, 0)
+            a, b = max(start - begin, 0), max(stop - begin, 0)  # places in the symbols of this view and its marks
             from_, to = min(first + a, last), min(first + b, last)
             part = (
                 self.alphabet.ids("raw", self._raw[document][from_:to])
@@ -156,7 +159,7 @@ class Loader:
                 else shown.ids(document, from_, to)
             )
             following = ids.EOS if is_last else self.alphabet.marks(_VIEWS[kind][i + 1])[0]
-            marks = [self.alphabet.marks(name)[1], following][: ends if is_last else 2]
+            marks = [self.alphabet.marks(name)[1], following] if ends or not is_last else []
             tail = marks[max(a - length, 0) : max(b - length, 0)]
             parts += [part, np.array(tail, np.int64)]
             n_here = len(part) + len(tail) if len(_VIEWS[kind]) > 1 else 1
@@ -170,7 +173,7 @@ class Loader:
         """The same of a document whose views are interleaved."""
         shown = self._shown[planned[READING]]
         found, comp, sizes = shown.body(int(planned[DOCUMENT]))
-        start = self._part(planned, shown)[0] + int(planned[START])
+        start = self._part(planned, 1 + int(planned[READING]))[0] + int(planned[START])
         here = slice(start, start + int(planned[COUNT]))
         for name, of_view in (("raw", ~comp[here]), ("comp", comp[here])):
             elements = sizes[here][of_view & (found[here] >= ids.N_SPECIALS)]

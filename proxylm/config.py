@@ -89,8 +89,8 @@ class MixConfig:
     view: str | None = None  # how the compressed view is read (`proxylm.readings`); not needed for raw bytes alone
     recipe: str = "raw"
     phases: tuple[Phase, ...] = ()
-    # Documents are read side by side in so many lanes, one row of each in turn: a row's neighbours come from other
-    # documents. More lanes than rows in a step, so that consecutive steps differ too.
+    # Chunks of documents are read side by side in so many lanes, one row of each in turn: a row's neighbours come from other
+    # chunks. More lanes than rows in a step, so that consecutive steps differ too.
     lanes: int = 64
     # Longer documents are dealt in chunks of so many bytes at most, each on its own; 0: whole; None: of four rows of bytes,
     # so that symbols that stand for four bytes still fill one. Rows of one document close to each other train badly: at

@@ -83,8 +83,9 @@ def trained_view(model: Decoder, view: str | None) -> str:
 
 
 def trained_window(config: RunConfig) -> int:
-    """The context in bytes that fills a training row beside its two opening marks."""
-    return config.train.row_length - 2
+    """The longest context in bytes that a run has seen: what fills a row beside its two opening marks, or a chunk."""
+    row = config.train.row_length - 2
+    return min(row, config.chunk) if config.chunk else row
 
 
 @dataclass(frozen=True)

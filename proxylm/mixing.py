@@ -1,4 +1,4 @@
-"""Which view of a document is shown: the rate, and its calibration while both views may share a context.
+"""Which view of a document (or of a chunk of it) is shown: the rate, and its calibration while both views may share a context.
 
 Let r be the share of the shown views that are compressed. Without pairs a document is compressed with probability r.
 In a pairing phase (arXiv 2602.04289, read in the authors' code) the share stays r:

@@ -24,6 +24,7 @@ from compressors.errors import InvalidConfig
 from proxylm import alphabet as ids
 from proxylm import bags
 from proxylm.alphabet import RAW_SLICE, Alphabet, HeadSlice
+from proxylm.chunks import Chunks
 from proxylm.interleave import Interleaved
 from proxylm.store import RAW, Column, Store
 
@@ -31,7 +32,7 @@ Ints = npt.NDArray[np.int64]
 Made = TypeVar("Made")
 _SETTINGS = ((), ("level",), ("bags",), ("raw", "comp"))
 _WRITE = "write NAME, NAME:level=K, NAME:bags=N or NAME:raw=N:comp=M"
-_CACHED = 256  # documents: a long one is met in row after row
+_CACHED = 256  # documents: the rows of a chunk follow each other in a lane
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,21 @@ class Shown:
             before = np.concatenate([[0], np.cumsum(counts[values])])
             found.append(before[offsets[1:]] - before[offsets[:-1]])
         return np.concatenate(found)
+
+    def cuts(self, chunks: Chunks) -> Ints:
+        """(chunks,) the position at which each begins: at its byte where the view has spans, else at its share."""
+        size = self.reading.bags
+        if self.comp is None:
+            return -(-chunks.shares(self.raw.lengths) // size)
+        if self.comp.spans is None or self.interleaved is not None:
+            return chunks.shares(self.lengths)
+        if size:
+            positions = [-(-spans.astype(np.int64) // size) for spans in self.comp.spans]
+        elif self.splits is not None:
+            positions = [np.diff(self._parts[1])[values] for values in self.comp.values]
+        else:
+            positions = [np.broadcast_to(np.int64(1), len(spans)) for spans in self.comp.spans]
+        return chunks.aligned(self.comp.offsets, self.comp.spans, positions)
 
     @property
     def inner(self) -> Ints:

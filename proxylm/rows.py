@@ -1,9 +1,9 @@
 """Row k of a run as a pure function of (lengths in the store, config, seed, k).
 
-Documents are cut into chunks, and these are dealt, in the order of a keyed permutation per epoch, to lanes; row k continues
-lane k % lanes. The kind of the j-th chunk (raw, comp, pair) is drawn from a hash of (seed, j) and the schedule at the row
-where it begins. So the rows do not depend on the number of processes, nor on how many rows make a step, and a plan needs
-lengths only. A chunk is the same share of every view, so that all kinds of it stand for about the same text.
+Documents are cut into chunks (`proxylm.chunks`), and these are dealt, in the order of a keyed permutation per epoch, to lanes;
+row k continues lane k % lanes. The kind of the j-th chunk (raw, comp, pair) is drawn from a hash of (seed, j) and the schedule
+at the row where it begins. So the rows do not depend on the number of processes, nor on how many rows make a step, and a plan
+needs lengths and cuts only.
 
 A document is shown as `bos <raw> bytes </raw> eos` (or <comp>, or both views one after the other). What follows the first
 two marks is its *body*; of chunks the last alone has the end. A row is filled with segments of bodies; each is preceded by
@@ -14,6 +14,7 @@ evaluation. `bos` predicts nothing and costs one position a segment; every eleme
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
@@ -21,7 +22,7 @@ import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
 
-# Kinds of document
+# Kinds of chunk
 RAW, COMP, RAW_COMP, COMP_RAW = range(4)
 
 # Columns of a plan
@@ -32,9 +33,11 @@ ROW, DOCUMENT, CHUNK, KIND, READING, START, COUNT = range(7)
 class Planner:
     """Plans rows one after the other, or jumps to any: forwards by skipping, backwards by starting again.
 
-    raw_lengths (documents,), comp_lengths (readings, documents): symbols. comp_inner (readings, 2, documents): of a compressed
+    raw_lengths (documents,), comp_lengths (readings, documents): symbols. before (documents + 1,): chunks of all documents
+    before each; cuts (1 + readings, chunks): the position in its document, raw and in each reading, at which a chunk begins;
+    without them documents are dealt whole. comp_inner (readings, 2, documents): of a compressed
     body, the targets that are predicted as raw, and the marks inside that are no targets (`proxylm.interleave`). schedule:
-    `mixing.table`; total_rows: the run's length, against which it is read. chunk: bytes of one at most, 0: whole documents.
+    `mixing.table`; total_rows: the run's length, against which it is read.
     """
 
     raw_lengths: Ints
@@ -45,22 +48,29 @@ class Planner:
     row_length: int
     lanes: int
     seed: int
-    chunk: int = 0
     n_ahead: int = 0  # extra heads, whose targets are counted too
+    before: Ints | None = None
+    cuts: Ints | None = None
 
     def __post_init__(self) -> None:
-        chunks = -(-self.raw_lengths // self.chunk) if self.chunk else np.ones_like(self.raw_lengths)
-        self._before = np.concatenate([[0], np.cumsum(np.maximum(chunks, 1))])  # chunks of all documents before each
+        if self.before is None:
+            self.before = np.arange(len(self.raw_lengths) + 1)
+        if self.cuts is None:
+            self.cuts = np.zeros((1 + len(self.comp_lengths), self.before[-1]), np.int64)
         self._restart()
 
-    def part(self, length: int, document: int, chunk: int) -> tuple[int, int]:
-        """First and last (exclusive) of a view's `length` symbols that are in a chunk of the document."""
-        chunks = int(self._before[document + 1] - self._before[document])
-        return length * chunk // chunks, length * (chunk + 1) // chunks
+    def part(self, view: Any, document: Any, chunk: Any) -> tuple[Any, Any]:
+        """First and last (exclusive) position of chunks in their documents; view: 0 raw, 1 + the place of a reading. Also of arrays."""
+        assert self.before is not None
+        assert self.cuts is not None
+        i, is_last = self.before[document] + chunk, self.is_last(document, chunk)
+        length = np.where(view == 0, self.raw_lengths[document], self.comp_lengths[view - 1, document])
+        return self.cuts[view, i], np.where(is_last, length, self.cuts[view, np.where(is_last, i, i + 1)])
 
-    def is_last(self, document: int, chunk: int) -> bool:
-        """Is it the document's last chunk, which has its end?"""
-        return int(self._before[document]) + chunk + 1 == int(self._before[document + 1])
+    def is_last(self, document: Any, chunk: Any) -> Any:
+        """Are they their documents' last chunks, which have the end?"""
+        assert self.before is not None
+        return self.before[document] + chunk + 1 == self.before[document + 1]
 
     def _restart(self) -> None:
         self._next_row = 0
@@ -78,7 +88,7 @@ class Planner:
     def targets(self, first: int, last: int) -> Ints:
         """(1 + readings + n_ahead,) positions with a target in rows first..last-1: raw, of each reading, of each extra head.
 
-        Exact but for interleaved documents that a row cuts: their heads are taken to be spread evenly.
+        Exact but for interleaved documents that a row or a chunk cuts: their heads are taken to be spread evenly.
         """
         self._skip_to(first)
         scored = self._no_targets()
@@ -96,8 +106,8 @@ class Planner:
     def _advance(self, last: int, out: Ints, scored: Ints) -> int:
         written = _fill(
             self._next_row, last, self.row_length, self.total_rows, np.uint64(self.seed),
-            self._before, self.raw_lengths, self.comp_lengths, self.comp_inner, self.schedule, self._lanes, self._drawn,
-            out, scored,
+            self.before, self.cuts, self.raw_lengths, self.comp_lengths, self.comp_inner, self.schedule, self._lanes,
+            self._drawn, out, scored,
         )  # fmt: skip
         self._next_row = last
         return int(written)
@@ -140,7 +150,7 @@ def _shuffled(i, n, seed, epoch):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _kind(seed, j, chance):  # type: ignore[no-untyped-def]
-    """Kind of the j-th document; chance: cumulative [raw, raw or comp]."""
+    """Kind of the j-th chunk; chance: cumulative [raw, raw or comp]."""
     drawn = np.float64(_hash(seed, j, np.uint64(1)) >> np.uint64(11)) * 2.0**-53
     if drawn < chance[0]:
         return RAW
@@ -150,9 +160,10 @@ def _kind(seed, j, chance):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _part(length, chunk, chunks):  # type: ignore[no-untyped-def]
-    """Symbols of a view's `length` that are in a chunk."""
-    return length * (chunk + 1) // chunks - length * chunk // chunks
+def _part(cuts, before, length, document, chunk):  # type: ignore[no-untyped-def]
+    """First and last (exclusive) of a document's `length` positions that are in a chunk."""
+    i = before[document] + chunk
+    return cuts[i], length if i + 1 == before[document + 1] else cuts[i + 1]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -166,7 +177,7 @@ def _body_length(kind, raw, comp, is_last):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _reading(seed, j, chance):  # type: ignore[no-untyped-def]
-    """Reading of the j-th document; chance: their cumulative weights."""
+    """Reading of the j-th chunk; chance: their cumulative weights."""
     drawn = np.float64(_hash(seed, j, np.uint64(3)) >> np.uint64(11)) * 2.0**-53
     for r in range(len(chance) - 1):
         if drawn < chance[r]:
@@ -175,20 +186,19 @@ def _reading(seed, j, chance):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _count_targets(kind, reading, raw, comp, inner, length, start, count, scored, readings):  # type: ignore[no-untyped-def]
+def _count_targets(kind, reading, raw, comp, inner, length, first, start, count, scored, readings):  # type: ignore[no-untyped-def]
     """Add the segment's targets to scored [raw, readings .., extra heads ..]; a pair's second mark is no target.
 
-    raw, comp: symbols of the chunk; inner, length: of the whole compressed body, in which a compressed segment begins at start.
+    raw, comp: symbols of the chunk, in which the segment begins at start; inner, length: of the whole compressed body, in which
+    the chunk begins at first.
     """
     before, runs = scored[0], 1
     if kind == RAW:
         scored[0] += count
     elif kind == COMP:
-        stop = start + count
-        of_raw = (
-            stop * inner[0] // length - start * inner[0] // length
-        )  # sums to inner[0] over the segments of a document
-        marks = stop * inner[1] // length - start * inner[1] // length
+        begin, stop = first + start, first + start + count
+        of_raw = stop * inner[0] // length - begin * inner[0] // length  # sums to inner[0] over those of a document
+        marks = stop * inner[1] // length - begin * inner[1] // length
         scored[0] += of_raw
         scored[1 + reading] += count - of_raw - marks
         runs = marks // 2 + 1
@@ -215,7 +225,7 @@ def _deal(lane, j, seed, before, schedule, at):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _fill(row, last, T, total_rows, seed, before, raw, comp, inner, schedule, lanes, drawn, out, scored):  # type: ignore[no-untyped-def]
+def _fill(row, last, T, total_rows, seed, before, cuts, raw, comp, inner, schedule, lanes, drawn, out, scored):  # type: ignore[no-untyped-def]
     """Fill rows row..last-1; write segments to `out` unless it is empty; return how many."""
     written = 0
     for k in range(row, last):
@@ -226,21 +236,24 @@ def _fill(row, last, T, total_rows, seed, before, raw, comp, inner, schedule, la
                 _deal(lane, drawn[0], seed, before, schedule, min(k * len(schedule) // total_rows, len(schedule) - 1))
                 drawn[0] += 1
             document, chunk, kind, reading, start = lane[0], lane[1], lane[2], lane[3], lane[4]
-            chunks = before[document + 1] - before[document]
-            n_raw, of_comp = _part(raw[document], chunk, chunks), comp[reading, document]
-            n_comp = _part(of_comp, chunk, chunks)
-            length = _body_length(kind, n_raw, n_comp, chunk == chunks - 1)
+            first, end = _part(cuts[0], before, raw[document], document, chunk)
+            n_raw, of_comp = end - first, comp[reading, document]
+            first, end = _part(cuts[1 + reading], before, of_comp, document, chunk)
+            n_comp = end - first
+            length = _body_length(kind, n_raw, n_comp, before[document] + chunk + 1 == before[document + 1])
+            if length == 0:  # of few symbols not every chunk has one
+                lane[0] = -1
+                continue
             count = min(length - start, room - 1)
-            if count and len(out):
+            if len(out):
                 out[written] = (k, document, chunk, kind, reading, start, count)
                 written += 1
-            if count:
-                begins = start + (of_comp * chunk // chunks if kind == COMP else 0)
-                _count_targets(
-                    kind, reading, n_raw, n_comp, inner[reading, :, document], of_comp + 2, begins, count, scored, len(comp)
-                )  # fmt: skip
-                room -= count + 1
+            _count_targets(
+                kind, reading, n_raw, n_comp, inner[reading, :, document], of_comp + 2, first, start, count, scored,
+                len(comp),
+            )  # fmt: skip
             lane[4] += count
-            if lane[4] == length:  # none at all: of few symbols not every chunk has one
+            room -= count + 1
+            if lane[4] == length:
                 lane[0] = -1
     return written

@@ -17,7 +17,7 @@ from proxylm.alphabet import Alphabet
 from proxylm.batches import alphabet_of
 from proxylm.config import RunConfig
 from proxylm.model import Decoder
-from proxylm.settings import recorded
+from proxylm.settings import changes, recorded
 from proxylm.store import RAW, Store
 
 
@@ -36,10 +36,9 @@ def claim(run: Path, config: RunConfig, store: Store, steps: int) -> None:
         before = _facts(run)
         before["config"] = dataclasses.asdict(recorded(before["config"]))
         before, now = (json.loads(json.dumps(said)) for said in (before, facts))
-        different = [key for key in now if before[key] != now[key]]
-        if different:
+        if different := list(changes(before, now)):
             raise InvalidConfig(
-                f"{run} holds a run with another {', '.join(different)}; choose another folder or delete it"
+                f"{run} holds a run with another {'; '.join(different)}; choose another folder or delete it"
             )
         return
     write_atomically(run / "run.json", json.dumps(facts, indent=1).encode())

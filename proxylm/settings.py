@@ -7,7 +7,7 @@ import json
 import sys
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,9 +35,20 @@ def recorded(values: Mapping[str, Any]) -> RunConfig:
 
     Raises `InvalidConfig` as `from_mapping`.
     """
-    return from_mapping(
-        RunConfig, {**values, "mix": {"chunk": 0, **values.get("mix", {})}}
-    )  # documents were dealt whole
+    mix = values.get("mix") if isinstance(values, Mapping) else None
+    if isinstance(mix, Mapping) and "chunk" not in mix:  # documents were dealt whole
+        values = {**values, "mix": {**mix, "chunk": 0}}
+    return from_mapping(RunConfig, values)
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any], within: str = "") -> Iterator[str]:
+    """For people: each value that differs, and both."""
+    for key, value in now.items():
+        old = before.get(key)
+        if isinstance(value, dict) and isinstance(old, dict):
+            yield from changes(old, value, f"{within}{key}.")
+        elif old != value:
+            yield f"{within}{key} ({old!s:.20}, now {value!s:.20})"
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:

@@ -10,6 +10,7 @@ from compressors.documents import Document
 from compressors.errors import InvalidConfig
 from proxylm import alphabet as ids
 from proxylm.batches import Loader
+from proxylm.chunks import Chunks
 from proxylm.config import MixConfig, Phase, RunConfig, TrainConfig
 from proxylm.encode import encode
 from proxylm.readings import Reading, Shown
@@ -96,15 +97,15 @@ def test_several_views_are_shown_by_their_weights_and_phases(store):
     assert made.planner.targets(0, 8000).tolist() == found.tolist()
 
 
-def of_positions(store, texts, view, chunk):
+def of_positions(store, view, chunk):
     """Target, bag and mode of every position of every document's body that 1,600 rows show, and how many rows showed it."""
     made = loader(store, MixConfig(view=view, recipe="comp", lanes=4, chunk=chunk))
-    lengths, batch, found, seen = made._shown[0].lengths, made.rows(0, 1600), {}, Counter()
+    batch, found, seen = made.rows(0, 1600), {}, Counter()
     at = row = 0
     for planned in made.planner.plan(0, 1600).tolist():
         at, row = (at, row) if planned[0] == row else (0, planned[0])
-        document, chunks = planned[DOCUMENT], max(1, -(-len(texts[planned[DOCUMENT]]) // chunk) if chunk else 1)
-        begin = int(lengths[document]) * planned[CHUNK] // chunks + planned[START]
+        document = planned[DOCUMENT]
+        begin = made.planner.part(1, document, planned[CHUNK])[0] + planned[START]
         for i in range(planned[COUNT]):
             here = row, at + 1 + i
             bag = () if batch.bags is None else tuple(batch.bags[here].tolist())
@@ -116,11 +117,32 @@ def of_positions(store, texts, view, chunk):
 
 
 @pytest.mark.parametrize("view", ["bpe", "zstd", "bpe:level=300", "bpe:bags=4", "raw:bags=4", "bpe:raw=9:comp=20"])
-def test_chunks_show_what_whole_documents_show(store, texts, view):
-    whole, _ = of_positions(store, texts, view, 0)
-    chunks, seen = of_positions(store, texts, view, 50)
+def test_chunks_show_what_whole_documents_show(store, view):
+    whole, _ = of_positions(store, view, 0)
+    chunks, seen = of_positions(store, view, 50)
     assert whole == chunks
     assert max(seen.values()) - min(seen.values()) <= 2
+
+
+@pytest.mark.parametrize("view", ["bpe", "bpe:level=300", "bpe:bags=4", "bpe:bags=1", "raw:bags=4"])
+def test_chunks_are_cut_at_the_same_bytes_in_every_view(store, texts, view):
+    chunks = Chunks.of(store.column("raw").lengths, 50)
+    found, at = shown(store, view), chunks.before.tolist()
+    for i, text in enumerate(texts):
+        n = max(1, -(-len(text) // 50))
+        assert at[i + 1] - at[i] == n
+        sizes = found.sizes(i).astype(int).tolist()
+        begins = [sum(sizes[:k]) for k in range(len(sizes))]
+        # A symbol that was undone, or a bag that was cut, stays in one chunk: so whole symbols are counted.
+        whole = begins if view == "bpe" or view.startswith("raw") else spans_begin(store, i)
+        for k, cut in enumerate(found.cuts(chunks)[at[i] : at[i + 1]].tolist()):
+            wanted = next((b for b in whole if b >= len(text) * k // n), len(text))
+            assert ([*begins, len(text)])[cut] == wanted
+
+
+def spans_begin(store, document):
+    spans = store.column("bpe").spans_of(document).astype(int)
+    return (np.cumsum(spans) - spans).tolist()
 
 
 @pytest.mark.parametrize(

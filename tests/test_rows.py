@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+import compressors
 from compressors.documents import Document
 from proxylm import alphabet as ids
 from proxylm import mixing
@@ -135,22 +136,40 @@ def test_the_chunks_of_an_epoch_make_every_document_once(store, recipe, view, cl
         assert order != sorted(order)
 
 
-def test_a_chunk_is_the_same_share_of_both_views(store):
+def test_a_chunk_is_the_same_bytes_in_both_views(store):
     pairs = (Phase(until=1.0, start=0.5, end=0.5, pair=True),)
     raw, bpe = store.column("raw"), store.column("bpe")
     seen = Counter()
     for (document, i), kind, targets in dealt(loader(store, phases=pairs, lanes=1, chunk=100), 1600):
         n = max(1, -(-int(raw.lengths[document]) // 100))
         views = {}
-        for name, column, offset in (("raw", raw, 64), ("bpe", bpe, 320)):
-            first, last = (int(column.lengths[document]) * k // n for k in (i, i + 1))
-            views[name] = (column[document][first:last].astype(int) + offset).tolist()
+        first, last = (int(raw.lengths[document]) * k // n for k in (i, i + 1))
+        views["raw"] = (raw[document][first:last].astype(int) + 64).tolist()
+        begins = np.cumsum(bpe.spans_of(document), dtype=int) - bpe.spans_of(document)
+        inside = (begins >= first) & (begins < last)
+        views["bpe"] = (bpe[document][inside].astype(int) + 320).tolist()
         marks = {"raw": ids.RAW_CLOSE, "bpe": ids.COMP_CLOSE}
         first, second = ("raw", "bpe") if kind == RAW_COMP else ("bpe", "raw")
         end = [marks[second], ids.EOS] if i == n - 1 else []
         assert targets == [*views[first], marks[first], -1, *views[second], *end]
         seen[kind, n > 1, i == n - 1] += 1
     assert {(kind, *rest) for kind in (RAW_COMP, COMP_RAW) for rest in ((True, True), (True, False))} < set(seen)
+
+
+@pytest.mark.parametrize("pair", [False, True])
+def test_a_chunk_may_have_no_symbol(tmp_path, pair):
+    store = encode([Document("a", b"a" * 3000)], tmp_path / "s", {"zstd": compressors.get("zstd")})
+    symbols = store.column("zstd")[0].astype(int) + 320
+    assert len(symbols) < 3000 / 17
+    made = loader(store, view="zstd", phases=(Phase(until=1.0, start=0.5, end=0.5, pair=pair),), lanes=1, chunk=17)
+    batch, found = made.rows(0, 1600), dealt(made, 1600)
+    assert made.planner.targets(0, 1600).tolist() == np.bincount(batch.mode[batch.targets >= 0], minlength=2).tolist()
+    comp = [targets for _, kind, targets in found if kind == COMP]
+    if pair:
+        assert [ids.RAW_CLOSE, -1] in [targets[-2:] for _, kind, targets in found if kind == RAW_COMP]
+    else:
+        assert len(comp) < len(found) / 10  # half of those that have been dealt
+        assert {*np.concatenate(comp)} == {*symbols, ids.COMP_CLOSE, ids.EOS}
 
 
 @pytest.mark.parametrize("chunk", [0, 30])

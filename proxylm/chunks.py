@@ -1,0 +1,71 @@
+"""Documents in chunks: cut at the same bytes in every view that aligns with bytes, at the same share of it in the others.
+
+Of a document of n bytes chunk i of k begins with byte n * i // k, in a view with the first symbol that begins there or later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """The chunks of all documents, one after the other. raw_lengths (documents,) bytes; before (documents + 1,) chunks."""
+
+    raw_lengths: Ints
+    before: Ints
+
+    @classmethod
+    def of(cls, raw_lengths: Ints, size: int) -> Chunks:
+        """Of `size` bytes at most; 0: every document is one. So is an empty one."""
+        counts = np.maximum(-(-raw_lengths // size), 1) if size else np.ones_like(raw_lengths)
+        return cls(raw_lengths, np.concatenate([[0], np.cumsum(counts)]))
+
+    @cached_property
+    def _documents(self) -> Ints:
+        """(chunks,) the document of each."""
+        return np.repeat(np.arange(len(self.raw_lengths)), np.diff(self.before))
+
+    def shares(self, lengths: Ints) -> Ints:
+        """(chunks,) where each begins in documents of so many positions: of k chunks each has the k-th part."""
+        i = np.arange(len(self._documents)) - self.before[self._documents]
+        return lengths[self._documents] * i // np.diff(self.before)[self._documents]
+
+    def aligned(
+        self, offsets: Sequence[Ints], spans: Sequence[npt.NDArray[np.uint16]], positions: Sequence[npt.NDArray[Any]]
+    ) -> Ints:
+        """(chunks,) where each begins in a view, by shard: (documents + 1,) offsets of its symbols, their bytes, and the
+        positions that each takes.
+        """
+        found, first = np.zeros(len(self._documents), np.int64), 0
+        for of_shard, n_bytes, taken in zip(offsets, spans, positions, strict=True):
+            last = first + len(of_shard) - 1
+            _cut(self.raw_lengths[first:last], self.before[first : last + 1], of_shard, n_bytes, taken, found)
+            first = last
+        return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _cut(raw_lengths, before, offsets, spans, positions, found):  # type: ignore[no-untyped-def]
+    """Write where the chunks of a shard's documents begin, but the first of each, which is at 0."""
+    for document in range(len(raw_lengths)):
+        chunks = before[document + 1] - before[document]
+        i, n_bytes, position = 1, 0, 0
+        for symbol in range(offsets[document], offsets[document + 1]):
+            if i == chunks:
+                break
+            while i < chunks and n_bytes >= raw_lengths[document] * i // chunks:
+                found[before[document] + i] = position
+                i += 1
+            n_bytes += spans[symbol]
+            position += positions[symbol]
+        found[before[document] + i : before[document] + chunks] = position
