@@ -47,8 +47,7 @@ def arms(tmp_path):
     return {arm.name: arm for arm in recipe.load(tmp_path / "recipe.toml")}
 
 
-@pytest.mark.parametrize("chunk", [0, 100])
-@pytest.mark.parametrize("view", ["bpe", "bpe:bags=4", "bpe:raw=9:comp=20"])
+@pytest.mark.parametrize(("view", "chunk"), [("bpe", 0), ("bpe", 100), ("bpe:bags=4", 100), ("bpe:raw=9:comp=20", 0)])
 def test_planned_bytes_are_those_that_the_batches_show(store, view, chunk):
     phases = RECIPES["proxy"] if view == "bpe" else RECIPES["comp-then-raw"]
     mix = MixConfig(view=view, phases=phases, lanes=4, chunk=chunk)

@@ -49,6 +49,7 @@ NUMBA = {
     "compressors.neural._network",
     "compressors.neural._training",
     "compressors.neural._windows",
+    "proxylm.chunks",
     "proxylm.interleave",
     "proxylm.rows",
 } | BPE_KERNELS
