@@ -16,7 +16,7 @@ from bench.downstream import Arm
 from compressors.errors import InputError
 from proxylm.batches import Loader
 from proxylm.config import RunConfig
-from proxylm.rows import CHUNK, COMP, COUNT, DOCUMENT, KIND, RAW, READING
+from proxylm.rows import COMP, COMP_FIRST, COMP_STOP, COUNT, ENDS, KIND, RAW, RAW_FIRST, RAW_STOP
 from proxylm.store import Store
 from proxylm.train import planned_steps
 
@@ -49,16 +49,15 @@ def planned_bytes(store: Store, config: RunConfig, steps: int) -> float:
     Exact for chunks that are shown to their end; of a cut one the share of its positions is taken for that of its bytes.
     """
     loader, shown = Loader(store, config, steps * config.train.rows), 0.0
-    planner = loader.planner
     for first in range(0, steps * config.train.rows, _ROWS):
-        plan = planner.plan(first, min(first + _ROWS, steps * config.train.rows))
-        kind, end = plan[:, KIND], 2 * planner.is_last(plan[:, DOCUMENT], plan[:, CHUNK])
-        raw, comp = (
-            np.subtract(*planner.part(view, plan[:, DOCUMENT], plan[:, CHUNK])[::-1])
-            for view in (0, 1 + plan[:, READING])
+        plan = loader.planner.plan(first, min(first + _ROWS, steps * config.train.rows))
+        kind, raw, comp = (
+            plan[:, KIND],
+            plan[:, RAW_STOP] - plan[:, RAW_FIRST],
+            plan[:, COMP_STOP] - plan[:, COMP_FIRST],
         )
         pair = (kind != RAW) & (kind != COMP)
-        positions = np.where(kind == RAW, raw, np.where(kind == COMP, comp, raw + comp + 2)) + end
+        positions = np.where(kind == RAW, raw, np.where(kind == COMP, comp, raw + comp + 2)) + 2 * plan[:, ENDS]
         shown += float((plan[:, COUNT] * raw * (1 + pair) / positions).sum())
     return shown
 

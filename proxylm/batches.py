@@ -18,7 +18,21 @@ from proxylm.alphabet import COMP_OFFSET, RAW_SLICE, Alphabet
 from proxylm.chunks import Chunks
 from proxylm.config import RunConfig
 from proxylm.readings import Shown
-from proxylm.rows import CHUNK, COUNT, DOCUMENT, KIND, READING, ROW, START, Ints, Planner
+from proxylm.rows import (
+    COMP_FIRST,
+    COMP_STOP,
+    COUNT,
+    DOCUMENT,
+    ENDS,
+    KIND,
+    RAW_FIRST,
+    RAW_STOP,
+    READING,
+    ROW,
+    START,
+    Ints,
+    Planner,
+)
 from proxylm.store import RAW, Store
 
 
@@ -110,10 +124,10 @@ class Loader:
         bags = np.full((B, T, self._bag), -1, np.int16)
         shares, documents = Shares(), list[list[int]]([] for _ in range(B))
         at, row, segment = 0, -1, 0
-        for planned in self.planner.plan(first, last):
+        for planned in self.planner.plan(first, last).tolist():
             if planned[ROW] != row:
-                row, at, segment = int(planned[ROW]), 0, 0
-            b, count = row - first, int(planned[COUNT])
+                row, at, segment = planned[ROW], 0, 0
+            b, count = row - first, planned[COUNT]
             body, view = self._body(planned, shares)
             here, scored = slice(at, at + count + 1), slice(at + 1, at + count + 1)
             inputs[b, at], inputs[b, at + 1] = ids.BOS, self.alphabet.marks("comp" if view[0] else "raw")[0]
@@ -123,33 +137,27 @@ class Loader:
             doc[b, here] = segment
             shown = self._shown[planned[READING]] if planned[KIND] == rows.COMP else None
             if shown is not None and shown.reading.bags:
-                start = self._part(planned, 1 + int(planned[READING]))[0] + int(planned[START])
-                bags[b, scored, : shown.reading.bags] = shown.bags_of(int(planned[DOCUMENT]), start, start + count)
+                start = planned[COMP_FIRST] + planned[START]
+                bags[b, scored, : shown.reading.bags] = shown.bags_of(planned[DOCUMENT], start, start + count)
             at, segment = at + count + 1, segment + 1
-            documents[b].append(int(planned[DOCUMENT]))
+            documents[b].append(planned[DOCUMENT])
         targets[(targets == ids.RAW_OPEN) | (targets == ids.COMP_OPEN)] = -1
         return Batch(inputs, targets, doc, mode, shares, documents, bags if (bags >= 0).any() else None)
 
-    def _part(self, planned: Ints, view: int) -> tuple[int, int]:
-        """`Planner.part` of the planned chunk."""
-        first, last = self.planner.part(view, int(planned[DOCUMENT]), int(planned[CHUNK]))
-        return int(first), int(last)
-
-    def _body(self, planned: Ints, shares: Shares) -> tuple[Ints, npt.NDArray[np.int8]]:
+    def _body(self, planned: list[int], shares: Shares) -> tuple[Ints, npt.NDArray[np.int8]]:
         """(count,) ids of a segment of a chunk's body, and the mode of each, or (1,) of all."""
-        document, kind, start = int(planned[DOCUMENT]), int(planned[KIND]), int(planned[START])
-        stop = start + int(planned[COUNT])
+        document, kind, start = planned[DOCUMENT], planned[KIND], planned[START]
+        stop = start + planned[COUNT]
         if start == 0:
             shares.documents[("raw", "comp", "pair", "pair")[kind]] += 1
         if kind == rows.COMP and self._shown[planned[READING]].interleaved is not None:
             return self._interleaved(planned, shares)
-        ends = bool(self.planner.is_last(document, int(planned[CHUNK])))
         parts: list[npt.NDArray[Any]] = []
         modes: list[npt.NDArray[np.int8]] = []
         begin = 0
         for i, name in enumerate(_VIEWS[kind]):
             shown = self._shown[planned[READING]] if name == "comp" else None
-            first, last = self._part(planned, 0 if shown is None else 1 + int(planned[READING]))
+            first, last = planned[RAW_FIRST : RAW_STOP + 1] if shown is None else planned[COMP_FIRST : COMP_STOP + 1]
             length, is_last = last - first, i == len(_VIEWS[kind]) - 1
             a, b = max(start - begin, 0), max(stop - begin, 0)  # places in the symbols of this view and its marks
             from_, to = min(first + a, last), min(first + b, last)
@@ -159,7 +167,7 @@ class Loader:
                 else shown.ids(document, from_, to)
             )
             following = ids.EOS if is_last else self.alphabet.marks(_VIEWS[kind][i + 1])[0]
-            marks = [self.alphabet.marks(name)[1], following] if ends or not is_last else []
+            marks = [self.alphabet.marks(name)[1], following] if planned[ENDS] or not is_last else []
             tail = marks[max(a - length, 0) : max(b - length, 0)]
             parts += [part, np.array(tail, np.int64)]
             n_here = len(part) + len(tail) if len(_VIEWS[kind]) > 1 else 1
@@ -169,12 +177,12 @@ class Loader:
             begin += length + 2
         return np.concatenate(parts), np.concatenate(modes)
 
-    def _interleaved(self, planned: Ints, shares: Shares) -> tuple[Ints, npt.NDArray[np.int8]]:
+    def _interleaved(self, planned: list[int], shares: Shares) -> tuple[Ints, npt.NDArray[np.int8]]:
         """The same of a document whose views are interleaved."""
         shown = self._shown[planned[READING]]
-        found, comp, sizes = shown.body(int(planned[DOCUMENT]))
-        start = self._part(planned, 1 + int(planned[READING]))[0] + int(planned[START])
-        here = slice(start, start + int(planned[COUNT]))
+        found, comp, sizes = shown.body(planned[DOCUMENT])
+        start = planned[COMP_FIRST] + planned[START]
+        here = slice(start, start + planned[COUNT])
         for name, of_view in (("raw", ~comp[here]), ("comp", comp[here])):
             elements = sizes[here][of_view & (found[here] >= ids.N_SPECIALS)]
             shares.symbols[name] += len(elements)

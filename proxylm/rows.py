@@ -14,7 +14,6 @@ evaluation. `bos` predicts nothing and costs one position a segment; every eleme
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numba
 import numpy as np
@@ -25,8 +24,9 @@ Ints = npt.NDArray[np.int64]
 # Kinds of chunk
 RAW, COMP, RAW_COMP, COMP_RAW = range(4)
 
-# Columns of a plan
-ROW, DOCUMENT, CHUNK, KIND, READING, START, COUNT = range(7)
+# Columns of a plan: a segment of `COUNT` of a chunk's body, from `START` on; the chunk's positions in the document, raw and in
+# its reading, first and last (exclusive); 1 where it is the document's last.
+ROW, DOCUMENT, CHUNK, KIND, READING, START, COUNT, RAW_FIRST, RAW_STOP, COMP_FIRST, COMP_STOP, ENDS = range(12)
 
 
 @dataclass
@@ -59,19 +59,6 @@ class Planner:
             self.cuts = np.zeros((1 + len(self.comp_lengths), self.before[-1]), np.int64)
         self._restart()
 
-    def part(self, view: Any, document: Any, chunk: Any) -> tuple[Any, Any]:
-        """First and last (exclusive) position of chunks in their documents; view: 0 raw, 1 + the place of a reading. Also of arrays."""
-        assert self.before is not None
-        assert self.cuts is not None
-        i, is_last = self.before[document] + chunk, self.is_last(document, chunk)
-        length = np.where(view == 0, self.raw_lengths[document], self.comp_lengths[view - 1, document])
-        return self.cuts[view, i], np.where(is_last, length, self.cuts[view, np.where(is_last, i, i + 1)])
-
-    def is_last(self, document: Any, chunk: Any) -> Any:
-        """Are they their documents' last chunks, which have the end?"""
-        assert self.before is not None
-        return self.before[document] + chunk + 1 == self.before[document + 1]
-
     def _restart(self) -> None:
         self._next_row = 0
         self._lanes = np.zeros((self.lanes, 5), np.int64)  # document, chunk, kind, reading, position in the body
@@ -79,9 +66,9 @@ class Planner:
         self._drawn = np.zeros(1, np.int64)  # chunks dealt so far
 
     def plan(self, first: int, last: int) -> Ints:
-        """(segments, 7) of rows first..last-1: row, document, chunk, kind, reading, start in its body, count."""
+        """(segments, 12) of rows first..last-1: the columns above."""
         most = (last - first) * (self.row_length // 2 + 1)  # a segment takes 2 positions or more
-        out = np.empty((most, 7), np.int64)
+        out = np.empty((most, 12), np.int64)
         self._skip_to(first)
         return out[: self._advance(last, out, self._no_targets())]
 
@@ -92,7 +79,7 @@ class Planner:
         """
         self._skip_to(first)
         scored = self._no_targets()
-        self._advance(last, np.empty((0, 7), np.int64), scored)
+        self._advance(last, np.empty((0, 12), np.int64), scored)
         return scored
 
     def _no_targets(self) -> Ints:
@@ -101,7 +88,7 @@ class Planner:
     def _skip_to(self, row: int) -> None:
         if row < self._next_row:
             self._restart()
-        self._advance(row, np.empty((0, 7), np.int64), self._no_targets())
+        self._advance(row, np.empty((0, 12), np.int64), self._no_targets())
 
     def _advance(self, last: int, out: Ints, scored: Ints) -> int:
         written = _fill(
@@ -236,17 +223,30 @@ def _fill(row, last, T, total_rows, seed, before, cuts, raw, comp, inner, schedu
                 _deal(lane, drawn[0], seed, before, schedule, min(k * len(schedule) // total_rows, len(schedule) - 1))
                 drawn[0] += 1
             document, chunk, kind, reading, start = lane[0], lane[1], lane[2], lane[3], lane[4]
-            first, end = _part(cuts[0], before, raw[document], document, chunk)
-            n_raw, of_comp = end - first, comp[reading, document]
-            first, end = _part(cuts[1 + reading], before, of_comp, document, chunk)
-            n_comp = end - first
-            length = _body_length(kind, n_raw, n_comp, before[document] + chunk + 1 == before[document + 1])
+            of_comp, ends = comp[reading, document], before[document] + chunk + 1 == before[document + 1]
+            raw_first, raw_stop = _part(cuts[0], before, raw[document], document, chunk)
+            first, stop = _part(cuts[1 + reading], before, of_comp, document, chunk)
+            n_raw, n_comp = raw_stop - raw_first, stop - first
+            length = _body_length(kind, n_raw, n_comp, ends)
             if length == 0:  # of few symbols not every chunk has one
                 lane[0] = -1
                 continue
             count = min(length - start, room - 1)
             if len(out):
-                out[written] = (k, document, chunk, kind, reading, start, count)
+                out[written] = (
+                    k,
+                    document,
+                    chunk,
+                    kind,
+                    reading,
+                    start,
+                    count,
+                    raw_first,
+                    raw_stop,
+                    first,
+                    stop,
+                    int(ends),
+                )
                 written += 1
             _count_targets(
                 kind, reading, n_raw, n_comp, inner[reading, :, document], of_comp + 2, first, start, count, scored,

@@ -6,6 +6,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,24 +36,27 @@ def planned_steps(store: Store, config: RunConfig) -> int:
     if config.train.steps is not None:
         return config.train.steps
     assert config.train.flops is not None
-    low, high = 1, 2
-    if run_flops(store, config, 1) > config.train.flops:
-        raise InvalidConfig(
-            f"train.flops {config.train.flops:g} is less than one step; give {run_flops(store, config, 1):.3g} or more"
-        )
-    while run_flops(store, config, high) <= config.train.flops:
+    low, high, loader = 1, 2, Loader(store, config, config.train.rows)
+    if (one := _flops(loader, config, 1)) > config.train.flops:
+        raise InvalidConfig(f"train.flops {config.train.flops:g} is less than one step; give {one:.3g} or more")
+    while _flops(loader, config, high) <= config.train.flops:
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if run_flops(store, config, middle) <= config.train.flops else (low, middle)
+        low, high = (middle, high) if _flops(loader, config, middle) <= config.train.flops else (low, middle)
     return low
 
 
 def run_flops(store: Store, config: RunConfig, steps: int) -> float:
     """Training FLOPs of the first `steps` steps of a run of `steps` steps, from the row plan alone."""
+    return _flops(Loader(store, config, steps * config.train.rows), config, steps)
+
+
+def _flops(loader: Loader, config: RunConfig, steps: int) -> float:
+    """`run_flops` with what a loader of any length knows of the documents."""
     rows = steps * config.train.rows
-    loader = Loader(store, config, rows)
-    counts, n_ahead = loader.planner.targets(0, rows).tolist(), config.model.n_ahead
+    counts = replace(loader.planner, total_rows=rows).targets(0, rows).tolist()
+    n_ahead = config.model.n_ahead
     heads = zip(loader.heads, counts, strict=False)
     return training_flops(config.model, config.train.row_length, rows, heads, sum(counts[len(counts) - n_ahead :]))
 

@@ -14,7 +14,7 @@ from proxylm.chunks import Chunks
 from proxylm.config import MixConfig, Phase, RunConfig, TrainConfig
 from proxylm.encode import encode
 from proxylm.readings import Reading, Shown
-from proxylm.rows import CHUNK, COUNT, DOCUMENT, KIND, READING, START
+from proxylm.rows import COMP_FIRST, COUNT, DOCUMENT, KIND, READING, START
 from proxylm.store import Store, StoreError
 
 
@@ -105,7 +105,7 @@ def of_positions(store, view, chunk):
     for planned in made.planner.plan(0, 1600).tolist():
         at, row = (at, row) if planned[0] == row else (0, planned[0])
         document = planned[DOCUMENT]
-        begin = made.planner.part(1, document, planned[CHUNK])[0] + planned[START]
+        begin = planned[COMP_FIRST] + planned[START]
         for i in range(planned[COUNT]):
             here = row, at + 1 + i
             bag = () if batch.bags is None else tuple(batch.bags[here].tolist())
