@@ -112,8 +112,10 @@ class MixConfig:
             raise InvalidConfig("mix: a rate is outside 0..1")
         if self.lanes < 1:
             raise InvalidConfig(f"mix: lanes is {self.lanes}; expected 1 or more")
-        if self.chunk is not None and self.chunk < 0:
-            raise InvalidConfig(f"mix: chunk is {self.chunk}; expected the bytes of a chunk, or 0 for whole documents")
+        if self.chunk is not None and (
+            self.chunk < 0 or self.chunk == 1
+        ):  # contexts in evaluation have two bytes or more
+            raise InvalidConfig(f"mix: chunk is {self.chunk}; expected 2 bytes or more, or 0 for whole documents")
         if self.view is None and any((phase.end or phase.start) and not phase.views for phase in self.schedule):
             raise InvalidConfig(f"mix: recipe {self.recipe!r} shows a compressed view; say which with view")
         for phase in self.schedule:

@@ -40,6 +40,7 @@ def test_json_and_toml_round_trip(tmp_path):
         ({"train": {"steps": 1, "head_lr": float("nan")}}, "head_lr is nan"),
         ({"train": {"steps": 1, "seed": -1}}, "seed is -1"),
         ({"train": {"steps": 1}, "mix": {"chunk": -1}}, "chunk is -1"),
+        ({"train": {"steps": 1}, "mix": {"chunk": 1}}, "chunk is 1; expected 2 bytes or more"),
         ({"train": {"steps": 1, "rows": 128}}, "lanes is 64, fewer than train.rows 128"),
         ({"train": 5}, "expected a table"),
         ({"train": {"steps": 1}, "model": {"n_heads": 0}}, "n_heads is 0"),
