@@ -12,7 +12,7 @@ import numpy as np
 
 from compressors.atomic import write_atomically
 from compressors.errors import InputError
-from proxylm.evaluate import resampled
+from proxylm.bootstrap import resampled
 
 RESULT = "result.json"  # of a run, in its folder
 Result = dict[str, Any]

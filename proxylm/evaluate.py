@@ -26,6 +26,7 @@ from compressors.errors import InputError, InvalidConfig
 from compressors.identity import Identity
 from proxylm import alphabet as ids
 from proxylm import perturb
+from proxylm.bootstrap import resampled
 from proxylm.config import RunConfig
 from proxylm.model import Decoder
 
@@ -64,13 +65,6 @@ class Result:
             "bytes": int(self.n_bytes.sum()),
             "bytes_per_symbol": float(self.n_bytes.sum() / max(self.n_symbols, 1)),
         }
-
-
-def resampled(n_documents: int, resamples: int = 1000, seed: int = 0) -> Iterator[npt.NDArray[np.int64]]:
-    """(documents,) how often each document is drawn, for each resample of a bootstrap: the same for every result."""
-    draw = np.random.RandomState(seed)
-    for _ in range(resamples):
-        yield np.bincount(draw.randint(0, n_documents, n_documents), minlength=n_documents)
 
 
 def trained_view(model: Decoder, view: str | None) -> str:

@@ -7,15 +7,11 @@ import sys
 
 import pytest
 from click.testing import CliRunner
+from forked import run
 
 from proxylm.cli import COMMANDS, proxyc
 
 TEXT = "def main():\n    return 'naïve'\n" * 60
-
-
-def run(*arguments, input=None, cwd=None):
-    command = [sys.executable, "-m", "proxylm.cli", *map(str, arguments)]
-    return subprocess.run(command, input=input, capture_output=True, cwd=cwd, check=False)
 
 
 @pytest.fixture(scope="module")
