@@ -1,3 +1,4 @@
+import itertools
 import json
 import re
 import shutil
@@ -120,24 +121,36 @@ def test_a_folder_without_runs_makes_no_page(tmp_path):
     assert not (tmp_path / "x.html").exists()
 
 
+def dom(address, profile):
+    """The page as Chromium has it once its script has run, and has said nothing on the console."""
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    flags += ["--disable-component-update", "--disable-sync", f"--user-data-dir={profile}"]
+    flags += ["--enable-logging=stderr", "--virtual-time-budget=2000", "--dump-dom", address]
+    done = subprocess.run([BROWSER, *flags], capture_output=True, text=True, timeout=120, check=True)
+    assert ":CONSOLE" not in done.stderr, done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium")
+def test_labels_of_runs_at_one_place_do_not_cover_each_other(runs, tmp_path):
+    for i in range(5):
+        shutil.copytree(runs / "bytes-s0", runs / f"bytes-s0-{i}")
+    done = CliRunner().invoke(page.report, [str(runs), "-o", str(tmp_path / "report.html")])
+    assert done.exit_code == 0, done.output
+    chart = dom((tmp_path / "report.html").as_uri(), tmp_path / "profile").partition("</svg>")[0]
+    heights = sorted(float(y) for y in re.findall(r'<text x="[^"]*" y="([^"]*)">bytes-s0<', chart))
+    assert len(heights) == 6
+    assert min(b - a for a, b in itertools.pairwise(heights)) > 12  # pixels, their size
+
+
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium")
 def test_a_browser_draws_the_charts_and_sorts(runs, tmp_path):
     address = made(runs, tmp_path).as_uri()
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-    flags += ["--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}"]
-    flags += ["--enable-logging=stderr", "--virtual-time-budget=2000"]
-
-    def dom(fragment):
-        command = [BROWSER, *flags, "--dump-dom", address + fragment]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-        assert ":CONSOLE" not in done.stderr, done.stderr
-        return done.stdout
-
-    plain, rising = dom(""), dom("#sort=2")
+    plain, rising = (dom(address + fragment, tmp_path / "profile") for fragment in ("", "#sort=2"))
     assert plain.count("<svg") == 5
     assert plain.count("<circle") == 2
     assert plain.count("<polyline") == 8
     assert plain.index('<td data-value="1.25"') < plain.index('<td data-value="1.5"')
     assert 'aria-sort="ascending"' in rising
-    falling = dom("#sort=0")
+    falling = dom(f"{address}#sort=0", tmp_path / "profile")
     assert falling.index('data-value="&lt;_script') < falling.index('data-value="bytes-s0"')
