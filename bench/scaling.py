@@ -21,11 +21,7 @@ from bench.report import OutputFile
 from bench.results import Result
 from compressors.errors import InputError
 
-_ALIKE = {
-    "lanes",
-    "sentinels",
-    "chunk",
-}  # settings that make no other kind of run, but for chunk, which is looked at below
+_ALIKE = {"lanes", "sentinels", "chunk"}  # settings that make no other kind of run; but see below for chunk
 Points = dict[tuple[int, float], list[float]]  # (d_model, FLOPs asked for) -> bits per byte of every seed
 
 
@@ -37,17 +33,11 @@ def points(found: Sequence[Result]) -> dict[str, Points]:
     for r in (r for r in found if r["config"]["train"]["flops"] is not None):
         flops, model = float(r["config"]["train"]["flops"]), r["config"]["model"]
         key = (r["arm"], int(model["d_model"]), flops, results.seed(r))
-        # A setting that is newer than a result has its default there: what is unset says nothing.
-        kind = str(
-            (
-                model.get("ngrams", 0),
-                model.get("shifted_keys", False),
-                sorted((k, v) for k, v in r["config"]["mix"].items() if v and k not in _ALIKE),
-                r["config"]["mix"].get(
-                    "chunk", 0
-                ),  # None is the default; older results, without it, dealt whole documents
-            )
-        )
+        # A setting that is newer than a result has its default there: what is unset says nothing. For chunk that is None, and
+        # older results, which lack it, dealt whole documents.
+        mix = r["config"]["mix"]
+        settings = sorted((k, v) for k, v in mix.items() if v and k not in _ALIKE)
+        kind = str((model.get("ngrams", 0), model.get("shifted_keys", False), settings, mix.get("chunk", 0)))
         if key in seen or kinds.setdefault(r["arm"], kind) != kind:
             raise InputError(f"two kinds of {r['arm']}, or one run twice ({r['name']}); give files that agree on names")
         seen[key] = r["name"]
