@@ -1,4 +1,4 @@
-"""Documents without what an earlier one has too: a licence at the head of forty files would be scored forty times.
+"""Documents without what an earlier one has too: a licence at the head of twenty files would be scored twenty times.
 
     python -m bench.once CORPUS... > once.jsonl
 
