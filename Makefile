@@ -10,9 +10,9 @@ export PYTHONDONTWRITEBYTECODE :=
 demo: .venv/demo-ready
 	$(BIN)/proxyc demo
 
-# Two workers of one thread each: the tests that train would otherwise share the cores badly. One that is done takes of the other's.
+# Two workers of one thread each: the tests that train would otherwise share the cores badly.
 test: .venv/test-ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
 
 lint: .venv/test-ready
 	$(BIN)/ruff check .
