@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 
 from compressors.documents import Reader
+from compressors.errors import ProxycError, in_one_line
 
 _LEAST = 100  # bytes; fewer are the idiom of a language (imports, a lone `return None`)
 
@@ -39,11 +40,17 @@ def once(documents: Iterable[bytes]) -> Iterator[bytes]:
 @click.argument("corpus", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 def main(corpus: tuple[Path, ...]) -> None:
     """Write the documents of CORPUS as JSONL, in order, each passage once."""
-    read = [document.data for document in Reader(list(corpus))]
-    left = [text.decode("utf-8", "replace") for text in once(read)]
+    reader = Reader(list(corpus))
+    try:
+        read = [document.data for document in reader]
+    except (ProxycError, OSError) as error:
+        raise click.ClickException(in_one_line(error)) from error
+    if reader.n_bad:
+        click.echo(reader.bad_records, err=True)
+    left = list(once(read))
     for text in filter(None, left):
-        click.echo(json.dumps({"text": text}))
-    click.echo(f"{sum(map(len, read)):,} bytes, {sum(len(text.encode()) for text in left):,} of them once", err=True)
+        click.echo(json.dumps({"text": text.decode("utf-8", "replace")}))
+    click.echo(f"{sum(map(len, read)):,} bytes, {sum(map(len, left)):,} of them once", err=True)
 
 
 if __name__ == "__main__":

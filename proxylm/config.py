@@ -112,9 +112,7 @@ class MixConfig:
             raise InvalidConfig("mix: a rate is outside 0..1")
         if self.lanes < 1:
             raise InvalidConfig(f"mix: lanes is {self.lanes}; expected 1 or more")
-        if self.chunk is not None and (
-            self.chunk < 0 or self.chunk == 1
-        ):  # contexts in evaluation have two bytes or more
+        if self.chunk is not None and (self.chunk < 0 or self.chunk == 1):  # evaluation needs contexts of 2
             raise InvalidConfig(f"mix: chunk is {self.chunk}; expected 2 bytes or more, or 0 for whole documents")
         if self.view is None and any((phase.end or phase.start) and not phase.views for phase in self.schedule):
             raise InvalidConfig(f"mix: recipe {self.recipe!r} shows a compressed view; say which with view")

@@ -10,7 +10,7 @@ from pathlib import Path
 from proxylm.cli import main
 
 _FORKED = multiprocessing.get_context("forkserver")
-_FORKED.set_forkserver_preload(["forked", "proxylm.train", "proxylm.generate"])
+_FORKED.set_forkserver_preload(["proxylm.train", "proxylm.generate"])
 
 
 def run(*arguments, input=None, cwd=None):

@@ -47,3 +47,12 @@ def test_the_command_writes_documents_and_says_how_much_is_left(tmp_path):
     texts = [json.loads(line)["text"] for line in done.stdout.splitlines()]
     assert texts == [LICENCE.decode() + "a = 1\n", "b = 1\n"]
     assert f"{3 * len(LICENCE) + 12:,} bytes, {len(LICENCE) + 12:,} of them once" in done.stderr
+
+
+def test_what_is_no_document_is_said_in_a_line(tmp_path):
+    (tmp_path / "cut.jsonl").write_text('{"text": "x\\n"}\n{"text": "y')
+    assert "1 bad records skipped" in CliRunner().invoke(main, [str(tmp_path / "cut.jsonl")]).stderr
+    (tmp_path / "empty.jsonl").write_text("")
+    done = CliRunner().invoke(main, [str(tmp_path / "empty.jsonl")])
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: no documents in ")
