@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
+import os
 import platform
 import time
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
@@ -62,24 +65,30 @@ def examine() -> Iterator[Finding]:
 def warm() -> Iterator[Finding]:
     """Compile the kernels of every codec into Numba's cache, so that no first use waits for it.
 
-    A codec whose configuration decides what is compiled has `specimens()`, configurations that use all of it.
+    Codecs are compiled side by side, on all cores. One whose configuration decides what is compiled has `specimens()`,
+    configurations that use all of it.
     """
     if not (kept := _kernels()).sound:
         yield kept
         return
-    for entry in registry.entries().values():
-        began = time.perf_counter()
-        try:
-            specimens = getattr(registry.class_of(entry), "specimens", None)
-            for codec in specimens() if specimens else [registry.get(entry.name)]:
-                _use(codec)
-        except InvalidConfig as error:
-            yield Finding(entry.name, True, f"has no default to be warmed: {error}")
-        except ProxycError as error:
-            yield Finding(entry.name, False, str(error))
-        else:
-            yield Finding(entry.name, True, f"warm after {time.perf_counter() - began:.1f} s")
+    names = registry.names()
+    with ProcessPoolExecutor(min(os.cpu_count() or 1, len(names)), multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(_warmed, names)
     yield kept
+
+
+def _warmed(name: str) -> Finding:
+    """In a process of its own: Numba compiles one function at a time, whatever the threads."""
+    began = time.perf_counter()
+    try:
+        specimens = getattr(registry.get_class(name), "specimens", None)
+        for codec in specimens() if specimens else [registry.get(name)]:
+            _use(codec)
+    except InvalidConfig as error:
+        return Finding(name, True, f"has no default to be warmed: {error}")
+    except ProxycError as error:
+        return Finding(name, False, str(error))
+    return Finding(name, True, f"warm after {time.perf_counter() - began:.1f} s")
 
 
 def _use(codec: Compressor) -> None:

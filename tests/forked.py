@@ -1,34 +1,158 @@
-"""Commands in processes of their own that are forked from one with torch in it: importing that takes seconds each time."""
+"""Commands in processes that are forked from one with torch in it: importing that takes seconds each time.
 
-import multiprocessing
+`python()` is a program to be used for `sys.executable` where `-m MODULE` or a script follows; `proxyc` is beside it. It hands its
+arguments, folder, environment and open files to a server, passes signals on and ends as the command does; if it is killed, so is
+the command.
+"""
+
+import atexit
+import importlib
+import json
 import os
+import runpy
+import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import traceback
+from contextlib import suppress
+from functools import cache, partial
 from pathlib import Path
 
-from proxylm.cli import main
-
-_FORKED = multiprocessing.get_context("forkserver")
-_FORKED.set_forkserver_preload(["proxylm.train", "proxylm.generate"])
+# The first step of any optimizer imports the last one, which takes as long as torch itself.
+PRELOADED = ("proxylm.train", "proxylm.evaluate", "proxylm.generate", "bench.processes", "torch._dynamo")
+PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run(*arguments, input=None, cwd=None):
-    """`proxyc ARGUMENTS`, as `subprocess.run` gives it."""
-    with tempfile.TemporaryDirectory() as folder:
-        streams = [Path(folder, name) for name in ("stdin", "stdout", "stderr")]
-        streams[0].write_bytes(input or b"")
-        process = _FORKED.Process(target=_command, args=(list(map(str, arguments)), cwd, streams))
-        process.start()
-        process.join()
-        said = (path.read_bytes() for path in streams[1:])
-        return subprocess.CompletedProcess(arguments, process.exitcode, *said)
+    """`proxyc ARGUMENTS`."""
+    command = [python(), "-m", "proxylm.cli", *map(str, arguments)]
+    return subprocess.run(command, input=input or b"", cwd=cwd, capture_output=True, check=False)
 
 
-def _command(arguments, cwd, streams):
-    for number, (path, flags) in enumerate(zip(streams, (os.O_RDONLY, *[os.O_WRONLY | os.O_CREAT] * 2), strict=True)):
-        os.dup2(os.open(path, flags), number)
-    os.chdir(cwd or ".")
-    sys.argv[1:] = arguments
+@cache
+def python():
+    """The program; its server ends with this process, whose pipe it reads."""
+    folder = Path(tempfile.mkdtemp(prefix="forked-"))
+    program = folder / "python"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -ISs "{__file__}" "{folder}/socket" "$@"\n')
+    program.with_name("proxyc").write_text(f'#!/bin/sh\nexec "{program}" -m proxylm.cli "$@"\n')
+    for path in folder.iterdir():
+        path.chmod(0o755)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{folder}/socket")
+        listener.listen(64)
+        server = [sys.executable, __file__, str(listener.fileno()), str(program)]
+        python.server = subprocess.Popen(server, stdin=subprocess.PIPE, pass_fds=[listener.fileno()])
+    return str(program)
+
+
+def client(path, *arguments):
+    """What the program does; its exit status."""
+    rest = [argument for argument in arguments if argument != "-u"]
+    if not rest or (rest[0].startswith("-") and rest[0] != "-m"):
+        os.execv(sys.executable, [sys.executable, *arguments])
+    request = json.dumps([rest, os.getcwd(), dict(os.environ)]).encode()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.connect(path)
+        socket.send_fds(server, [len(request).to_bytes(4, "little")], [0, 1, 2])
+        server.sendall(request)
+        pid = int.from_bytes(server.recv(4), "little")
+        for number in PASSED_ON:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, lambda number, _: os.kill(pid, number))
+        code = os.waitstatus_to_exitcode(int.from_bytes(server.recv(4), "little"))
+    if code < 0:
+        signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    return code
+
+
+def serve(number, program):
+    """Fork a process for each request. Only that process returns, with what it is to run."""
+
+    def end():
+        os.read(0, 1)
+        shutil.rmtree(Path(program).parent, ignore_errors=True)
+        os._exit(0)
+
+    threading.Thread(target=end, daemon=True).start()
+    for name in PRELOADED:
+        importlib.import_module(name)
+    importlib.import_module(
+        "compressors.kernels"
+    )._nothing()  # the first kernel that runs has Numba import the rest of itself
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that wait below
+    listener = socket.socket(fileno=int(number))
+    while True:
+        connection, _ = listener.accept()
+        if not os.fork():
+            break
+        connection.close()
+    listener.close()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    if pid := os.fork():
+        connection.sendall(pid.to_bytes(4, "little"))
+        status = os.waitpid(pid, 0)[1]
+        with suppress(BrokenPipeError):  # the program was killed
+            connection.sendall(status.to_bytes(4, "little"))
+        os._exit(0)
+    return become(connection, program)
+
+
+def become(connection, program):
+    """Take over what the program was given; returns its arguments."""
+    head, files, _, _ = socket.recv_fds(connection, 4, 3)
+    request = b""
+    while len(request) < int.from_bytes(head, "little"):
+        request += connection.recv(1 << 20)
+    arguments, folder, environment = json.loads(request)
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+        os.close(file)
     sys.stdin, sys.stdout, sys.stderr = (os.fdopen(number, mode) for number, mode in enumerate("rww"))
-    main()
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.executable, sys.path[0] = program, folder if arguments[0] == "-m" else str(Path(arguments[0]).parent)
+    sys.path[1:1] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
+
+    def end():
+        connection.recv(1)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=end, daemon=True).start()
+    return arguments
+
+
+def execute(what, *arguments):
+    """Run a module or a script to the end of its threads; its exit status."""
+    try:
+        if what == "-m":
+            what, *arguments = arguments
+            sys.modules.pop(what, None)  # as if it had not been imported
+        sys.argv = [what, *arguments]
+        (runpy.run_path if what.endswith(".py") else partial(runpy.run_module, alter_sys=True))(
+            what, run_name="__main__"
+        )
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+        return end.code if isinstance(end.code, int) else bool(end.code)
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    if not sys.argv[1].isdecimal():
+        sys.exit(client(*sys.argv[1:]))
+    code = execute(*serve(*sys.argv[1:]))
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    os._exit(code)  # the interpreter would take a second to put torch away

@@ -1,7 +1,9 @@
 """Runs with the symbols, the bytes or the seconds of a rival."""
 
 import json
+import sys
 
+import forked
 import pytest
 from click.testing import CliRunner
 
@@ -104,7 +106,9 @@ def ran(store, tmp_path_factory, documents):
     arguments += ["--max-bytes", "40000"]
     planned = CliRunner().invoke(grid.downstream, [*arguments, "--plan"])
     assert "bags,equal=seconds-small-s3: as long as bytes-small-s3 took" in planned.output
-    done = CliRunner().invoke(grid.downstream, [*arguments, "--jobs", "2"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "executable", forked.python())
+        done = CliRunner().invoke(grid.downstream, [*arguments, "--jobs", "2"])
     assert done.exit_code == 0, done.output
     return folder
 

@@ -11,6 +11,7 @@ from concurrent.futures import TimeoutError as TimedOut
 from dataclasses import replace
 from pathlib import Path
 
+import forked
 import pytest
 import torch
 from click.testing import CliRunner
@@ -50,6 +51,11 @@ reads = "bpe"
 mix = { recipe = "comp", view = "bpe" }
 train = { steps = 3 }
 """
+
+
+@pytest.fixture(autouse=True)
+def forked_runs(monkeypatch):
+    monkeypatch.setattr(sys, "executable", forked.python())
 
 
 @pytest.fixture
@@ -258,7 +264,16 @@ def test_ctrl_c_ends_the_runs_too_and_each_leaves_a_checkpoint(written, tmp_path
     store = encode([Document(str(i), d) for i, d in enumerate(documents)], tmp_path / "s", {})
     held_out = tmp_path / "held.py"
     held_out.write_bytes(documents[0][:900])
-    command = [sys.executable, "-m", "proxylm.cli", "bench", "downstream", str(written), str(store.path), str(held_out)]
+    command = [
+        forked.python(),
+        "-m",
+        "proxylm.cli",
+        "bench",
+        "downstream",
+        str(written),
+        str(store.path),
+        str(held_out),
+    ]
     only = "bytes,matrix_lr=0.01-*-s0"
     command += ["-o", str(tmp_path / "runs"), "--max-bytes", "40000", "--only", only, "--jobs", "2"]
     written.write_text(RECIPE.replace("flops = 2e9", "steps = 1000000"))

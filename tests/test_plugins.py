@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import forked
 import pytest
 
 Install = Callable[[Path, str, str, str, str], None]
@@ -167,7 +168,7 @@ def test_a_guest_is_trained_with_by_name(tmp_path: Path, install: Install) -> No
     def proxyc(*arguments: str) -> str:
         python_path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
         done = subprocess.run(
-            [sys.executable, "-m", "proxylm.cli", *arguments],
+            [forked.python(), "-m", "proxylm.cli", *arguments],
             cwd=tmp_path, env=os.environ | {"PYTHONPATH": python_path}, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

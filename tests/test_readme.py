@@ -8,6 +8,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
+import forked
+
 from bench import encode_tables, fill, generation_speed, neural_ratio, stability, train_speed, view_speed
 from bench.file_speed import table
 
@@ -30,7 +32,9 @@ def test_python_blocks_run(tmp_path):
 def test_shell_blocks_run(tmp_path):
     script = "\n".join(block for block in blocks("bash") if not block.startswith(("git ", "make ", "pip ")))
     assert "proxyc train" in script
-    path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
+    path = os.pathsep.join(
+        [str(Path(forked.python()).parent), sysconfig.get_path("scripts"), os.environ.get("PATH", "")]
+    )
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=tmp_path,

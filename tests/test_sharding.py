@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 import torch
 import torch.distributed as dist
@@ -116,7 +117,7 @@ def test_two_sharded_processes_are_one(tmp_path, bpe, documents):
     train(store, config("proxy"), tmp_path / "one", held_out=TEXT)
     train(store, config("bags"), tmp_path / "bags", held_out=TEXT)
     cut(tmp_path / "one", "one-two")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", __file__]
+    launch = [forked.python(), "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", __file__]
     done = subprocess.run(
         [*launch, str(tmp_path / "s"), str(tmp_path)],
         env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,

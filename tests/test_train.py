@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 
+import forked
 import pytest
 import torch
 import torch.distributed as dist
@@ -91,7 +92,7 @@ def test_loss_falls_and_the_log_says_what_was_shown(store, tmp_path):
 
 
 def test_sigkill_and_resume_equal_an_uninterrupted_run(store, tmp_path):
-    whole = [sys.executable, "-m", "proxylm.cli", *command(store, tmp_path / "whole", steps=60)]
+    whole = [forked.python(), "-m", "proxylm.cli", *command(store, tmp_path / "whole", steps=60)]
     killed = [sys.executable, "-m", "proxylm.cli", *command(store, tmp_path / "killed", steps=60)]
     subprocess.run(whole, check=True, capture_output=True)
     process = subprocess.Popen(killed, stdout=subprocess.DEVNULL)
@@ -104,7 +105,7 @@ def test_sigkill_and_resume_equal_an_uninterrupted_run(store, tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert latest(tmp_path / "killed").name < "step-00000060"
-    subprocess.run(killed, check=True, capture_output=True)
+    subprocess.run([forked.python(), *killed[1:]], check=True, capture_output=True)
     assert records(tmp_path / "killed") == records(tmp_path / "whole")
     assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
 
@@ -144,7 +145,7 @@ def test_what_no_process_has_used_keeps_no_gradient(monkeypatch):
 
 def test_two_processes_read_the_same_rows_and_learn_the_same(store, tmp_path):
     train(store, config(), tmp_path / "one")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "proxylm.cli"]
+    launch = [forked.python(), "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "proxylm.cli"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run([*launch, *command(store, tmp_path / "two")], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -218,7 +219,7 @@ def test_a_truncated_view_is_refused_before_training(store, tmp_path, bpe):
     file = made.path / "00000/bpe.bin"
     os.truncate(file, file.stat().st_size // 2)
     done = subprocess.run(
-        [sys.executable, "-m", "proxylm.cli", *command(made, tmp_path / "r")],
+        [forked.python(), "-m", "proxylm.cli", *command(made, tmp_path / "r")],
         capture_output=True,
         text=True,
         check=False,

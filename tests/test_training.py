@@ -6,10 +6,10 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 import warnings
 
+import forked
 import pytest
 import torch
 from click.testing import CliRunner
@@ -95,7 +95,7 @@ def test_compiled_equals_plain_but_for_rounding(store, tmp_path, monkeypatch):
 def test_ctrl_c_writes_a_checkpoint_and_the_run_goes_on_as_if_nothing_had_been(store, tmp_path):
     settings = [f"model.{key}={value}" for key, value in (("d_model", 32), ("n_layers", 2), ("n_heads", 2))]
     settings += ["train.rows=4", "train.row_length=64", "train.checkpoint_every=1000"]
-    command = [sys.executable, "-m", "proxylm.cli", "train", str(store.path), "--recipe", "proxy", "--view", "bpe"]
+    command = [forked.python(), "-m", "proxylm.cli", "train", str(store.path), "--recipe", "proxy", "--view", "bpe"]
     command += ["--steps", "400", *(part for setting in settings for part in ("--set", setting)), "-o"]
     process = subprocess.Popen([*command, str(tmp_path / "a")], stdout=subprocess.DEVNULL)
     log = tmp_path / "a/log.jsonl"
