@@ -64,7 +64,7 @@ class Ahead(NamedTuple):
 
 
 @inlined
-def _emit(out, used, state, low):  # type: ignore[no-untyped-def]
+def _emit(out, used, state, low):
     """Shift the top byte out of `low`; state holds the byte a carry may still reach, and how many 0xFF follow it."""
     top = np.int64(low >> np.uint64(40))  # 9 bits with the carry
     if top != 255:
@@ -81,19 +81,19 @@ def _emit(out, used, state, low):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _slot(node, key, counters):  # type: ignore[no-untyped-def]
+def _slot(node, key, counters):
     return ((np.uint64(node) * _K2 + key) >> _36) & np.uint64(counters.shape[1] - 1)
 
 
 @inlined
-def _fetch_counters(node, keys, counters):  # type: ignore[no-untyped-def]
+def _fetch_counters(node, keys, counters):
     """Ask for the counters of a decision; those that know no byte are few enough to stay near."""
     for k in range(1, N_COUNTERS):
         prefetch(counters[k], _slot(node, keys[k], counters))
 
 
 @inlined
-def _mixed(node, keys, mixing, w):  # type: ignore[no-untyped-def]
+def _mixed(node, keys, mixing, w):
     """The network's logit, inputs[0], and those of the counters, weighted: the probability of a 1 in 1/2^16."""
     counters, places, inputs = mixing.counters, mixing.places, mixing.inputs
     total = w[0] * inputs[0]
@@ -106,12 +106,12 @@ def _mixed(node, keys, mixing, w):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _limited(logit):  # type: ignore[no-untyped-def]
+def _limited(logit):
     return min(max(logit, -LOGIT_LIMIT), LOGIT_LIMIT)
 
 
 @inlined
-def _learn(bit, p, mixing, w):  # type: ignore[no-untyped-def]
+def _learn(bit, p, mixing, w):
     """Move weights and counters towards the bit that came."""
     counters, places, inputs, reciprocal = mixing.counters, mixing.places, mixing.inputs, mixing.reciprocal
     error = (bit << 16) - p
@@ -125,13 +125,13 @@ def _learn(bit, p, mixing, w):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _shift_in(value, stream, used):  # type: ignore[no-untyped-def]
+def _shift_in(value, stream, used):
     """Take the next byte of the stream into `value`; zeros follow its end."""
     return (value << _8) | (np.uint64(stream[used]) if used < len(stream) else _0)
 
 
 @inlined
-def _finish(stream, used, carry, low):  # type: ignore[no-untyped-def]
+def _finish(stream, used, carry, low):
     """Write the shortest number in [low, low + span): span >= 2^40, so the top byte is enough."""
     low = (low + _LOW40) & ~_LOW40
     for _ in range(2):
@@ -140,7 +140,7 @@ def _finish(stream, used, carry, low):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _prepare(data, i, decoding, sight, state, network, counters, ahead, at):  # type: ignore[no-untyped-def]
+def _prepare(data, i, decoding, sight, state, network, counters, ahead, at):
     """Look at position i, and ask for what coding it will touch of the tables and the counters."""
     scan(data, i, state)
     fetch(state.contexts, sight, network)
@@ -158,7 +158,7 @@ def _prepare(data, i, decoding, sight, state, network, counters, ahead, at):  # 
 
 
 @kernel
-def code(data, decoding, stream, sight, state, network, mixing, ahead, carry):  # type: ignore[no-untyped-def]
+def code(data, decoding, stream, sight, state, network, mixing, ahead, carry):
     """Code data (n,) uint8 into `stream`, or decode `stream` into data; the bytes used of the stream, -1 if it is too short.
 
     The encoder knows what comes, and prepares AHEAD positions together: when their turn comes, the memory they need has

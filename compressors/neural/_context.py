@@ -55,7 +55,7 @@ _SHAPE, _FIRST1, _END1, _VISIBLE, _DEPTH, _INSIDE, _MATCH, _LENGTH = 8, 9, 10, 1
 
 
 @inlined
-def _hash(a, b, c):  # type: ignore[no-untyped-def]
+def _hash(a, b, c):
     x = (a + _K1) * _K2
     x ^= x >> np.uint64(29)
     x = (x + b) * _K1
@@ -65,7 +65,7 @@ def _hash(a, b, c):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _read(b, i, s, brackets):  # type: ignore[no-untyped-def]
+def _read(b, i, s, brackets):
     """Take byte `b`, the one before position i, into the state."""
     s[_LAST8] = (s[_LAST8] << _8) | b
     lower = b | np.uint64(32)
@@ -109,7 +109,7 @@ def _read(b, i, s, brackets):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def contexts_at(data, i, s, brackets, ctx):  # type: ignore[no-untyped-def]
+def contexts_at(data, i, s, brackets, ctx):
     """Take in ``data[i - 1]`` and fill ctx (14,) with hashes of what precedes position i; all 64 bits are mixed."""
     if i > 0:
         _read(np.uint64(data[i - 1]), i, s, brackets)
@@ -138,7 +138,7 @@ def contexts_at(data, i, s, brackets, ctx):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def match_at(data, i, s, h, places):  # type: ignore[no-untyped-def]
+def match_at(data, i, s, h, places):
     """Row of the predicted byte and how long the match is: the longest of the last match and the newest of 5 bytes."""
     at, length = np.int64(s[_MATCH]), np.int64(s[_LENGTH])
     if length > 0 and data[at] == data[i - 1]:
@@ -169,7 +169,7 @@ _CHECK = np.uint32(0xFFF)
 
 
 @inlined
-def successors_of(ctx, which, table, slots, found):  # type: ignore[no-untyped-def]
+def successors_of(ctx, which, table, slots, found):
     """Where each context of `which` has its successor in table (n, size), and what is there if the check bits agree."""
     mask = np.uint64(table.shape[1] - 1)
     for k in range(len(which)):
@@ -182,7 +182,7 @@ def successors_of(ctx, which, table, slots, found):  # type: ignore[no-untyped-d
 
 
 @inlined
-def succeed(table, slots, found, byte):  # type: ignore[no-untyped-def]
+def succeed(table, slots, found, byte):
     """Enter the byte that followed."""
     y = np.uint32(byte)
     for k in range(len(slots)):
@@ -200,7 +200,7 @@ def succeed(table, slots, found, byte):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def rows_of(ctx, contexts, bits, match, found, n_seconds, rows):  # type: ignore[no-untyped-def]
+def rows_of(ctx, contexts, bits, match, found, n_seconds, rows):
     """Fill rows with the row of each feature in its own table: contexts, match, last successors, the others."""
     f = 0
     for k in range(len(contexts)):
@@ -218,7 +218,7 @@ def rows_of(ctx, contexts, bits, match, found, n_seconds, rows):  # type: ignore
 
 
 @inlined
-def scan(data, i, state):  # type: ignore[no-untyped-def]
+def scan(data, i, state):
     """Take in the byte before position i; positions come in turn, once each."""
     if i > 0:
         succeed(state.history, state.slots, state.found, data[i - 1])
@@ -226,7 +226,7 @@ def scan(data, i, state):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def look(data, i, sight, state, rows):  # type: ignore[no-untyped-def]
+def look(data, i, sight, state, rows):
     """Fill rows (features,) int32 of position i, which was scanned; the row of the match."""
     match = match_at(data, i, state.scan, state.contexts[4], state.places)
     successors_of(state.contexts, sight.successors, state.history, state.slots, state.found)
@@ -235,7 +235,7 @@ def look(data, i, sight, state, rows):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def features(data, sight, state, rows):  # type: ignore[no-untyped-def]
+def features(data, sight, state, rows):
     """rows (n, features) int32 of a whole document, data (n,) uint8, from a new state."""
     for i in range(len(data)):
         scan(data, i, state)

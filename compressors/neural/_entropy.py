@@ -10,7 +10,7 @@ _0, _1, _16, _48 = np.uint64(0), np.uint64(1), np.uint64(16), np.uint64(48)
 
 
 @inlined
-def _uncertainty(network, keys, mixing, w, binary, reach):  # type: ignore[no-untyped-def]
+def _uncertainty(network, keys, mixing, w, binary, reach):
     """Entropy of the next byte in 1/256 bit: that of every decision, times how likely it is to be reached."""
     total = _0
     reach[1] = _1 << np.uint64(32)
@@ -25,7 +25,7 @@ def _uncertainty(network, keys, mixing, w, binary, reach):  # type: ignore[no-un
 
 
 @kernel
-def follow(data, before, bits, entropy, binary, reach, sight, state, network, mixing, ahead):  # type: ignore[no-untyped-def]
+def follow(data, before, bits, entropy, binary, reach, sight, state, network, mixing, ahead):
     """Read data (n,) uint8 as a document of its own; (bytes taken, symbol) of what follows the first `before` bytes.
 
     bits > 0: stop before the byte after whose coding fewer than one in 2^bits of all numbers would be left, though not

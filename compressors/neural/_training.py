@@ -8,7 +8,7 @@ import numpy as np
 
 
 @numba.njit(cache=True, nogil=True)
-def gather(rows, start, width, table, x):  # type: ignore[no-untyped-def]
+def gather(rows, start, width, table, x):
     """x (batch, inputs) = the rows of each feature's table, rounded as the integer model has them."""
     for i in range(rows.shape[0]):
         at = 0
@@ -20,7 +20,7 @@ def gather(rows, start, width, table, x):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def scatter(rows, start, first_row, width, table, squares, dx, rate):  # type: ignore[no-untyped-def]
+def scatter(rows, start, first_row, width, table, squares, dx, rate):
     """Adagrad with one accumulator a row (Duchi et al. 2011): each sample in turn."""
     limit = np.float32(127)
     for i in range(rows.shape[0]):
@@ -40,7 +40,7 @@ def scatter(rows, start, first_row, width, table, squares, dx, rate):  # type: i
 
 
 @numba.njit(cache=True, nogil=True)
-def nodes(hidden, hidden_int, weight_int, weight, bias, scale, data, d_hidden, d_weight, d_bias):  # type: ignore[no-untyped-def]
+def nodes(hidden, hidden_int, weight_int, weight, bias, scale, data, d_hidden, d_weight, d_bias):
     """Loss in nats of the eight binary decisions of each byte, and its gradients (added to d_weight and d_bias)."""
     loss, n = 0.0, hidden.shape[1]
     for i in range(len(data)):
@@ -64,7 +64,7 @@ def nodes(hidden, hidden_int, weight_int, weight, bias, scale, data, d_hidden, d
 
 
 @numba.njit(cache=True, nogil=True)
-def adam(p, g, m, v, rate, unbias1, unbias2, limit):  # type: ignore[no-untyped-def]
+def adam(p, g, m, v, rate, unbias1, unbias2, limit):
     """One step of Adam (Kingma and Ba 2014, 0.9 and 0.995) on flat float32 arrays; |p| stays within `limit`."""
     for i in range(p.size):
         m[i] += np.float32(0.1) * (g[i] - m[i])

@@ -35,13 +35,13 @@ _PATIENCE = 50  # places tried for the children of a string before the search be
 
 
 @inlined
-def _between(a, b):  # type: ignore[no-untyped-def]
+def _between(a, b):
     """What ends between bytes a and b: 0, WORD_END or RUN_END."""
     return _ENDS[np.int64(8) * CLASSES[a] + CLASSES[b]]
 
 
 @kernel
-def grow(text, offsets, starts, nodes, n, depth, ids, counts):  # type: ignore[no-untyped-def]
+def grow(text, offsets, starts, nodes, n, depth, ids, counts):
     """Lengthen the strings at starts[:n] by a byte and count the bytes after them; how many strings are left.
 
     offsets (documents + 1) cut text. starts and nodes (n): the first byte of each string, ascending, and the row in ids
@@ -68,7 +68,7 @@ def grow(text, offsets, starts, nodes, n, depth, ids, counts):  # type: ignore[n
 
 
 @kernel
-def fill(order, children, first, labels, cells, slots, bases):  # type: ignore[no-untyped-def]
+def fill(order, children, first, labels, cells, slots, bases):
     """Lay the trie out; the number of cells in use, -1 if there are too few.
 
     children (strings): ids of the children of string i are children[first[i]:first[i + 1]], their last bytes in labels
@@ -115,7 +115,7 @@ def fill(order, children, first, labels, cells, slots, bases):  # type: ignore[n
 
 
 @kernel
-def words(text, offsets, cells, symbols, last, out, rows):  # type: ignore[no-untyped-def]
+def words(text, offsets, cells, symbols, last, out, rows):
     """Symbols of every document into `out`, rows[d] where those of document d begin; their number.
 
     A window is the longest string of the trie that ends where a word does, within a run of words; the longest of all if
@@ -150,7 +150,7 @@ def words(text, offsets, cells, symbols, last, out, rows):  # type: ignore[no-un
 
 
 @kernel
-def dense(text, offsets, cells, symbols, longest, out, rows):  # type: ignore[no-untyped-def]
+def dense(text, offsets, cells, symbols, longest, out, rows):
     """As `words`, in the fewest windows; longest (text,) is work space.
 
     Every beginning of a string of the trie is one, too. Then the parse is shortest in which each window lets the next
@@ -194,10 +194,10 @@ WIDE = 16  # bytes of a string that are copied at once
 
 
 @intrinsic
-def _copy(typingctx, source, i, target, j):  # type: ignore[no-untyped-def]
+def _copy(typingctx, source, i, target, j):
     """target[j:j+16] = source[i:i+16], whatever the compiler believes of overlap and alignment."""
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         places = []
         for array in (0, 2):
             data = context.make_array(signature.args[array])(context, builder, arguments[array]).data
@@ -210,7 +210,7 @@ def _copy(typingctx, source, i, target, j):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def size(symbols, lengths):  # type: ignore[no-untyped-def]
+def size(symbols, lengths):
     """Bytes of the strings of all symbols."""
     total = _0
     for symbol in symbols:
@@ -219,7 +219,7 @@ def size(symbols, lengths):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def join(symbols, lengths, heads, starts, text, out):  # type: ignore[no-untyped-def]
+def join(symbols, lengths, heads, starts, text, out):
     """The strings of symbols one after the other into out, WIDE bytes longer than they are.
 
     lengths (strings) uint8; heads (strings * WIDE): the first WIDE bytes of each; starts (strings): where it begins in
