@@ -8,9 +8,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
@@ -109,7 +110,10 @@ class Processes:
                 self._running.add(process)
                 if self.stopped:  # between the look above and now
                     process.terminate()
-                process.communicate(json.dumps(asdict(job)))
+                with suppress(BrokenPipeError):  # it ended already
+                    process.stdin.write(json.dumps(asdict(job)) + "\n")  # type: ignore[union-attr] # a pipe
+                    process.stdin.flush()  # type: ignore[union-attr]
+                process.wait()
                 self._running.discard(process)
             if process.returncode < 0:  # what it said before is not why: the system kills what takes too much memory
                 return f"ended by signal {-process.returncode}"
@@ -151,10 +155,19 @@ class Processes:
                 signal.signal(number, before[number])
 
 
+def _end_with_the_grid() -> None:
+    """The grid holds the other end of our standard input for as long as it lives: one that was killed could not tell us."""
+    while os.read(0, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def main() -> None:
     """The process."""
     try:
-        Job(**json.load(sys.stdin)).run()
+        job = Job(**json.loads(sys.stdin.readline()))
+        threading.Thread(target=_end_with_the_grid, daemon=True).start()
+        job.run()
     except (ProxycError, OSError) as error:
         sys.exit(in_one_line(error))
 

@@ -260,38 +260,42 @@ def test_bad_and_empty_documents_are_told_apart(tmp_path):
         scored((file,), 400)
 
 
-def test_ctrl_c_ends_the_runs_too_and_each_leaves_a_checkpoint(written, tmp_path, documents):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_grid_that_ends_takes_its_runs_with_it_and_each_leaves_a_checkpoint(written, tmp_path, documents, number):
     store = encode([Document(str(i), d) for i, d in enumerate(documents)], tmp_path / "s", {})
-    held_out = tmp_path / "held.py"
+    held_out, runs = tmp_path / "held.py", tmp_path / "runs"
     held_out.write_bytes(documents[0][:900])
-    command = [
-        forked.python(),
-        "-m",
-        "proxylm.cli",
-        "bench",
-        "downstream",
-        str(written),
-        str(store.path),
-        str(held_out),
-    ]
-    only = "bytes,matrix_lr=0.01-*-s0"
-    command += ["-o", str(tmp_path / "runs"), "--max-bytes", "40000", "--only", only, "--jobs", "2"]
+    arguments = [written, store.path, held_out, "-o", runs, "--max-bytes", "40000", "--jobs", "2"]
+    command = [forked.python(), "-m", "proxylm.cli", "bench", "downstream", *map(str, arguments)]
+    command += ["--only", "bytes,matrix_lr=0.01-*-s0"]
     written.write_text(RECIPE.replace("flops = 2e9", "steps = 1000000"))
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
-        folders = [tmp_path / "runs" / f"bytes,matrix_lr=0.01-{size}-s0" for size in ("small", "wide")]
+        folders = [runs / f"bytes,matrix_lr=0.01-{size}-s0" for size in ("small", "wide")]
         deadline = time.monotonic() + 60
         while not all((folder / "log.jsonl").exists() and (folder / "log.jsonl").stat().st_size for folder in folders):
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, said = process.communicate()
-    assert process.returncode == 1
-    assert b"stopped; the same command goes on" in said
-    for folder in folders:  # their locks are free, so that no process is left
-        with open(folder / "run.err") as held:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if number == signal.SIGINT:
+        assert process.returncode == 1
+        assert b"stopped; the same command goes on" in said
+    for folder in folders:
+        with open(folder / "run.err") as held:  # its lock is free once no process is left
+            while not _free(held) and time.monotonic() < deadline:
+                assert number == signal.SIGKILL  # told to stop, a grid waits for its runs
+                time.sleep(0.05)
+            assert _free(held)
         assert checkpoint.latest(folder) is not None
+
+
+def _free(file):
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def test_a_grid_that_waits_for_another_can_be_stopped(tmp_path):
