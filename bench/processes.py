@@ -103,14 +103,14 @@ class Processes:
             if (folder / results.RESULT).exists():
                 return None
             errors.truncate(0)
-            with subprocess.Popen(
+            with suppress(BrokenPipeError), subprocess.Popen(  # it may end before it has read anything
                 [sys.executable, "-m", "bench.processes"], stdin=subprocess.PIPE, stdout=2, stderr=errors, text=True,
                 env=os.environ | {"OMP_NUM_THREADS": "1"}, start_new_session=True,
             ) as process:  # fmt: skip
                 self._running.add(process)
                 if self.stopped:  # between the look above and now
                     process.terminate()
-                with suppress(BrokenPipeError):  # it ended already
+                with suppress(BrokenPipeError):
                     process.stdin.write(json.dumps(asdict(job)) + "\n")  # type: ignore[union-attr] # a pipe
                     process.stdin.flush()  # type: ignore[union-attr]
                 process.wait()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
+import json
 import os
 import platform
+import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
@@ -45,6 +47,9 @@ class Finding:
     sound: bool
     detail: str
 
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
 
 def examine() -> Iterator[Finding]:
     """All checks, one after the other; none raises."""
@@ -65,23 +70,36 @@ def examine() -> Iterator[Finding]:
 def warm() -> Iterator[Finding]:
     """Compile the kernels of every codec into Numba's cache, so that no first use waits for it.
 
-    Codecs are compiled side by side, on all cores. One whose configuration decides what is compiled has `specimens()`,
+    Codecs are compiled side by side. One whose configuration decides what is compiled has `specimens()`,
     configurations that use all of it.
     """
     if not (kept := _kernels()).sound:
         yield kept
         return
-    names = registry.names()
-    with ProcessPoolExecutor(min(os.cpu_count() or 1, len(names)), multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(_warmed, names)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(_warmed_apart, registry.names())
     yield kept
 
 
-def _warmed(name: str) -> Finding:
+_CHILD = "import sys; from compressors import doctor; print(doctor.warmed(sys.argv[1]).to_json())"
+
+
+def _warmed_apart(name: str) -> Finding:
     """In a process of its own: Numba compiles one function at a time, whatever the threads."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", _CHILD, name]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or [f"its process ended with {done.returncode}"]
+        return Finding(name, False, said[-1])
+    return Finding(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def warmed(name: str) -> Finding:
+    """Compile what the codec needs, in this process."""
     began = time.perf_counter()
     try:
-        specimens = getattr(registry.get_class(name), "specimens", None)
+        specimens = getattr(registry.class_of(registry.entries()[name]), "specimens", None)
         for codec in specimens() if specimens else [registry.get(name)]:
             _use(codec)
     except InvalidConfig as error:

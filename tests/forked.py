@@ -2,7 +2,8 @@
 
 `python()` is a program to be used for `sys.executable` where `-m MODULE` or a script follows; `proxyc` is beside it. It hands its
 arguments, folder, environment and open files to a server, passes signals on and ends as the command does; if it is killed, so is
-the command.
+the command. What such a test cannot see: a module that is not imported, warnings of imports, variables that Python reads when it
+starts (all commands have one hash seed), and what happens while an interpreter ends.
 """
 
 import atexit
@@ -46,13 +47,15 @@ def python():
         listener.bind(f"{folder}/socket")
         listener.listen(64)
         server = [sys.executable, __file__, str(listener.fileno()), str(program)]
-        python.server = subprocess.Popen(server, stdin=subprocess.PIPE, pass_fds=[listener.fileno()])
+        python.server = subprocess.Popen(
+            server, stdin=subprocess.PIPE, pass_fds=[listener.fileno()], start_new_session=True
+        )
     return str(program)
 
 
 def client(path, *arguments):
     """What the program does; its exit status."""
-    rest = [argument for argument in arguments if argument != "-u"]
+    rest = arguments[arguments[:1] == ("-u",) :]  # as torch.distributed.run has it
     if not rest or (rest[0].startswith("-") and rest[0] != "-m"):
         os.execv(sys.executable, [sys.executable, *arguments])
     request = json.dumps([rest, os.getcwd(), dict(os.environ)]).encode()
@@ -60,15 +63,28 @@ def client(path, *arguments):
         server.connect(path)
         socket.send_fds(server, [len(request).to_bytes(4, "little")], [0, 1, 2])
         server.sendall(request)
-        pid = int.from_bytes(server.recv(4), "little")
+        pid = received(server)
+
+        def pass_on(number, frame):
+            with suppress(ProcessLookupError):  # it has just ended
+                os.kill(pid, number)
+
         for number in PASSED_ON:
             if signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, lambda number, _: os.kill(pid, number))
-        code = os.waitstatus_to_exitcode(int.from_bytes(server.recv(4), "little"))
+                signal.signal(number, pass_on)
+        code = os.waitstatus_to_exitcode(received(server))
     if code < 0:
-        signal.signal(-code, signal.SIG_DFL)
+        with suppress(OSError):  # that of SIGKILL cannot be set
+            signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     return code
+
+
+def received(server):
+    """A number of four bytes."""
+    if len(data := server.recv(4)) < 4:
+        sys.exit(f"the server of {__file__} has gone")
+    return int.from_bytes(data, "little")
 
 
 def serve(number, program):
@@ -82,9 +98,8 @@ def serve(number, program):
     threading.Thread(target=end, daemon=True).start()
     for name in PRELOADED:
         importlib.import_module(name)
-    importlib.import_module(
-        "compressors.kernels"
-    )._nothing()  # the first kernel that runs has Numba import the rest of itself
+    # The first kernel that runs has Numba import the rest of itself.
+    importlib.import_module("compressors.kernels")._nothing()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that wait below
     listener = socket.socket(fileno=int(number))
     while True:
@@ -95,10 +110,9 @@ def serve(number, program):
     listener.close()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     if pid := os.fork():
-        connection.sendall(pid.to_bytes(4, "little"))
-        status = os.waitpid(pid, 0)[1]
         with suppress(BrokenPipeError):  # the program was killed
-            connection.sendall(status.to_bytes(4, "little"))
+            connection.sendall(pid.to_bytes(4, "little"))
+            connection.sendall(os.waitpid(pid, 0)[1].to_bytes(4, "little"))
         os._exit(0)
     return become(connection, program)
 
@@ -108,12 +122,15 @@ def become(connection, program):
     head, files, _, _ = socket.recv_fds(connection, 4, 3)
     request = b""
     while len(request) < int.from_bytes(head, "little"):
-        request += connection.recv(1 << 20)
+        request += (part := connection.recv(1 << 20))
+        if not part:  # the program was killed
+            os._exit(1)
     arguments, folder, environment = json.loads(request)
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
-    sys.stdin, sys.stdout, sys.stderr = (os.fdopen(number, mode) for number, mode in enumerate("rww"))
+    sys.stdin, sys.stdout = os.fdopen(0, "r"), os.fdopen(1, "w")
+    sys.stderr = os.fdopen(2, "w", 1, errors="backslashreplace")
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
@@ -121,7 +138,8 @@ def become(connection, program):
     sys.path[1:1] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
 
     def end():
-        connection.recv(1)
+        with suppress(ConnectionResetError):
+            connection.recv(1)
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=end, daemon=True).start()
@@ -142,6 +160,9 @@ def execute(what, *arguments):
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)
         return end.code if isinstance(end.code, int) else bool(end.code)
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
     except BaseException:
         traceback.print_exc()
         return 1

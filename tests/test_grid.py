@@ -277,7 +277,7 @@ def test_a_grid_that_ends_takes_its_runs_with_it_and_each_leaves_a_checkpoint(wr
             assert time.monotonic() < deadline
             time.sleep(0.05)
         process.send_signal(number)
-        _, said = process.communicate()
+        _, said = process.communicate(timeout=60)  # until the runs, which write there too, have ended
     if number == signal.SIGINT:
         assert process.returncode == 1
         assert b"stopped; the same command goes on" in said

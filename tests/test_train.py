@@ -144,8 +144,9 @@ def test_what_no_process_has_used_keeps_no_gradient(monkeypatch):
 
 
 def test_two_processes_read_the_same_rows_and_learn_the_same(store, tmp_path):
+    """Not forked ones, whose sets of strings would have one order."""
     train(store, config(), tmp_path / "one")
-    launch = [forked.python(), "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "proxylm.cli"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "proxylm.cli"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run([*launch, *command(store, tmp_path / "two")], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
