@@ -126,7 +126,9 @@ def test_a_guest_may_not_take_the_name_of_a_built_in(tmp_path: Path, install: In
     install(tmp_path, "impostor", "guest_rot", GUEST, "zstd = guest_rot:Rot")
     code = """
 import sys
+from compressors import testing
 from proxylm.cli import proxyc
+testing.check = lambda codec: None  # the laws are not what is asked here
 print(compressors.get_class("zstd").__module__, compressors.names().count("zstd"), "guest_rot" in sys.modules)
 proxyc(["codecs"], standalone_mode=False)
 proxyc(["doctor"], standalone_mode=False)
