@@ -31,5 +31,5 @@ clean:
 
 .venv/test-ready: pyproject.toml constraints.txt | .venv/bin/python
 	$(PIP) --editable '.[all,test]'
-	$(BIN)/proxyc doctor --warm >/dev/null # or every worker of the tests compiles the same kernels
+	$(BIN)/proxyc doctor --warm # or every worker of the tests compiles the same kernels
 	touch $@

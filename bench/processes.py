@@ -111,8 +111,7 @@ class Processes:
                 if self.stopped:  # between the look above and now
                     process.terminate()
                 with suppress(BrokenPipeError):
-                    process.stdin.write(json.dumps(asdict(job)) + "\n")  # type: ignore[union-attr] # a pipe
-                    process.stdin.flush()  # type: ignore[union-attr]
+                    print(json.dumps(asdict(job)), file=process.stdin, flush=True)
                 process.wait()
                 self._running.discard(process)
             if process.returncode < 0:  # what it said before is not why: the system kills what takes too much memory
