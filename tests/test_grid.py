@@ -1,33 +1,22 @@
 import fcntl
 import hashlib
 import json
-import re
 import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as TimedOut
-from dataclasses import replace
-from pathlib import Path
 
 import forked
 import pytest
-import torch
 from click.testing import CliRunner
 
-import compressors
 from bench import grid, recipe, results
-from bench.downstream import Arm, scored
-from bench.plan import activation_bytes, planned
-from bench.processes import Job, Processes
+from bench.downstream import scored
 from compressors.documents import Document
 from compressors.errors import FingerprintMismatch, InputError, InvalidConfig
 from proxylm import checkpoint
-from proxylm.alphabet import Alphabet
-from proxylm.config import ModelConfig, RunConfig, TrainConfig
+from proxylm.config import RunConfig
 from proxylm.encode import encode
-from proxylm.model import Decoder
 from proxylm.settings import from_mapping, load
 
 RECIPE = """
@@ -92,55 +81,6 @@ def test_what_a_recipe_does_not_know_is_named(written, change, message):
     written.write_text(RECIPE.replace(*change))
     with pytest.raises(InvalidConfig, match=message):
         recipe.load(written)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "tiny",
-        "small",
-        "small-rates",
-        "ngrams",
-        "ngrams-quarter",
-        "ngrams-rates",
-        "scale",
-        "shifted",
-        "shifted-ablations",
-        "rates-shifted",
-        "rates-d64",
-        "ablations",
-        "gpu-150m",
-        "gpu-1b",
-    ],
-)
-def test_the_recipes_that_come_along_are_understood_and_planned(name, tmp_path, bpe, documents):
-    views = {"bpe": bpe, "bpe4k": bpe, "words": compressors.get("neural"), "zstd": compressors.get("zstd")}
-    views |= {"bpe32k": bpe, "words12": compressors.get("neural", width=12), "gzip": compressors.get("gzip")}
-    views["dense12"] = compressors.get("neural", width=12, policy="dense")
-    views["packed"] = compressors.get("pack", codec="bytes")
-    store = encode([Document(str(i), d[:2000]) for i, d in enumerate(documents[:5])], tmp_path / "s", views)
-    arms = recipe.load(Path(recipe.__file__).parent / f"recipes/{name}.toml")
-    assert {arm.config.mix.recipe for arm in arms} >= {"raw"}
-    for arm in arms[:5]:  # one step of each: the whole plan of a large run takes a minute
-        settings = json.loads(arm.config.to_json())
-        settings["train"] |= {"flops": None, "steps": 1}
-        line = planned(Arm(arm.name, from_mapping(RunConfig, settings), arm.reads), store, 1e12)
-        assert ": 1 steps of" in line
-        assert "hours" in line
-        assert re.search(r"[0-9.]+ GB for the activations of", line)
-
-
-def test_activations_are_those_that_a_forward_pass_keeps():
-    train = TrainConfig(steps=1, rows=4, row_length=64)
-    found = {}
-    for device in ("meta", "cpu"):
-        with torch.device(device):
-            model = Decoder(ModelConfig(d_model=64, n_layers=2, n_heads=2), Alphabet({}))
-        found[device] = activation_bytes(model, train)
-    assert found["meta"] == pytest.approx(found["cpu"], rel=0.2)  # their kernels of attention keep other sums
-    position = found["cpu"] / (4 * 64 * 2 * 4)  # values of a layer
-    assert 8 * 64 + 4 * 192 <= position <= 16 * 64 + 5 * 192
-    assert activation_bytes(model, replace(train, micro_rows=2)) < 0.52 * found["cpu"]
 
 
 def test_a_grid_is_run_goes_on_and_is_planned(written, tmp_path, bpe, documents):
@@ -296,35 +236,3 @@ def _free(file):
     except BlockingIOError:
         return False
     return True
-
-
-def test_a_grid_that_waits_for_another_can_be_stopped(tmp_path):
-    (tmp_path / "run").mkdir()
-    processes = Processes()
-    job = Job("run", str(tmp_path / "run"), "", (), 1, (), "raw", {}, {})
-    with open(tmp_path / "run/run.err", "a") as other, ThreadPoolExecutor(1) as pool:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        waiting = pool.submit(processes.run, job)
-        with pytest.raises(TimedOut):
-            waiting.result(timeout=0.3)
-        processes.stop(signal.SIGTERM, None)
-        assert waiting.result(timeout=30) == "not begun"
-    with processes.stopped_by_signals():
-        assert {signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)} == {
-            processes.stop
-        }
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # given back
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup has it
-    try:
-        with processes.stopped_by_signals():
-            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGHUP, before)
-
-
-def test_a_run_that_the_system_kills_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "executable", tmp_path / "killed")
-    (tmp_path / "killed").write_text("#!/bin/sh\necho some warning >&2\nkill -9 $$\n")
-    (tmp_path / "killed").chmod(0o755)
-    job = Job("run", str(tmp_path / "run"), "", (), 1, (), "raw", {}, {})
-    assert Processes().run(job) == "ended by signal 9"

@@ -1,0 +1,69 @@
+"""What a grid would take: the recipes that come along are planned, memory is that of a forward pass."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import compressors
+from bench import recipe
+from bench.downstream import Arm
+from bench.plan import activation_bytes, planned
+from compressors.documents import Document
+from proxylm.alphabet import Alphabet
+from proxylm.config import ModelConfig, RunConfig, TrainConfig
+from proxylm.encode import encode
+from proxylm.model import Decoder
+from proxylm.settings import from_mapping
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tiny",
+        "small",
+        "small-rates",
+        "ngrams",
+        "ngrams-quarter",
+        "ngrams-rates",
+        "scale",
+        "shifted",
+        "shifted-ablations",
+        "rates-shifted",
+        "rates-d64",
+        "ablations",
+        "gpu-150m",
+        "gpu-1b",
+    ],
+)
+def test_the_recipes_that_come_along_are_understood_and_planned(name, tmp_path, bpe, documents):
+    views = {"bpe": bpe, "bpe4k": bpe, "words": compressors.get("neural"), "zstd": compressors.get("zstd")}
+    views |= {"bpe32k": bpe, "words12": compressors.get("neural", width=12), "gzip": compressors.get("gzip")}
+    views["dense12"] = compressors.get("neural", width=12, policy="dense")
+    views["packed"] = compressors.get("pack", codec="bytes")
+    store = encode([Document(str(i), d[:2000]) for i, d in enumerate(documents[:5])], tmp_path / "s", views)
+    arms = recipe.load(Path(recipe.__file__).parent / f"recipes/{name}.toml")
+    assert {arm.config.mix.recipe for arm in arms} >= {"raw"}
+    for arm in arms[:5]:  # one step of each: the whole plan of a large run takes a minute
+        settings = json.loads(arm.config.to_json())
+        settings["train"] |= {"flops": None, "steps": 1}
+        line = planned(Arm(arm.name, from_mapping(RunConfig, settings), arm.reads), store, 1e12)
+        assert ": 1 steps of" in line
+        assert "hours" in line
+        assert re.search(r"[0-9.]+ GB for the activations of", line)
+
+
+def test_activations_are_those_that_a_forward_pass_keeps():
+    train = TrainConfig(steps=1, rows=4, row_length=64)
+    found = {}
+    for device in ("meta", "cpu"):
+        with torch.device(device):
+            model = Decoder(ModelConfig(d_model=64, n_layers=2, n_heads=2), Alphabet({}))
+        found[device] = activation_bytes(model, train)
+    assert found["meta"] == pytest.approx(found["cpu"], rel=0.2)  # their kernels of attention keep other sums
+    position = found["cpu"] / (4 * 64 * 2 * 4)  # values of a layer
+    assert 8 * 64 + 4 * 192 <= position <= 16 * 64 + 5 * 192
+    assert activation_bytes(model, replace(train, micro_rows=2)) < 0.52 * found["cpu"]
