@@ -91,8 +91,7 @@ def _theirs(documents: list[Document], path: Path, checkout: Path) -> Callable[[
     with open(path / "texts" / "texts.chunk.00.jsonl", "w") as lines:
         lines.writelines(json.dumps({"text": document.data.decode()}) + "\n" for document in documents)
     sys.path.insert(0, str(checkout))
-    # It is in the checkout alone.
-    from lingua import data, tokenizer  # type: ignore[import-not-found]
+    from lingua import data, tokenizer  # type: ignore[import-not-found] # in the checkout alone
 
     # Of the Hugging Face tokenizer that theirs loads, only these ids are used; it does not load with newer transformers.
     ids = tokenizer.HFTokenizer.__new__(tokenizer.HFTokenizer)

@@ -16,7 +16,7 @@ from compressors import files, registry
 from compressors.errors import InvalidConfig
 
 
-class Proxyc(numcodecs.abc.Codec):  # type: ignore[misc]
+class Proxyc(numcodecs.abc.Codec):  # type: ignore[misc] # an untyped base
     """Any registered compressor as a numcodecs codec; `codec` is its command-line form, e.g. ``bpe=code.pxa``."""
 
     codec_id: ClassVar[str] = "proxyc"

@@ -137,7 +137,7 @@ class Reader:
 
 def _decompressed(file: BinaryIO, name: str) -> BinaryIO:
     if name.endswith(".gz"):
-        return gzip.GzipFile(fileobj=file)  # type: ignore[return-value]
+        return gzip.GzipFile(fileobj=file)  # type: ignore[return-value] # it reads as one
     if name.endswith(".zst"):
         import zstandard
 

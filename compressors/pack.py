@@ -64,7 +64,7 @@ class Pack(Compressor):
         return self.codec.library_versions()
 
     @property
-    def verify_on_write(self) -> bool:  # type: ignore[override]
+    def verify_on_write(self) -> bool:  # type: ignore[override] # elsewhere an attribute
         """As the inner codec has it, whose `compress` this is."""
         return self.codec.verify_on_write
 

@@ -108,7 +108,7 @@ class PxcFile(io.RawIOBase):
         self._position = position
         return position
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] # any buffer there
         if self._position >= self.size:
             return 0
         number = bisect_right(self._begins, self._position) - 1

@@ -55,7 +55,7 @@ class Chunks:
 
 
 @numba.njit(cache=True, nogil=True)
-def _cut(raw_lengths, before, offsets, spans, positions, found):  # type: ignore[no-untyped-def]
+def _cut(raw_lengths, before, offsets, spans, positions, found):  # type: ignore[no-untyped-def] # a kernel
     """Write where the chunks of a shard's documents begin, but the first of each, which is at 0."""
     for document in range(len(raw_lengths)):
         chunks = before[document + 1] - before[document]

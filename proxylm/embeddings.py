@@ -72,7 +72,7 @@ class Embeddings(nn.Embedding):
             return x
         places = n_bytes[:, None] - 1 - torch.arange(self.ngrams.longest, device=bags.device)
         newest_first = torch.where(places >= 0, bags.long().gather(1, places.clamp(min=0)), -1)
-        return x + self.ngrams(newest_first.unbind(1))  # type: ignore[no-any-return]
+        return x + self.ngrams(newest_first.unbind(1))  # type: ignore[no-any-return] # torch is untyped here
 
 
 class Ngrams(nn.Module):

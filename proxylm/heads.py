@@ -113,7 +113,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         d_x = torch.zeros_like(x) if needed else None
         d_weights = [torch.zeros_like(w) for w in weights] if needed else []
         if torch.is_autocast_enabled(x.device.type):  # products in bf16; sums, and the softmax, in fp32
-            x, *weights = (t.to(torch.get_autocast_dtype(x.device.type)) for t in (x, *weights))  # type: ignore[assignment]
+            x, *weights = (t.to(torch.get_autocast_dtype(x.device.type)) for t in (x, *weights))  # type: ignore[assignment] # a list again
         total = x.new_zeros((), dtype=torch.float32)
         for first in range(0, len(x), max(1, CHUNK_LOGITS // sum(sizes))):
             here = slice(first, first + max(1, CHUNK_LOGITS // sum(sizes)))

@@ -63,7 +63,7 @@ class Interleaved:
 
 
 @numba.njit(cache=True, nogil=True)
-def _cut(spans, of_comp, raw_bytes, comp_bytes, cuts):  # type: ignore[no-untyped-def]
+def _cut(spans, of_comp, raw_bytes, comp_bytes, cuts):  # type: ignore[no-untyped-def] # a kernel
     """Write the symbol at which each piece begins, and their number behind; return how many pieces, one at least."""
     pieces, held = 0, 0
     cuts[0] = 0
@@ -78,7 +78,7 @@ def _cut(spans, of_comp, raw_bytes, comp_bytes, cuts):  # type: ignore[no-untype
 
 
 @numba.njit(cache=True, nogil=True)
-def _count(spans, offsets, first, raw_bytes, comp_bytes, out):  # type: ignore[no-untyped-def]
+def _count(spans, offsets, first, raw_bytes, comp_bytes, out):  # type: ignore[no-untyped-def] # a kernel
     """`Interleaved.counts` of one shard, whose documents are first.. of the store."""
     cuts = np.empty(2 + np.max(offsets[1:] - offsets[:-1]), np.int64)
     for i in range(len(offsets) - 1):

@@ -58,7 +58,7 @@ class Attention(nn.Module):
         elif self.shifted_keys:
             k = _shifted(k, where.first)
         y = attend(q, k, v, mask, grouped=self.grouped)
-        return self.o(y.transpose(1, 2).reshape(B, T, -1))  # type: ignore[no-any-return]
+        return self.o(y.transpose(1, 2).reshape(B, T, -1))  # type: ignore[no-any-return] # torch is untyped here
 
 
 class Block(nn.Module):
@@ -75,7 +75,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor, where: Positions, mask: Mask | None, extend: Extend | None) -> Tensor:
         x = x + self.attention(self.attention_norm(x), where, mask, extend)
         y = self.mlp_norm(x)
-        return x + self.down(F.silu(self.gate(y)) * self.up(y))  # type: ignore[no-any-return]
+        return x + self.down(F.silu(self.gate(y)) * self.up(y))  # type: ignore[no-any-return] # torch is untyped here
 
 
 class Decoder(nn.Module):
@@ -134,7 +134,7 @@ class Decoder(nn.Module):
         x = self.embedding(ids, doc, cache, bags)
         for layer, block in enumerate(self.blocks):
             x = block(x, where, mask, None if cache is None else partial(cache.extend, layer))
-        return self.norm(x)  # type: ignore[no-any-return]
+        return self.norm(x)  # type: ignore[no-any-return] # torch is untyped here
 
     def where(self, positions: Tensor) -> Positions:
         """positions (B, T), from 0 in each document."""

@@ -100,7 +100,7 @@ class Shown:
             return bags.counts(self.raw, self.comp, self.reading.bags)
         assert self.comp is not None
         if self.interleaved is not None:
-            return self.interleaved.counts[0]  # type: ignore[no-any-return]
+            return self.interleaved.counts[0]  # type: ignore[no-any-return] # rows of an array
         if self.splits is None:
             return self.comp.lengths
         counts, found = np.diff(self._parts[1]), []
@@ -199,4 +199,4 @@ class Shown:
             self._made[document] = make(document)
             while len(self._made) > _CACHED:
                 self._made.popitem(last=False)
-        return self._made[document]  # type: ignore[no-any-return]
+        return self._made[document]  # type: ignore[no-any-return] # one cache for all kinds

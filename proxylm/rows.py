@@ -101,7 +101,7 @@ class Planner:
 
 
 @numba.njit(cache=True, nogil=True)
-def _mix(x):  # type: ignore[no-untyped-def]
+def _mix(x):  # type: ignore[no-untyped-def] # a kernel
     """splitmix64: the output function of Steele, Lea, Flood (2014)."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -109,14 +109,14 @@ def _mix(x):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _hash(seed, index, purpose):  # type: ignore[no-untyped-def]
+def _hash(seed, index, purpose):  # type: ignore[no-untyped-def] # a kernel
     """64 random bits as a function of (seed, index, purpose)."""
     golden = np.uint64(0x9E3779B97F4A7C15)
     return _mix(_mix(_mix(seed + golden) ^ (np.uint64(index) * golden)) + np.uint64(purpose))
 
 
 @numba.njit(cache=True, nogil=True)
-def _shuffled(i, n, seed, epoch):  # type: ignore[no-untyped-def]
+def _shuffled(i, n, seed, epoch):  # type: ignore[no-untyped-def] # a kernel
     """Place i of a keyed permutation of range(n): a 4-round Feistel network on 2h bits, walked until it is below n."""
     half = 1
     while (1 << (2 * half)) < n:
@@ -136,7 +136,7 @@ def _shuffled(i, n, seed, epoch):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _kind(seed, j, chance):  # type: ignore[no-untyped-def]
+def _kind(seed, j, chance):  # type: ignore[no-untyped-def] # a kernel
     """Kind of the j-th chunk; chance: cumulative [raw, raw or comp]."""
     drawn = np.float64(_hash(seed, j, np.uint64(1)) >> np.uint64(11)) * 2.0**-53
     if drawn < chance[0]:
@@ -147,14 +147,14 @@ def _kind(seed, j, chance):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _part(cuts, before, length, document, chunk):  # type: ignore[no-untyped-def]
+def _part(cuts, before, length, document, chunk):  # type: ignore[no-untyped-def] # a kernel
     """First and last (exclusive) of a document's `length` positions that are in a chunk."""
     i = before[document] + chunk
     return cuts[i], length if i + 1 == before[document + 1] else cuts[i + 1]
 
 
 @numba.njit(cache=True, nogil=True)
-def _body_length(kind, raw, comp, is_last):  # type: ignore[no-untyped-def]
+def _body_length(kind, raw, comp, is_last):  # type: ignore[no-untyped-def] # a kernel
     """Symbols, between views close and open, and behind the last chunk of a document close and eos."""
     end = 2 if is_last else 0
     if kind == RAW:
@@ -163,7 +163,7 @@ def _body_length(kind, raw, comp, is_last):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _reading(seed, j, chance):  # type: ignore[no-untyped-def]
+def _reading(seed, j, chance):  # type: ignore[no-untyped-def] # a kernel
     """Reading of the j-th chunk; chance: their cumulative weights."""
     drawn = np.float64(_hash(seed, j, np.uint64(3)) >> np.uint64(11)) * 2.0**-53
     for r in range(len(chance) - 1):
@@ -173,7 +173,7 @@ def _reading(seed, j, chance):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _count_targets(kind, reading, raw, comp, inner, length, first, start, count, scored, readings):  # type: ignore[no-untyped-def]
+def _count_targets(kind, reading, raw, comp, inner, length, first, start, count, scored, readings):  # type: ignore[no-untyped-def] # a kernel
     """Add the segment's targets to scored [raw, readings .., extra heads ..]; a pair's second mark is no target.
 
     raw, comp: symbols of the chunk, in which the segment begins at start; inner, length: of the whole compressed body, in which
@@ -200,7 +200,7 @@ def _count_targets(kind, reading, raw, comp, inner, length, first, start, count,
 
 
 @numba.njit(cache=True, nogil=True)
-def _deal(lane, j, seed, before, schedule, at):  # type: ignore[no-untyped-def]
+def _deal(lane, j, seed, before, schedule, at):  # type: ignore[no-untyped-def] # a kernel
     """Give the j-th chunk to the lane; at: the place in the schedule."""
     n = before[-1]
     chunk = _shuffled(j % n, n, seed, j // n)
@@ -212,7 +212,7 @@ def _deal(lane, j, seed, before, schedule, at):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _fill(row, last, T, total_rows, seed, before, cuts, raw, comp, inner, schedule, lanes, drawn, out, scored):  # type: ignore[no-untyped-def]
+def _fill(row, last, T, total_rows, seed, before, cuts, raw, comp, inner, schedule, lanes, drawn, out, scored):  # type: ignore[no-untyped-def] # a kernel
     """Fill rows row..last-1; write segments to `out` unless it is empty; return how many."""
     written = 0
     for k in range(row, last):

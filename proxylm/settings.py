@@ -53,7 +53,7 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any], within: str = "")
 
 def _value(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
-        return from_mapping(hint, value, where)  # type: ignore[arg-type]
+        return from_mapping(hint, value, where)  # type: ignore[arg-type] # a class
     if typing.get_origin(hint) is Mapping and isinstance(value, dict):
         return {key: _value(typing.get_args(hint)[1], item, f"{where}.{key}") for key, item in value.items()}
     if typing.get_origin(hint) is tuple and isinstance(value, (list, tuple)):

@@ -24,7 +24,7 @@ class Gather:
 
 
 @kernel
-def _gather(symbols, starts, text, out):  # type: ignore[no-untyped-def]
+def _gather(symbols, starts, text, out):  # type: ignore[no-untyped-def] # a kernel
     at = 0
     for i in range(len(symbols)):
         start, stop = starts[symbols[i]], starts[np.int64(symbols[i]) + 1]

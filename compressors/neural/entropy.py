@@ -66,7 +66,7 @@ class EntropyWindows:
 
         text, reach = np.frombuffer(data, np.uint8), np.empty(512, np.uint64)
         fresh = self._model.parts(len(data), self._model.mixer.copy())
-        return _entropy.follow(text, before, bits, entropy, self._binary, reach, *fresh)  # type: ignore[no-any-return]
+        return _entropy.follow(text, before, bits, entropy, self._binary, reach, *fresh)  # type: ignore[no-any-return] # a kernel
 
     @cached_property
     def _binary(self) -> npt.NDArray[np.uint32]:

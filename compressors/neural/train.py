@@ -123,7 +123,7 @@ class Trainer:
         """Write everything that the rest of the training depends on."""
         buffer = io.BytesIO()
         counts = {"step": self.step, "chunk": self.chunk, "seen": self.seen}
-        np.savez(buffer, task=task, **counts, **self.arrays)  # type: ignore[arg-type]
+        np.savez(buffer, task=task, **counts, **self.arrays)  # type: ignore[arg-type] # arrays by name, no option
         write_atomically(path, buffer.getvalue())
 
     def resume(self, path: Path, task: str) -> None:
