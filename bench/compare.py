@@ -17,7 +17,7 @@ from bench.report import OutputFile, environment
 from compressors import registry
 from compressors.atomic import write_atomically
 from compressors.documents import Reader
-from compressors.errors import InputError
+from compressors.errors import InputError, ProxycError, in_one_line
 
 PATH = click.Path(path_type=Path, exists=True)
 _IDS = tuple(name for name in encoders.versions() if name != "proxyc")  # other encoders of the ids of `bpe`
@@ -103,7 +103,10 @@ def child(name: str, corpus: tuple[Path, ...], max_bytes: int, threads: int, spe
     elif name in _IDS:
         row = codecs.of_encoder(name, documents, threads)
     else:
-        given, codec = registry.parse_named(name)
+        try:
+            given, codec = registry.parse_named(name)
+        except ProxycError as error:
+            raise click.ClickException(in_one_line(error)) from error  # its last line is what the parent passes on
         row = codecs.of_codec(codec, documents, threads, speed_only=speed_only)
         name = given if name.startswith(f"{given}@") else name
     click.echo(json.dumps({"name": name, "bytes": sum(map(len, documents))} | row))

@@ -100,12 +100,17 @@ def curves(folder: Path) -> dict[str, list[tuple[float, float]]]:
     return {cost: list(zip(at.tolist(), bits.tolist(), strict=True)) for cost, (at, bits) in found.items()}
 
 
-def scored(paths: tuple[Path, ...], max_bytes: int) -> list[bytes]:
-    """Documents of at most a fortieth of `max_bytes`, in order, until that is full: many small ones tell more than few."""
+def scored(paths: tuple[Path, ...], max_bytes: int, say: Callable[[str], None] = lambda text: None) -> list[bytes]:
+    """Documents of at most a fortieth of `max_bytes`, in order, until that is full: many small ones tell more than few.
+
+    say: is told how many of how many these are. Raises `InputError` if there are none.
+    """
     found: list[bytes] = []
     size, empty, reader = 0, True, Reader(list(paths))
+    n_documents = n_bytes = 0
     for document in reader:
         empty = empty and not document.data
+        n_documents, n_bytes = n_documents + 1, n_bytes + len(document.data)
         if len(document.data) <= max_bytes // 40 and size + len(document.data) <= max_bytes:
             found.append(document.data)
             size += len(document.data)
@@ -118,7 +123,16 @@ def scored(paths: tuple[Path, ...], max_bytes: int) -> list[bytes]:
             f"no document of {', '.join(map(str, paths))} has 1 to {max_bytes // 40:,} bytes, a fortieth of what is scored; "
             "give a larger --max-bytes"
         )
+    say(
+        f"scored: {len(found):,} of {n_documents:,} documents, {size:,} of {n_bytes:,} bytes: the first of at most "
+        f"{max_bytes // 40:,} bytes each that fit into --max-bytes {max_bytes:,}"
+    )
     return found
+
+
+def asked_codec(view: str) -> str:
+    """What to do where a run is read in a view, and nothing says what made it."""
+    return f"say what made that view with --codec {view}@CODEC, such as {view}@bpe or {view}@bpe=FILE"
 
 
 def digest(documents: Sequence[bytes]) -> str:

@@ -7,13 +7,14 @@ The records are those of the runs, with the bits of these documents in place of 
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from bench import results, tables
-from bench.downstream import MAX_BYTES, digest, scored
+from bench.downstream import MAX_BYTES, asked_codec, digest, scored
 from bench.report import OutputFile
 from compressors import registry
 from compressors.errors import InvalidConfig
@@ -37,7 +38,7 @@ def final(
     made = dict(map(registry.parse_named, codecs))
     finished = results.read(runs)
     names = results.matching([r["name"] for r in finished], only)
-    documents = scored(held_out, max_bytes)
+    documents = scored(held_out, max_bytes, partial(click.echo, err=True))
     found = [_scored(runs, r, documents, made) for r in finished if r["name"] in names]
     click.echo(tables.all_of(found))
     if output:
@@ -47,9 +48,7 @@ def final(
 def _scored(runs: Path, record: dict[str, Any], documents: list[bytes], codecs: dict[str, Any]) -> dict[str, Any]:
     reads = record["reads"]
     if reads != "raw" and reads not in codecs:
-        raise InvalidConfig(
-            f"run {record['name']} is read as {reads}; say what made that view with --codec {reads}@CODEC"
-        )
+        raise InvalidConfig(f"run {record['name']} is read as {reads}; {asked_codec(reads)}")
     model, config = load_run(runs / record["name"])
     codec = codecs.get(reads)
     if codec is not None:

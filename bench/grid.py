@@ -10,13 +10,14 @@ import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from bench import budgets, recipe, results, tables
-from bench.downstream import MAX_BYTES, Arm, digest, scored
+from bench.downstream import MAX_BYTES, Arm, asked_codec, digest, scored
 from bench.plan import planned
 from bench.processes import Job, Processes
 from compressors import registry
@@ -58,7 +59,8 @@ def downstream(
 ) -> None:  # fmt: skip
     """Train and evaluate the grid of RECIPE.toml on the view store STORE; HELD_OUT documents are scored."""
     every = recipe.load(recipe_file)
-    names, documents = results.matching([arm.name for arm in every], only), scored(held_out, max_bytes)
+    names = results.matching([arm.name for arm in every], only)
+    documents = scored(held_out, max_bytes, partial(click.echo, err=True))
     arms = [arm for arm in every if arm.name in names]
     grid = _Grid(Store.open(store), held_out, digest(documents), max_bytes, codecs, output)
     grid.check(arms)
@@ -105,9 +107,7 @@ class _Grid:
                 continue
             self.store.view(arm.reads)
             if arm.reads not in made:
-                raise InvalidConfig(
-                    f"arm {arm.name} is read as {arm.reads}; say what made that view with --codec {arm.reads}@CODEC"
-                )
+                raise InvalidConfig(f"arm {arm.name} is read as {arm.reads}; {asked_codec(arm.reads)}")
             self.store.check_codec(arm.reads, made[arm.reads])
 
     def finished(self, arms: list[Arm]) -> list[results.Result]:

@@ -32,7 +32,7 @@ _RUNS = (
     "bytes per symbol",
     "seconds",
 )
-_ARMS = ("arm", "seeds", "bits per byte", "lowest", "highest", "against the rival", "low", "high", "FLOPs", "seconds")
+_ARMS = ("arm", "seeds", "bits per byte", "lowest", "highest", "% against {}", "low", "high", "FLOPs", "seconds")
 
 
 @click.command()
@@ -110,19 +110,21 @@ def page_data(sources: dict[str, list[Result]], codecs: Sequence[dict[str, Any]]
         "runs": shown,
         "costs": list(COSTS),
         "curves": [{"name": name, "points": r["curves"]} for name, r in every if "curves" in r],
-        "arm_columns": _ARMS,
+        "arm_columns": [title.format(tables.rival_of([r for _, r in every], against)) for title in _ARMS],
         "arm_rows": [_arm(prefix, row) for prefix, found in named for row in results.arms(found, against)],
         "run_columns": _RUNS,
         "run_rows": [_run(r, point) for (_, r), point in zip(every, shown, strict=True)],
         "codec_columns": ["compressor", *tables.CODECS],
         "codec_rows": [[row["name"], *(row.get(key) for key, _ in tables.CODECS.values())] for row in codecs],
         "environment": "; ".join(sorted({r["environment"] for _, r in every})),
+        "scored": tables.scored([r for _, r in every]),
     }
 
 
 def _arm(prefix: str, row: dict[str, Any]) -> list[Any]:
     """Its values for `_ARMS`."""
-    bits, difference = (row["bits_per_byte"], row["low"], row["high"]), row["against"] or (None, None, None)
+    bits = (row["bits_per_byte"], row["low"], row["high"])
+    difference = [100 * value for value in row["against"]] if row["against"] else [None] * 3
     return [
         prefix + tables.arm_name(row),
         row["seeds"],

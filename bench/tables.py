@@ -16,22 +16,36 @@ def runs(found: Sequence[Result], against: str = "") -> str:
         "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     for r in found:
-        (low, high), t = r["evaluation"]["interval_95"], r["totals"]
+        t = r["totals"]
         lines.append(
-            f"| {r['name']} | {r['reads']} | {results.bits_per_byte(r):.4f} ({low:.3f}-{high:.3f}) | "
+            f"| {r['name']} | {r['reads']} | {results.bits_per_byte(r):.4f}{_interval(r)} | "
             f"{_difference(results.against_rival(r, found, against))} | "
             f"{t['flops']:.3g} | {t['symbols']:,.0f} | {t['bytes']:,.0f} | {t['bytes'] / t['symbols']:.2f} |"
         )
     return "\n".join(lines)
 
 
+def _interval(run: Result) -> str:
+    """None of one document: there is nothing to draw from."""
+    low, high = run["evaluation"]["interval_95"]
+    return f" ({low:.3f}-{high:.3f})" if len(run["document_bytes"]) > 1 else ""
+
+
 def _against(found: Sequence[Result], against: str) -> str:
+    return f"against {rival_of(found, against)}"
+
+
+def rival_of(found: Sequence[Result], against: str = "") -> str:
+    """The name of what results are set against."""
     names = {against or r["rival"] for r in found}
-    return f"against {names.pop()}" if len(names) == 1 else "against the first arm"
+    return names.pop() if len(names) == 1 else "the first arm"
 
 
 def _difference(found: Difference | None) -> str:
-    return "-" if found is None else f"{found[0]:+.1%} ({found[1]:+.1%} to {found[2]:+.1%})"
+    if found is None:
+        return "-"
+    ratio, low, high = found  # of no width where there is one document
+    return f"{ratio:+.1%}" + ("" if low == high else f" ({low:+.1%} to {high:+.1%})")
 
 
 def arm_name(row: dict[str, Any]) -> str:
@@ -110,9 +124,20 @@ def _cell(runs: Sequence[Result]) -> str:
 
 
 def all_of(found: Sequence[Result], against: str = "") -> str:
-    """Runs, arms, and budgets where there are several."""
-    parts = (runs(found, against), arms(found, against), budgets(found, against))
+    """Runs, arms, and budgets where there are several; what they were scored on."""
+    parts = (runs(found, against), arms(found, against), budgets(found, against), scored(found))
     return "\n\n".join(filter(None, parts))
+
+
+def scored(found: Sequence[Result]) -> str:
+    """The texts that results are of; their bits can only be compared if it is one."""
+    of = {r.get("held_out_sha256", "")[:16]: r["document_bytes"] for r in found}
+    texts = [
+        f"{len(sizes):,} documents, {sum(sizes):,} bytes (SHA-256 {name or 'unknown'})" for name, sizes in of.items()
+    ]
+    if len(texts) == 1:
+        return f"Scored on {texts[0]}."
+    return f"Scored on different texts, so not to be compared: {'; '.join(texts)}."
 
 
 CODECS = {

@@ -18,7 +18,7 @@ COMMANDS = {
     "compress": ("compressors.files_cli:compress", "Compress files or a stream."),
     "convert": ("compressors.cli:convert", "Convert a BPE tokenizer: artifact, tokenizer.json, tiktoken's ranks."),
     "decompress": ("compressors.files_cli:decompress", "Decompress files or a stream."),
-    "demo": ("bench.demo:demo", "The whole product in five minutes: fit, encode, train three ways, report."),
+    "demo": ("bench.demo:demo", "The whole product in five minutes: fit, encode, train four ways, report."),
     "doctor": ("compressors.cli:doctor", "Check this installation."),
     "encode": ("proxylm.store_commands:encode", "Encode a corpus into a view store."),
     "eval": ("proxylm.commands:evaluate", "Bits per byte of a trained model on held-out documents."),

@@ -81,14 +81,15 @@ def _documents(reader: Reader, max_bytes: int | None) -> list[bytes]:
 
 
 def _in_words(found: dict[str, Any]) -> str:
-    low, high = found["interval_95"]
+    several = found["documents"] > 1  # a bootstrap over one document has nothing to draw from
+    interval = " [{:.4f}, {:.4f}]".format(*found["interval_95"]) if several else ""
     lines = [
-        f"{found['bits_per_byte']:.4f} bits per byte [{low:.4f}, {high:.4f}] on {found['documents']} documents, {found['bytes']:,} bytes",
+        f"{found['bits_per_byte']:.4f} bits per byte{interval} on {found['documents']} documents, {found['bytes']:,} bytes",
         f"of which the ends of the documents: {found['end_bits_per_document']:.2f} bits each",
     ]
     for name, after in found.get("perturbed", {}).items():
-        low, high = after["delta_interval_95"]
-        lines.append(f"{name}: {after['bits_per_byte']:.4f}, {after['delta']:+.4f} [{low:+.4f}, {high:+.4f}]")
+        interval = " [{:+.4f}, {:+.4f}]".format(*after["delta_interval_95"]) if several else ""
+        lines.append(f"{name}: {after['bits_per_byte']:.4f}, {after['delta']:+.4f}{interval}")
     for key in ("translation", "translation_without_view"):
         if key in found:
             t = found[key]

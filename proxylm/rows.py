@@ -82,6 +82,12 @@ class Planner:
         self._advance(last, np.empty((0, 12), np.int64), scored)
         return scored
 
+    @property
+    def passes(self) -> float:
+        """Passes over the corpus that the rows planned so far have begun: chunks dealt, over those there are."""
+        assert self.before is not None  # set when it was made
+        return float(self._drawn[0] / self.before[-1])
+
     def _no_targets(self) -> Ints:
         return np.zeros(1 + len(self.comp_lengths) + self.n_ahead, np.int64)
 

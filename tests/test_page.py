@@ -62,7 +62,7 @@ def test_a_picture_and_markdown_stand_beside_the_page(runs, tmp_path):
     made(runs, tmp_path)
     text = (tmp_path / "report.md").read_text()
     assert "![ratio against loss](report.png)" in text
-    assert "| <_script><b> | raw | 1.2500 (1.150-1.350) | -16.7% (-16.7% to -16.7%) |" in text
+    assert "| <_script><b> | raw | 1.2500 (1.150-1.350) | -16.7% |" in text
     assert "## Runs: runs" in text
     assert "| small | 1.300 |" in text
     assert "a computer" in text
@@ -90,7 +90,9 @@ def test_runs_of_two_sources_are_told_apart_and_compared_within_their_own(runs, 
     assert done.exit_code == 0, done.output
     facts = json.loads(re.search(r'id="data">(.*?)</script>', (tmp_path / "report.html").read_text(), re.S)[1])
     assert [run["name"] for run in facts["runs"]] == ["runs: <_script><b>", "runs: bytes-s0", "other: bytes-s0"]
-    assert [row[5] for row in facts["arm_rows"]] == [pytest.approx(-1 / 6), None, None]
+    assert [row[5] for row in facts["arm_rows"]] == [pytest.approx(-100 / 6), None, None]
+    assert facts["arm_columns"][5] == "% against bytes-s0"
+    assert facts["scored"].startswith("Scored on 2 documents, 30 bytes")
     (tmp_path / "runs/results.json").write_text(json.dumps(results))
     (tmp_path / "late").mkdir()
     (tmp_path / "late/results.json").write_text(json.dumps(results))

@@ -53,7 +53,8 @@ def test_the_recipes_that_come_along_are_understood_and_planned(name, tmp_path, 
         line = planned(Arm(arm.name, from_mapping(RunConfig, settings), arm.reads), store, 1e12)
         assert ": 1 steps of" in line
         assert "hours" in line
-        assert re.search(r"[0-9.]+ GB for the activations of", line)
+        assert " passes over the corpus" in line
+        assert re.search(r"at most [0-9.]+ [MG]B for the activations of", line)
 
 
 def test_activations_are_those_that_a_forward_pass_keeps():

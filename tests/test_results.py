@@ -1,6 +1,7 @@
 """Runs compared document by document, seed by seed, size by size."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -34,9 +35,7 @@ def test_arms_are_compared_over_the_seeds_they_share():
     found.append(_result("ours", 7, [1, 1]))  # a seed that the first arm has not
     lines = tables.arms(found).splitlines()[2:]
     assert lines[0].startswith("| bytes | 2 | 2.1000 (2.000-2.200) | - | - |")
-    assert lines[1].startswith(
-        "| ours | 2 | 0.5567 (0.013-1.100) | -50.0% (-50.0% to -50.0%) | -50.0% | 2e+09 | 10 | 20 | 3 |"
-    )
+    assert lines[1].startswith("| ours | 2 | 0.5567 (0.013-1.100) | -50.0% | -50.0% | 2e+09 | 10 | 20 | 3 |")
 
 
 def test_each_size_has_a_rival_of_its_own():
@@ -53,7 +52,10 @@ def test_tables_may_be_set_against_any_arm_and_tell_hours(tmp_path):
     (tmp_path / "r.json").write_text(json.dumps(found))
     done = CliRunner().invoke(tables_command.main, [str(tmp_path / "r.json"), "--against", "ngrams"])
     assert done.exit_code == 0, done.output
-    assert done.output == f"{tables.runs(found, 'ngrams')}\n\n{tables.arms(found, 'ngrams')}\n\n0.0 hours of training\n"
+    assert (
+        done.output
+        == f"{tables.runs(found, 'ngrams')}\n\n{tables.arms(found, 'ngrams')}\n\n{tables.scored(found)}\n\n0.0 hours of training\n"
+    )
     found[0]["totals"] = found[0]["totals"] | {"seconds": 3600.0}
     (tmp_path / "r.json").write_text(json.dumps(found[:1]))
     twice = CliRunner().invoke(tables_command.main, [str(tmp_path / "r.json")] * 2)
@@ -61,6 +63,19 @@ def test_tables_may_be_set_against_any_arm_and_tell_hours(tmp_path):
     for table in (tables.runs, tables.arms):
         against = [line.split(" | ")[3].split(" ")[0] for line in table(found, "ngrams").splitlines()[2:]]
         assert against == ["+100.0%", "-", "+10.0%"]
+
+
+def test_an_interval_is_shown_where_there_are_documents_to_draw():
+    one = [_result(name, 0, [bits], [100]) for name, bits in (("bytes", 200), ("ours", 110))]
+    assert "| ours-s0 | raw | 1.1000 | -45.0% |" in tables.runs(one)
+    two = [_result("bytes", 0, [200, 100]), _result("ours", 0, [110, 50])]
+    assert re.search(r"ours-s0 \| raw \| 1.0667 \(.*-.*\) \| -46.7% \(-50.0% to -45.0%\)", tables.runs(two))
+
+
+def test_what_was_scored_is_said_and_that_texts_differ():
+    found = [_result("bytes", 0, [200, 100]), _result("ours", 0, [110, 55]) | {"held_out_sha256": "a" * 64}]
+    assert tables.scored(found[1:]) == f"Scored on 2 documents, 150 bytes (SHA-256 {'a' * 16})."
+    assert "not to be compared: 2 documents, 150 bytes (SHA-256 unknown); 2 doc" in tables.scored(found)
 
 
 def test_a_run_is_set_against_the_rival_with_its_seed():
@@ -109,7 +124,7 @@ def test_budgets_stand_side_by_side():
     assert tables.budgets(found) == ""
     found.append(_result("ours,equal=bytes", 0, [300, 150], equal="bytes"))
     lines = tables.budgets(found).splitlines()
-    assert lines[2:] == ["| ours | 1.0000, -50.0% (-50.0% to -50.0%) | - | 3.0000, +50.0% (+50.0% to +50.0%) | - |"]
+    assert lines[2:] == ["| ours | 1.0000, -50.0% | - | 3.0000, +50.0% | - |"]
 
 
 def test_a_results_file_has_a_line_for_each_run(tmp_path):

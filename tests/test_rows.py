@@ -241,6 +241,7 @@ def test_epochs_are_permutations_and_differ():
     schedule = mixing.table((Phase(until=1.0, start=0, end=0),))
     planner = Planner(lengths, lengths[None], np.zeros((1, 2, len(lengths)), np.int64), schedule, 1000, 64, 1, 3)
     segments = planner.plan(0, 60)
+    assert planner.passes == (segments[:, START] == 0).sum() / 103
     order = segments[segments[:, START] == 0, 1]
     assert sorted(order[:103]) == sorted(order[103:206]) == list(range(103))
     assert order[:103].tolist() != order[103:206].tolist()
