@@ -10,21 +10,20 @@ from proxylm.batches import Loader, alphabet_of
 from proxylm.config import TrainConfig
 from proxylm.model import Decoder
 from proxylm.store import Store
-from proxylm.train import planned_steps, run_flops
+from proxylm.train import planned_steps, run_cost
 
 
 def planned(arm: Arm, store: Store, flops_per_second: float | None = None) -> str:
     """One line: what the run would take; hours at a rate that is given. Plans its rows, and loads nothing else."""
     steps = planned_steps(store, arm.config)
-    flops, train = run_flops(store, arm.config, steps), arm.config.train
-    planner = Loader(store, arm.config, steps * train.rows).planner
-    planner.targets(0, steps * train.rows)
+    train = arm.config.train
+    flops, passes = run_cost(Loader(store, arm.config, steps * train.rows), arm.config, steps)
     with torch.device("meta"):
         model = Decoder.of(arm.config, alphabet_of(store, arm.config))
     parameters = sum(parameter.numel() for parameter in model.parameters())
     hours = f", {flops / flops_per_second / 3600:,.2f} hours" if flops_per_second else ""
     return (
-        f"{arm.name}: {steps:,} steps of {train.rows} x {train.row_length}, {flops:.4g} FLOPs, {planner.passes:.2g} passes over the corpus, "
+        f"{arm.name}: {steps:,} steps of {train.rows} x {train.row_length}, {flops:.4g} FLOPs, {passes:.2g} passes over the corpus, "
         f"{parameters:,} parameters; for one process with all of them {_size(parameters * 16)} for weights, gradients and optimizer, "
         f"at most {_size(activation_bytes(model, train))} for the activations of {train.micro_rows or train.rows} rows "
         f"(fp32, not compiled){hours}"

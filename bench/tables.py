@@ -131,9 +131,13 @@ def all_of(found: Sequence[Result], against: str = "") -> str:
 
 def scored(found: Sequence[Result]) -> str:
     """The texts that results are of; their bits can only be compared if it is one."""
-    of = {r.get("held_out_sha256", "")[:16]: r["document_bytes"] for r in found}
+    of: dict[tuple[int, ...], set[str]] = {}  # older results have no digest: by the sizes of their documents
+    for r in found:
+        of.setdefault(tuple(r["document_bytes"]), set()).add(r.get("held_out_sha256", "")[:16])
     texts = [
-        f"{len(sizes):,} documents, {sum(sizes):,} bytes (SHA-256 {name or 'unknown'})" for name, sizes in of.items()
+        f"{len(sizes):,} documents, {sum(sizes):,} bytes (SHA-256 {digest})"
+        for sizes, digests in of.items()
+        for digest in sorted(digests - {""}) or ["unknown"]
     ]
     if len(texts) == 1:
         return f"Scored on {texts[0]}."

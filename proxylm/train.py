@@ -37,28 +37,30 @@ def planned_steps(store: Store, config: RunConfig) -> int:
         return config.train.steps
     assert config.train.flops is not None
     low, high, loader = 1, 2, Loader(store, config, config.train.rows)
-    if (one := _flops(loader, config, 1)) > config.train.flops:
+    if (one := run_cost(loader, config, 1)[0]) > config.train.flops:
         raise InvalidConfig(f"train.flops {config.train.flops:g} is less than one step; give {one:.3g} or more")
-    while _flops(loader, config, high) <= config.train.flops:
+    while run_cost(loader, config, high)[0] <= config.train.flops:
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if _flops(loader, config, middle) <= config.train.flops else (low, middle)
+        low, high = (middle, high) if run_cost(loader, config, middle)[0] <= config.train.flops else (low, middle)
     return low
 
 
 def run_flops(store: Store, config: RunConfig, steps: int) -> float:
     """Training FLOPs of the first `steps` steps of a run of `steps` steps, from the row plan alone."""
-    return _flops(Loader(store, config, steps * config.train.rows), config, steps)
+    return run_cost(Loader(store, config, steps * config.train.rows), config, steps)[0]
 
 
-def _flops(loader: Loader, config: RunConfig, steps: int) -> float:
-    """`run_flops` with what a loader of any length knows of the documents."""
+def run_cost(loader: Loader, config: RunConfig, steps: int) -> tuple[float, float]:
+    """`run_flops`, with what a loader of any length knows of the documents; passes over the corpus."""
     rows = steps * config.train.rows
-    counts = replace(loader.planner, total_rows=rows).targets(0, rows).tolist()
+    planner = replace(loader.planner, total_rows=rows)
+    counts = planner.targets(0, rows).tolist()
     n_ahead = config.model.n_ahead
     heads = zip(loader.heads, counts, strict=False)
-    return training_flops(config.model, config.train.row_length, rows, heads, sum(counts[len(counts) - n_ahead :]))
+    ahead = sum(counts[len(counts) - n_ahead :])
+    return training_flops(config.model, config.train.row_length, rows, heads, ahead), planner.passes
 
 
 def train(

@@ -73,9 +73,14 @@ def test_an_interval_is_shown_where_there_are_documents_to_draw():
 
 
 def test_what_was_scored_is_said_and_that_texts_differ():
-    found = [_result("bytes", 0, [200, 100]), _result("ours", 0, [110, 55]) | {"held_out_sha256": "a" * 64}]
-    assert tables.scored(found[1:]) == f"Scored on 2 documents, 150 bytes (SHA-256 {'a' * 16})."
-    assert "not to be compared: 2 documents, 150 bytes (SHA-256 unknown); 2 doc" in tables.scored(found)
+    older = _result("bytes", 0, [200, 100])
+    found = [older, older | {"held_out_sha256": "a" * 64}]
+    assert tables.scored(found) == f"Scored on 2 documents, 150 bytes (SHA-256 {'a' * 16})."
+    assert tables.scored(found[:1]) == "Scored on 2 documents, 150 bytes (SHA-256 unknown)."
+    for other in (older | {"document_bytes": [100, 51]}, older | {"held_out_sha256": "b" * 64}):
+        assert "not to be compared: 2 documents, 150 bytes (SHA-256 aaaaaaaaaaaaaaaa); 2 doc" in tables.scored(
+            [*found, other]
+        )
 
 
 def test_a_run_is_set_against_the_rival_with_its_seed():
