@@ -1,6 +1,6 @@
 """Put tables into Markdown files, from the JSON in bench/results.
 
-    python -m bench.fill README.md RESULTS.md bench/results/whole.md bench/results/unshifted.md
+    python -m bench.fill README.md RESULTS.md bench/results/*.md
 
 A table stands between `<!-- KIND FILE... [only=PATTERN,...] [against=ARM] -->` and `<!-- end -->`; FILE is a name in the folder
 of results without its suffix, PATTERNs the names of the runs that are shown (* stands for any letters). Of kind `texts`, every

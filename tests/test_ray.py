@@ -61,7 +61,7 @@ def test_the_same_files_though_a_worker_is_killed(tmp_path, install):
             env=environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         assert done.returncode == 0, done.stderr
