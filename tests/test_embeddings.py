@@ -11,7 +11,7 @@ from compressors.documents import Document
 from compressors.errors import InvalidConfig
 from proxylm import alphabet as ids
 from proxylm.alphabet import BYTE_OFFSET, COMP_OFFSET, Alphabet
-from proxylm.batches import alphabet_of, pieces_of
+from proxylm.batches import Loader, alphabet_of, pieces_of
 from proxylm.cache import Cache
 from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
 from proxylm.embeddings import LONGEST_PIECE, Embeddings
@@ -158,6 +158,30 @@ def test_a_run_with_both_resumes_to_the_same_weights_and_all_of_them_learn(store
     assert whole["embedding.ngrams.table"][-1].abs().sum() == 0  # "no n-gram"
     assert (whole["embedding.places"] != 1).any()
     assert whole["embedding.weight"][COMP_OFFSET:].abs().sum() > 0
+
+
+def test_a_smaller_vocabulary_composed_with_shared_bytes_spells_the_documents(store, bpe, documents):
+    level = 256 + 40
+    merges = RunConfig(
+        train=TrainConfig(steps=400, rows=1, row_length=48),
+        model=SHAPE,
+        mix=MixConfig(view=f"bpe:level={level}", recipe="comp", composed=True, shared_bytes=True, lanes=1, chunk=0),
+    )
+    loader = Loader(store, merges, 400)
+    batch, pieces = loader.rows(0, 400), pieces_of(store, loader.alphabet, LONGEST_PIECE)
+    found, spelled = bytearray(), []
+    for target in batch.targets.ravel().tolist():
+        if target >= COMP_OFFSET:
+            assert target < COMP_OFFSET + level - 256
+            piece = pieces[target - COMP_OFFSET]
+            found += bytes(piece[piece >= 0].astype(np.uint8))
+        elif target >= BYTE_OFFSET:
+            found.append(target - BYTE_OFFSET)
+        elif target == ids.EOS:
+            spelled.append(bytes(found))
+            found.clear()
+    assert sorted(spelled[:20]) == sorted(d[:600] for d in documents[:20])
+    assert (batch.targets >= COMP_OFFSET).sum() > 0.2 * (batch.targets >= BYTE_OFFSET).sum()
 
 
 def test_settings_that_cannot_be(store, tmp_path):
