@@ -4,7 +4,7 @@
 
 A table stands between `<!-- KIND FILE... [only=PATTERN,...] [against=ARM] -->` and `<!-- end -->`; FILE is a name in the folder
 of results without its suffix, PATTERNs the names of the runs that are shown (* stands for any letters). Of kind `texts`, every
-FILE is a column: the same runs on another text, named in titles=TITLE,...
+FILE is a column: the same runs on another text, named in titles=TITLE,...; FILE+FILE is one column of both.
 """
 
 from __future__ import annotations
@@ -50,19 +50,22 @@ def _table(kind: str, asked: str, folder: Path) -> str:
     if unknown := {word.partition("=")[0] for word in words if "=" in word} - {"only", "against", "titles"}:
         raise InputError(f"{asked}: no option {', '.join(sorted(unknown))}; known: only, against, titles")
     options = dict(word.split("=", 1) for word in words if "=" in word)
-    files = [folder / f"{word}.json" for word in words if "=" not in word]
+    columns = [[folder / f"{name}.json" for name in word.split("+")] for word in words if "=" not in word]
     if kind in _OF_FACTS:
-        (file,) = files
+        ((file,),) = columns
         return _OF_FACTS[kind](json.loads(file.read_bytes()))
     if kind not in (*_OF_RUNS, "texts"):
         raise InputError(f"no table of kind {kind}; known: {', '.join([*_OF_RUNS, 'texts', *_OF_FACTS])}")
-    against, found = options.get("against", ""), [results.read(file) for file in files]
+    against, found = (
+        options.get("against", ""),
+        [[r for file in files for r in results.read(file)] for files in columns],
+    )
     names = results.matching([r["name"] for its in found for r in its], options.get("only", "*").split(","))
     shown = [[r for r in its if r["name"] in names] for its in found]
     every = [r for its in shown for r in its]
     results.check_arm(every, against)
     if kind == "texts":
-        titles = options.get("titles", ",".join(file.stem for file in files)).split(",")
+        titles = options.get("titles", ",".join("+".join(file.stem for file in files) for files in columns)).split(",")
         return tables.texts(dict(zip(titles, shown, strict=True)), against)
     return _OF_RUNS[kind](every, against)
 
