@@ -27,7 +27,7 @@ _OF_RUNS: dict[str, Callable[[list[results.Result], str], str]] = {
     "runs": tables.runs,
     "arms": tables.arms,
     "budgets": tables.budgets,
-    "scaling": lambda found, against: scaling.table(found),
+    "scaling": lambda found, against: scaling.table(found, against=against),
     "sizes": lambda found, against: tables.sizes(found),
 }
 _OF_FACTS: dict[str, Callable[[Any], str]] = {

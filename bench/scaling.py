@@ -1,10 +1,10 @@
 """How the loss of each arm falls with compute: a power law through its best sizes, and how well that foretells the largest budget.
 
-    proxyc bench scaling RESULTS.json... [-o CHART.png]
+    proxyc bench scaling RESULTS.json... [--against ARM] [-o CHART.png]
 
 bits per byte = a * FLOPs^-b by least squares of logarithms, seeds averaged first; of several widths with the same FLOPs the
 best. There is no floor in it: three or four budgets do not tell one. What the fit without the largest budget says of it is
-printed beside what it was.
+printed beside what it was. Against an arm: how many times the FLOPs that arm would need for the same loss.
 """
 
 from __future__ import annotations
@@ -60,14 +60,31 @@ def frontier(found: Points, skip: Sequence[int] = ()) -> list[tuple[float, int, 
     return list(best.values())
 
 
-def table(found: Sequence[Result], skip: Sequence[int] = ()) -> str:
-    """Markdown: the points of each arm, its exponent, the largest residual, the largest budget foretold from the others."""
-    lines = [
-        "| arm | best at each budget (d, FLOPs: bits per byte) | exponent | largest residual | largest budget, from the others | it was |",
-        "|---|---|---:|---:|---:|---:|",
-    ]
-    for arm, its in points(found).items():
-        at = frontier(its, skip)
+def needed(bits: float, along: Sequence[tuple[float, int, float]]) -> float:
+    """The FLOPs at which a frontier of two points or more has `bits`.
+
+    Straight lines of logarithms go from point to point, the first and the last one on and on: within its points a frontier is
+    followed closer than by its power law. NaN where the line that counts does not fall.
+    """
+    last = next((i for i, (_, _, its) in enumerate(along) if i and its <= bits), len(along) - 1)
+    (f0, _, y0), (f1, _, y1) = along[last - 1 : last + 1]
+    return float(f0 * (f1 / f0) ** (np.log(bits / y0) / np.log(y1 / y0))) if y1 < y0 else float("nan")
+
+
+def table(found: Sequence[Result], skip: Sequence[int] = (), against: str = "") -> str:
+    """Markdown: the points of each arm, its exponent, the largest residual, the largest budget foretold from the others.
+
+    With `against`, an arm with two budgets or more: also how many times its FLOPs that arm needs, at each budget. Beyond the
+    lowest loss of that arm this is foretold from its last two budgets.
+    """
+    of_arms = {arm: frontier(its, skip) for arm, its in points(found).items()}
+    rival = of_arms.get(against, [])
+    if against and len(rival) < 2:
+        raise InputError(f"no arm {against} with results at two budgets of FLOPs; there are: {', '.join(of_arms)}")
+    heads = ["arm", "best at each budget (d, FLOPs: bits per byte)", "exponent", "largest residual"]
+    heads += ["largest budget, from the others", "it was"] + ([f"{against} needs, times the FLOPs"] if rival else [])
+    lines = [f"| {' | '.join(heads)} |", "|---|---|" + "---:|" * (len(heads) - 2)]
+    for arm, at in of_arms.items():
         if len(at) < 3:
             continue
         flops, bits = [point[0] for point in at], [point[2] for point in at]
@@ -75,7 +92,10 @@ def table(found: Sequence[Result], skip: Sequence[int] = ()) -> str:
         residual = max(abs(a * f**-b / y - 1) for f, y in zip(flops, bits, strict=True))
         a_, b_ = power_law(flops[:-1], bits[:-1])
         shown = ", ".join(f"{width}, {f:.3g}: {y:.3f}" for f, width, y in at)
-        lines.append(f"| {arm} | {shown} | {b:.3f} | {residual:.1%} | {a_ * flops[-1] ** -b_:.3f} | {bits[-1]:.3f} |")
+        cells = [arm, shown, f"{b:.3f}", f"{residual:.1%}", f"{a_ * flops[-1] ** -b_:.3f}", f"{bits[-1]:.3f}"]
+        if rival:
+            cells.append(", ".join(f"{needed(y, rival) / f:.2f}x" for f, y in zip(flops, bits, strict=True)))
+        lines.append(f"| {' | '.join(cells)} |")
     if len(lines) == 2:
         raise InputError("no arm has results at three budgets of FLOPs; a fit needs them")
     return "\n".join(lines)
@@ -113,10 +133,13 @@ def figure(found: Sequence[Result], path: Path, skip: Sequence[int] = ()) -> Non
 @click.command()
 @click.argument("files", metavar="RESULTS...", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--skip", multiple=True, type=int, help="A width that is left out.")
+@click.option(
+    "--against", default="", metavar="ARM", help="Also say how many times the FLOPs ARM needs for the same loss."
+)
 @click.option("-o", "--output", type=OutputFile(".png", ".svg", ".pdf"), help="A chart to write.")
-def scaling(files: tuple[Path, ...], skip: tuple[int, ...], output: Path | None) -> None:
+def scaling(files: tuple[Path, ...], skip: tuple[int, ...], against: str, output: Path | None) -> None:
     """Fit loss against compute, arm by arm."""
     found = [r for path in files for r in results.read(path)]
-    click.echo(table(found, skip))
+    click.echo(table(found, skip, against))
     if output:
         figure(found, output, skip)

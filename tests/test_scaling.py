@@ -1,6 +1,7 @@
 """Loss against compute."""
 
 import json
+import math
 
 import pytest
 from click.testing import CliRunner
@@ -79,6 +80,29 @@ def test_one_name_stands_for_one_kind_of_run():
         scaling.points([one, other])
     other["config"]["mix"]["chunk"] = 0
     assert len(scaling.points([one, other])["x"]) == 2
+
+
+def test_what_a_rival_needs_for_the_same_loss(tmp_path):
+    falls = ((1, 1e1, 4.0), (2, 1e2, 2.0), (3, 1e3, 1.5))  # not a power law: steeper at first
+    found = [_run(f"bytes-d{d}-s0", d, f, bits) for d, f, bits in falls]
+    rival = scaling.frontier(scaling.points(found)["bytes"])
+    assert [scaling.needed(bits, rival) for _, _, bits in falls] == pytest.approx([1e1, 1e2, 1e3])
+    assert scaling.needed(8.0, rival) == pytest.approx(1e0)  # before the first point on the line to the second
+    assert scaling.needed(8**0.5, rival) == pytest.approx(10**1.5)
+    assert scaling.needed(1.5 * 0.75, rival) == pytest.approx(1e4)  # beyond the last on the line from the one before
+    assert math.isnan(scaling.needed(1.0, [(1e1, 1, 4.0), (1e2, 2, 4.0)]))  # it does not fall
+    found += [_run(f"x-d{d}-s0", d, f, bits) for d, f, bits in ((1, 1e1, 4.0), (2, 1e2, 8**0.5), (3, 1e3, 1.125))]
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps(found))
+    done = CliRunner().invoke(scaling.scaling, [str(path), "--against", "bytes"])
+    assert done.exit_code == 0, done.output
+    head, _, bytes_, x = done.output.splitlines()
+    assert head.endswith("| bytes needs, times the FLOPs |")
+    assert bytes_.endswith("| 1.00x, 1.00x, 1.00x |")
+    assert x.endswith("| 1.00x, 0.32x, 10.00x |")
+    assert "needs" not in scaling.table(found)
+    with pytest.raises(InputError, match="no arm y with results at two budgets of FLOPs; there are: bytes, x"):
+        scaling.table(found, against="y")
 
 
 def test_too_few_budgets_are_said():
