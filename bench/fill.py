@@ -3,8 +3,8 @@
     python -m bench.fill README.md RESULTS.md bench/results/*.md
 
 A table stands between `<!-- KIND FILE... [only=PATTERN,...] [against=ARM] -->` and `<!-- end -->`; FILE is a name in the folder
-of results without its suffix, PATTERNs the names of the runs that are shown (* stands for any letters). Of kind `texts`, every
-FILE is a column: the same runs on another text, named in titles=TITLE,...; FILE+FILE is one column of both.
+of results without its suffix, PATTERNs the names of the runs that are shown (* stands for any letters). Of kinds `texts` and
+`differences`, every FILE is a column: the same runs on another text, named in titles=TITLE,...; FILE+FILE is one column of both.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ _OF_RUNS: dict[str, Callable[[list[results.Result], str], str]] = {
     "scaling": lambda found, against: scaling.table(found, against=against),
     "sizes": lambda found, against: tables.sizes(found),
 }
+_OF_TEXTS = {"texts": tables.texts, "differences": tables.differences}
 _OF_FACTS: dict[str, Callable[[Any], str]] = {
     "copying": copying.table,
     "transfer": transfer.table,
@@ -54,8 +55,8 @@ def _table(kind: str, asked: str, folder: Path) -> str:
     if kind in _OF_FACTS:
         ((file,),) = columns
         return _OF_FACTS[kind](json.loads(file.read_bytes()))
-    if kind not in (*_OF_RUNS, "texts"):
-        raise InputError(f"no table of kind {kind}; known: {', '.join([*_OF_RUNS, 'texts', *_OF_FACTS])}")
+    if kind not in _OF_RUNS | _OF_TEXTS:
+        raise InputError(f"no table of kind {kind}; known: {', '.join([*_OF_RUNS, *_OF_TEXTS, *_OF_FACTS])}")
     against, found = (
         options.get("against", ""),
         [[r for file in files for r in results.read(file)] for files in columns],
@@ -64,9 +65,9 @@ def _table(kind: str, asked: str, folder: Path) -> str:
     shown = [[r for r in its if r["name"] in names] for its in found]
     every = [r for its in shown for r in its]
     results.check_arm(every, against)
-    if kind == "texts":
+    if kind in _OF_TEXTS:
         titles = options.get("titles", ",".join("+".join(file.stem for file in files) for files in columns)).split(",")
-        return tables.texts(dict(zip(titles, shown, strict=True)), against)
+        return _OF_TEXTS[kind](dict(zip(titles, shown, strict=True)), against)
     return _OF_RUNS[kind](every, against)
 
 

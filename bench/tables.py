@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bench import results
@@ -75,14 +75,28 @@ def _range(row: dict[str, Any]) -> str:
 
 def texts(scored: Mapping[str, Sequence[Result]], against: str = "") -> str:
     """The arms over their seeds on several texts (name -> results): bits per byte, and how much more than the rival, seed by seed."""
+
+    def cell(row: dict[str, Any]) -> str:
+        by_seed = ", ".join(f"{value:+.1%}" for value in row["by_seed"])
+        return f"{row['bits_per_byte']:.3f}" + (f": {by_seed}" if by_seed else "")
+
+    return _by_text(scored, against, cell)
+
+
+def differences(scored: Mapping[str, Sequence[Result]], against: str = "") -> str:
+    """The same arms and texts: how much more than the rival in the mean over seeds, and the interval of that. Rivals have no row."""
+    made = _by_text(scored, against, lambda row: _difference(row["against"]))
+    return "\n".join(line for line in made.splitlines() if not line.endswith(" |" + " - |" * len(scored)))
+
+
+def _by_text(scored: Mapping[str, Sequence[Result]], against: str, cell: Callable[[dict[str, Any]], str]) -> str:
     described, rows = [], dict[str, list[str]]()
     for number, (name, found) in enumerate(scored.items()):
         n_bytes = found[0]["document_bytes"]
         described.append(f"{name} ({len(n_bytes)} documents, {sum(n_bytes) / 1000:,.0f} kB)")
         for row in results.arms(found, against):
             cells = rows.setdefault(f"{arm_name(row)} | {row['totals']['flops']:.3g}", ["-"] * len(scored))
-            by_seed = ", ".join(f"{value:+.1%}" for value in row["by_seed"])
-            cells[number] = f"{row['bits_per_byte']:.3f}" + (f": {by_seed}" if by_seed else "")
+            cells[number] = cell(row)
     lines = ["| arm | FLOPs | " + " | ".join(described) + " |", "|---|---:|" + "---:|" * len(scored)]
     return "\n".join([*lines, *(f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows.items())])
 

@@ -45,6 +45,9 @@ def test_texts_are_columns(folder):
     lines = fill.filled("<!-- texts some other titles=here,there -->\n<!-- end -->\n", path).splitlines()
     assert lines[2] == "| arm | FLOPs | here (1 documents, 0 kB) | there (1 documents, 0 kB) |"
     assert lines[4:6] == ["| bytes | 1e+09 | 2.500 | 2.000 |", "| ours | 1e+09 | 1.000: -50.0% | 3.000: +50.0% |"]
+    shorter = fill.filled("<!-- differences some other titles=here,there -->\n<!-- end -->\n", path).splitlines()
+    assert shorter[2:4] == lines[2:4]
+    assert shorter[4:] == ["| ours | 1e+09 | -50.0% | +50.0% |", "", "<!-- end -->"]
 
 
 @pytest.mark.parametrize(
