@@ -39,11 +39,14 @@ def environment() -> str:
 
 
 def _processor() -> str:
+    """Its name, and where Linux has them family and model: clouds give generations that round otherwise one name."""
     cpuinfo = Path("/proc/cpuinfo")
-    names = (
-        [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")] if cpuinfo.exists() else []
-    )
-    return names[0].partition(":")[2].strip() if names else platform.processor() or "unknown processor"
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    if "model name" not in facts:
+        return platform.processor() or "unknown processor"
+    numbers = ", ".join(f"{key.removeprefix('cpu ')} {facts[key]}" for key in ("cpu family", "model") if key in facts)
+    return facts["model name"] + (f" ({numbers})" if numbers else "")
 
 
 def figure(points: Sequence[dict[str, Any]], path: Path, title: str, curves: Sequence[dict[str, Any]] = ()) -> None:

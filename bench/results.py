@@ -149,6 +149,7 @@ def arms(results: Sequence[Result], against: str = "") -> list[dict[str, Any]]:
         totals = {key: float(np.mean([r["totals"][key] for r in runs])) for key in runs[0]["totals"]}
         found.append(
             {"arm": arm, "size": size, "equal": runs[0].get("equal", "flops"), "seeds": len(runs)}
+            | {"is_rival": arm == (against or runs[0]["rival"])}
             | {"bits_per_byte": float(np.mean(bits)), "low": min(bits), "high": max(bits)}
             | {"against": difference(common, there), "totals": totals}
             | {

@@ -9,6 +9,7 @@ printed beside what it was. Against an arm: how many times the FLOPs that arm wo
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,14 +62,16 @@ def frontier(found: Points, skip: Sequence[int] = ()) -> list[tuple[float, int, 
 
 
 def needed(bits: float, along: Sequence[tuple[float, int, float]]) -> float:
-    """The FLOPs at which a frontier of two points or more has `bits`.
+    """The FLOPs at which a frontier has `bits`, a line between logarithms from each point to the next that is lower.
 
-    Straight lines of logarithms go from point to point, the first and the last one on and on: within its points a frontier is
-    followed closer than by its power law. NaN where the line that counts does not fall.
+    Beyond its ends the nearest of these lines goes on. NaN if there is none. Near its points this is closer than a power law.
     """
-    last = next((i for i, (_, _, its) in enumerate(along) if i and its <= bits), len(along) - 1)
-    (f0, _, y0), (f1, _, y1) = along[last - 1 : last + 1]
-    return float(f0 * (f1 / f0) ** (np.log(bits / y0) / np.log(y1 / y0))) if y1 < y0 else float("nan")
+    falling = [point for i, point in enumerate(along) if all(point[2] < before[2] for before in along[:i])]
+    if len(falling) < 2:
+        return float("nan")
+    end = next((i for i, (_, _, loss) in enumerate(falling) if i and loss <= bits), len(falling) - 1)
+    (f0, _, y0), (f1, _, y1) = falling[end - 1 : end + 1]
+    return float(f0 * (f1 / f0) ** (np.log(bits / y0) / np.log(y1 / y0)))
 
 
 def table(found: Sequence[Result], skip: Sequence[int] = (), against: str = "") -> str:
@@ -94,7 +97,8 @@ def table(found: Sequence[Result], skip: Sequence[int] = (), against: str = "") 
         shown = ", ".join(f"{width}, {f:.3g}: {y:.3f}" for f, width, y in at)
         cells = [arm, shown, f"{b:.3f}", f"{residual:.1%}", f"{a_ * flops[-1] ** -b_:.3f}", f"{bits[-1]:.3f}"]
         if rival:
-            cells.append(", ".join(f"{needed(y, rival) / f:.2f}x" for f, y in zip(flops, bits, strict=True)))
+            times = (needed(y, rival) / f for f, y in zip(flops, bits, strict=True))
+            cells.append(", ".join("-" if math.isnan(t) else f"{t:.2f}x" for t in times))
         lines.append(f"| {' | '.join(cells)} |")
     if len(lines) == 2:
         raise InputError("no arm has results at three budgets of FLOPs; a fit needs them")

@@ -84,17 +84,21 @@ def texts(scored: Mapping[str, Sequence[Result]], against: str = "") -> str:
 
 
 def differences(scored: Mapping[str, Sequence[Result]], against: str = "") -> str:
-    """The same arms and texts: how much more than the rival in the mean over seeds, and the interval of that. Rivals have no row."""
-    made = _by_text(scored, against, lambda row: _difference(row["against"]))
-    return "\n".join(line for line in made.splitlines() if not line.endswith(" |" + " - |" * len(scored)))
+    """The same arms and texts, without the rival: how much more in the mean over the seeds that both have, and the interval of that."""
+    return _by_text(scored, against, lambda row: _difference(row["against"]), lambda row: not row["is_rival"])
 
 
-def _by_text(scored: Mapping[str, Sequence[Result]], against: str, cell: Callable[[dict[str, Any]], str]) -> str:
+def _by_text(
+    scored: Mapping[str, Sequence[Result]],
+    against: str,
+    cell: Callable[[dict[str, Any]], str],
+    shown: Callable[[dict[str, Any]], bool] = lambda row: True,
+) -> str:
     described, rows = [], dict[str, list[str]]()
     for number, (name, found) in enumerate(scored.items()):
         n_bytes = found[0]["document_bytes"]
         described.append(f"{name} ({len(n_bytes)} documents, {sum(n_bytes) / 1000:,.0f} kB)")
-        for row in results.arms(found, against):
+        for row in filter(shown, results.arms(found, against)):
             cells = rows.setdefault(f"{arm_name(row)} | {row['totals']['flops']:.3g}", ["-"] * len(scored))
             cells[number] = cell(row)
     lines = ["| arm | FLOPs | " + " | ".join(described) + " |", "|---|---:|" + "---:|" * len(scored)]

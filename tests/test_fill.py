@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from bench import copying, fill, tables
+from bench import copying, fill, results, tables
 from compressors.errors import InputError
 
 
@@ -48,6 +48,22 @@ def test_texts_are_columns(folder):
     shorter = fill.filled("<!-- differences some other titles=here,there -->\n<!-- end -->\n", path).splitlines()
     assert shorter[2:4] == lines[2:4]
     assert shorter[4:] == ["| ours | 1e+09 | -50.0% | +50.0% |", "", "<!-- end -->"]
+
+
+def test_differences_have_intervals_and_no_row_of_the_rival(folder):
+    path, _ = folder
+    several = {"document_bytes": [1, 1, 1]}
+    runs = [
+        _run("bytes-s0", 2.0) | several | {"document_bits": [1.0, 2.0, 3.0]},
+        _run("ours-s0", 1.5) | several | {"document_bits": [0.5, 1.0, 3.0]},
+        _run("ours-s1", 1.5) | several | {"document_bits": [0.5, 1.0, 3.0]},
+        _run("alone-s1", 1.5) | several | {"document_bits": [0.5, 1.0, 3.0]},  # bytes lack this seed
+    ]
+    (path / "several.json").write_text(json.dumps(runs))
+    lines = fill.filled("<!-- differences several against=bytes -->\n<!-- end -->\n", path).splitlines()
+    ((ratio, low, high), *_) = [results.difference([runs[1]], [runs[0]])]
+    assert low < ratio == -0.25 < high
+    assert lines[4:6] == [f"| ours | 1e+09 | -25.0% ({low:+.1%} to {high:+.1%}) |", "| alone | 1e+09 | - |"]
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,10 @@ def test_what_a_rival_needs_for_the_same_loss(tmp_path):
     assert scaling.needed(8.0, rival) == pytest.approx(1e0)  # before the first point on the line to the second
     assert scaling.needed(8**0.5, rival) == pytest.approx(10**1.5)
     assert scaling.needed(1.5 * 0.75, rival) == pytest.approx(1e4)  # beyond the last on the line from the one before
-    assert math.isnan(scaling.needed(1.0, [(1e1, 1, 4.0), (1e2, 2, 4.0)]))  # it does not fall
+    uneven = [(1e1, 1, 4.0), (1e2, 2, 5.0), (1e3, 3, 2.0)]  # what is no lower than before has no part
+    assert [scaling.needed(bits, uneven) for bits in (4.0, 8**0.5, 2.0)] == pytest.approx([1e1, 1e2, 1e3])
+    assert scaling.needed(1.0, [(1e1, 1, 4.0), (1e2, 2, 2.0), (1e3, 3, 2.5)]) == pytest.approx(1e3)
+    assert math.isnan(scaling.needed(1.0, [(1e1, 1, 4.0), (1e2, 2, 4.0)]))
     found += [_run(f"x-d{d}-s0", d, f, bits) for d, f, bits in ((1, 1e1, 4.0), (2, 1e2, 8**0.5), (3, 1e3, 1.125))]
     path = tmp_path / "r.json"
     path.write_text(json.dumps(found))
@@ -101,8 +104,10 @@ def test_what_a_rival_needs_for_the_same_loss(tmp_path):
     assert bytes_.endswith("| 1.00x, 1.00x, 1.00x |")
     assert x.endswith("| 1.00x, 0.32x, 10.00x |")
     assert "needs" not in scaling.table(found)
-    with pytest.raises(InputError, match="no arm y with results at two budgets of FLOPs; there are: bytes, x"):
-        scaling.table(found, against="y")
+    flat = [_run(f"y-d{d}-s0", d, f, 4.0) for d, f, _ in falls]
+    assert scaling.table(found + flat, against="y").splitlines()[2].endswith("| -, -, - |")
+    with pytest.raises(InputError, match="no arm z with results at two budgets of FLOPs; there are: bytes, x"):
+        scaling.table(found, against="z")
 
 
 def test_too_few_budgets_are_said():
