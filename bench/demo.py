@@ -27,6 +27,7 @@ from proxylm.store import Store
 from proxylm.translate import translate
 
 FLOPS = 7e11  # per arm: half a minute on two cores
+CHUNK = 254  # bytes: a row each, or some 200 steps would not keep to a schedule
 VOCAB_SIZE = 2048
 HELD_OUT_BYTES = 120_000  # scored, with windows that overlap by half
 PROMPT = "def "
@@ -119,10 +120,12 @@ def _arms(flops: float, seed: int) -> list[downstream.Arm]:
     train = TrainConfig(flops=flops, rows=4, row_length=256, seed=seed, checkpoint_every=50)
     shape = ModelConfig(d_model=96, n_layers=3, ngrams=4, ngram_rows=1 << 14, shifted_keys=True)
     mixes = {
-        "bytes": MixConfig(recipe="raw"),
-        "tokens": MixConfig(recipe="comp", view="bpe"),
-        "proxy": MixConfig(recipe="proxy", view="bpe"),
-        "merges": MixConfig(recipe="comp-then-raw", view="bpe:level=512", composed=True, shared_bytes=True),
+        "bytes": MixConfig(recipe="raw", chunk=CHUNK),
+        "tokens": MixConfig(recipe="comp", view="bpe", chunk=CHUNK),
+        "proxy": MixConfig(recipe="proxy", view="bpe", chunk=CHUNK),
+        "merges": MixConfig(
+            recipe="comp-then-raw", view="bpe:level=512", composed=True, shared_bytes=True, chunk=CHUNK
+        ),
     }
     return [
         downstream.Arm(name, RunConfig(train=train, model=shape, mix=mix), "bpe" if name == "tokens" else "raw")

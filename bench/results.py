@@ -40,7 +40,9 @@ def read(path: Path) -> list[Result]:
     """The runs of `proxyc bench downstream`: in its folder, or its results.json. Raises `InputError` if there are none."""
     found = collect(path) if path.is_dir() else _checked(path, _parsed(path))
     if not found:
-        raise InputError(f"{path} holds no finished run; make some with `proxyc bench downstream`")
+        copied = path / "results.json"
+        other = f"give {copied} itself" if copied.is_file() else "make some with `proxyc bench downstream`"
+        raise InputError(f"{path} holds no finished run; {other}")
     return found
 
 

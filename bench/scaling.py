@@ -82,8 +82,10 @@ def table(found: Sequence[Result], skip: Sequence[int] = (), against: str = "") 
     """
     of_arms = {arm: frontier(its, skip) for arm, its in points(found).items()}
     rival = of_arms.get(against, [])
+    if against and not rival:
+        raise InputError(f"no arm {against}; there are: {', '.join(of_arms)}")
     if against and len(rival) < 2:
-        raise InputError(f"no arm {against} with results at two budgets of FLOPs; there are: {', '.join(of_arms)}")
+        raise InputError(f"{against} has results at one budget of FLOPs; to compare with it needs two")
     heads = ["arm", "best at each budget (d, FLOPs: bits per byte)", "exponent", "largest residual"]
     heads += ["largest budget, from the others", "it was"] + ([f"{against} needs, times the FLOPs"] if rival else [])
     lines = [f"| {' | '.join(heads)} |", "|---|---|" + "---:|" * (len(heads) - 2)]

@@ -145,7 +145,14 @@ class Decompressed(io.RawIOBase):
 
 
 def inspect(path: Path) -> dict[str, Any]:
-    """What a `.pxc` file says of itself, without decoding a block. Raises `CorruptStream`."""
+    """What a `.pxc` file says of itself, without decoding a block. Raises `CorruptStream`, which names the file."""
+    try:
+        return _inspected(path)
+    except CorruptStream as error:
+        raise CorruptStream(f"{path}: {error}") from error
+
+
+def _inspected(path: Path) -> dict[str, Any]:
     with opened(path) as file:
         header, _ = container.read_header(file.read)
         size = path.stat().st_size
@@ -175,7 +182,9 @@ def same_content(source: Path, target: Path, codec: Compressor) -> bool:
 
 
 def compressed_name(source: Path, codec: Compressor) -> Path:
-    """Where `compress` puts its output: the suffix of the codec added."""
+    """Where `compress` puts its output: the suffix of the codec added. Raises `InputError` if it is a folder without a name."""
+    if not source.name:
+        raise InputError(f"{source} is a folder; -r compresses the files in it")
     return source.with_name(source.name + codec.suffix)
 
 

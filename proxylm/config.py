@@ -228,5 +228,22 @@ class RunConfig:
         """Bytes of a chunk at most, 0: documents are dealt whole."""
         return 4 * self.train.row_length if self.mix.chunk is None else self.mix.chunk
 
+    @property
+    def lag(self) -> float:
+        """Steps for which a chunk may still be shown after the phase it was begun in: its rows, each when its lane's turn comes.
+
+        One of 1,024 bytes in 64 lanes, rows of 256 and 4 of them a step: 80 steps. Documents dealt whole have no such bound: 0.
+        """
+        return -(-self.chunk // max(1, self.train.row_length - 2)) * self.mix.lanes / self.train.rows
+
+    def behind(self, steps: int) -> str:
+        """What to say of a run of so many steps if it lags behind its schedule by more than a tenth of them; else nothing."""
+        if len(self.mix.schedule) < 2 or self.lag <= steps / 10:
+            return ""
+        return (
+            f"a chunk is shown to its end as it was begun, which takes up to {self.lag:,.0f} steps ({self.chunk:,} bytes, {self.mix.lanes} lanes, "
+            f"{self.train.rows} rows a step): so far a run of {steps:,} lags behind its schedule; lower mix.chunk or mix.lanes"
+        )
+
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,8 @@ def train(
     with ExitStack() as stack:
         place = stack.enter_context(Place.here())
         reports = [stack.enter_context(_training_bar(quiet or place.rank != 0))]
+        if place.rank == 0:
+            reports.append(_told_if_behind(run_config))
         if tensorboard and place.rank == 0:
             reports.append(stack.enter_context(boards.board(run)))
 
@@ -78,6 +80,18 @@ def train(
     if place.rank == 0:
         done = runs.totals(run)
         click.echo(f"{run}: {done['steps']} steps, {done['flops']:.3g} FLOPs, {done['bytes']:,.0f} bytes of text shown")
+
+
+def _told_if_behind(config: Any) -> Callable[[dict[str, Any]], None]:
+    """Says with the first step, before which the number of steps is not known, whether the schedule can be kept."""
+    to_tell = [True]
+
+    def report(record: dict[str, Any]) -> None:
+        if to_tell and (text := config.behind(record["steps"])):
+            click.echo(f"proxyc: {text}", err=True)
+        to_tell.clear()
+
+    return report
 
 
 @contextmanager

@@ -84,6 +84,8 @@ def test_wrong_usage_is_exit_code_2():
     ("arguments", "message"),
     [
         (["compress", "missing.txt"], "cannot read missing.txt"),
+        (["compress", "."], ". is a folder; -r compresses the files in it"),
+        (["inspect", "corpus/0.py"], "proxyc: corpus/0.py: not a .pxc file"),
         (["compress", "--codec", "zst", "corpus/0.py"], "did you mean 'zstd'"),
         (["compress", "--codec", "zstd:level=99", "corpus/0.py"], "level is 99"),
         (["decompress", "corpus/0.py"], "unknown suffix"),
@@ -177,6 +179,7 @@ def test_the_main_job_by_command_line(fitted):
     ):
         done = run(*arguments, cwd=fitted)
         assert done.returncode == 0, done.stderr
+    assert b"lags behind its schedule" in done.stderr  # some steps, and chunks of 256 bytes in 64 lanes
     found = json.loads(run("eval", "run", "corpus", "--json", cwd=fitted).stdout)
     comp = json.loads(run("eval", "run", "corpus", "--json", "--codec", "bpe=code.pxa", cwd=fitted).stdout)
     assert found["bytes"] == comp["bytes"] == sum(os.path.getsize(fitted / f"corpus/{i}.py") for i in range(4))

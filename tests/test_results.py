@@ -169,6 +169,14 @@ def test_what_is_no_result_is_said(tmp_path, text, message):
         results.collect(tmp_path)
 
 
+def test_a_folder_with_nothing_but_copied_results_says_so(tmp_path):
+    with pytest.raises(InputError, match="no finished run; make some"):
+        results.read(tmp_path)
+    (tmp_path / "results.json").write_text("[]")
+    with pytest.raises(InputError, match=r"no finished run; give .*/results\.json itself"):
+        results.read(tmp_path)
+
+
 def test_sizes_are_rows_and_arms_are_columns():
     found = [_result("bytes", 0, [200, 100]), _result("bytes", 1, [100, 50]), _result("ours", 0, [50, 25])]
     for r, flops, seed in zip(found, (1e9, 1e9, 2e9), (0, 1, 0), strict=True):

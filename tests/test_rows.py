@@ -228,6 +228,15 @@ def test_schedule_is_read_at_the_row_where_a_document_begins():
     assert set(begun[begun[:, 0] >= 5000, KIND]) == {COMP}
 
 
+def test_a_chunk_is_shown_on_after_its_phase_for_as_long_as_the_lag_says(store):
+    phases = (Phase(until=0.25, start=0.0, end=0.0), Phase(until=1.0, start=1.0, end=1.0))
+    lag = RunConfig(train=TrainConfig(steps=400, rows=4, row_length=32), mix=MixConfig(lanes=8, chunk=90)).lag
+    assert lag == 3 * 8 / 4  # rows of a chunk, lanes, rows a step
+    rows = loader(store, phases=phases, chunk=90).planner.plan(0, 1600)
+    last = rows[rows[:, KIND] == RAW, 0].max() // 4  # the step
+    assert 100 < last <= 100 + lag
+
+
 def test_paper_schedule_rises_then_stays():
     table = mixing.table(MixConfig(view="v", recipe="proxy").schedule, steps=1000)
     assert table[0].tolist() == pytest.approx([1 - 0.4 / 0.6, 1 - 0.4 / 0.6, 1])  # rate 0.4: raw alone or pair

@@ -106,8 +106,10 @@ def test_what_a_rival_needs_for_the_same_loss(tmp_path):
     assert "needs" not in scaling.table(found)
     flat = [_run(f"y-d{d}-s0", d, f, 4.0) for d, f, _ in falls]
     assert scaling.table(found + flat, against="y").splitlines()[2].endswith("| -, -, - |")
-    with pytest.raises(InputError, match="no arm z with results at two budgets of FLOPs; there are: bytes, x"):
+    with pytest.raises(InputError, match="no arm z; there are: bytes, x"):
         scaling.table(found, against="z")
+    with pytest.raises(InputError, match="bytes has results at one budget of FLOPs"):
+        scaling.table(found[:1], against="bytes")
 
 
 def test_too_few_budgets_are_said():
