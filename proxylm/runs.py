@@ -22,7 +22,9 @@ from proxylm.store import RAW, Store
 
 
 def claim(run: Path, config: RunConfig, store: Store, steps: int) -> None:
-    """Write run.json, or check that it says the same. Raises `InvalidConfig` if it does not."""
+    """Write run.json, or check that it says the same. Raises `InvalidConfig` if it does not, `InputError` if `run` is a file."""
+    if run.exists() and not run.is_dir():
+        raise InputError(f"{run} is a file, and a run is a folder; give another name")
     run.mkdir(parents=True, exist_ok=True)
     views = sorted({reading.view for reading in config.mix.readings} - {RAW})
     facts = {

@@ -203,6 +203,9 @@ def test_another_configuration_or_codec_is_refused(store, tmp_path, bpe, documen
     assert view_of(tmp_path / "r", bpe) == "bpe"
     with pytest.raises(InputError, match="no training run"):
         load_run(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="is a file, and a run is a folder"):
+        train(store, config(), tmp_path / "file")
 
 
 def test_last_checkpoints_are_kept_and_a_damaged_one_is_named(store, tmp_path):
