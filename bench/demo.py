@@ -191,7 +191,8 @@ def _finding(outcomes: list[downstream.Outcome]) -> str:
     return (
         f"At {outcomes[0].totals['flops']:.2g} FLOPs each, reading raw bytes, the model trained on bytes alone has {of['bytes']:.3f} bits per "
         f"byte; {'; '.join(against)}; the token model reads at {of['tokens']:.3f}. The published recipe (proxy) is reported to lose at "
-        "small scale and to win above 1.5 billion parameters; RESULTS.md tells what the first merges of BPE (merges) do with ten times the compute and more."
+        "small scale and to win above 1.5 billion parameters; RESULTS.md tells what the first merges of BPE (merges) do "
+        "with ten times the compute and more."
     )
 
 
