@@ -230,7 +230,7 @@ class RunConfig:
 
     @property
     def lag(self) -> float:
-        """Steps for which a chunk may still be shown after the phase it was begun in: its rows, each when its lane's turn comes.
+        """Steps, about, for which a chunk is still shown after the phase it was begun in: its rows, each when its lane's turn comes.
 
         One of 1,024 bytes in 64 lanes, rows of 256 and 4 of them a step: 80 steps. Documents dealt whole have no such bound: 0.
         """
@@ -241,7 +241,7 @@ class RunConfig:
         if len(self.mix.schedule) < 2 or self.lag <= steps / 10:
             return ""
         return (
-            f"a chunk is shown to its end as it was begun, which takes up to {self.lag:,.0f} steps ({self.chunk:,} bytes, {self.mix.lanes} lanes, "
+            f"a chunk is shown to its end as it was begun, which takes about {self.lag:,.0f} steps ({self.chunk:,} bytes, {self.mix.lanes} lanes, "
             f"{self.train.rows} rows a step): so far a run of {steps:,} lags behind its schedule; lower mix.chunk or mix.lanes"
         )
 

@@ -61,7 +61,7 @@ def test_differences_have_intervals_and_no_row_of_the_rival(folder):
     ]
     (path / "several.json").write_text(json.dumps(runs))
     lines = fill.filled("<!-- differences several against=bytes -->\n<!-- end -->\n", path).splitlines()
-    ((ratio, low, high), *_) = [results.difference([runs[1]], [runs[0]])]
+    ratio, low, high = results.difference([runs[1]], [runs[0]])
     assert low < ratio == -0.25 < high
     assert lines[4:6] == [f"| ours | 1e+09 | -25.0% ({low:+.1%} to {high:+.1%}) |", "| alone | 1e+09 | - |"]
 
