@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import click
 
-from proxylm.lazy import LazyGroup
+from proxylm.cli.lazy import LazyGroup
 
 COMMANDS = {
-    "codecs": ("bench.compare:command", "Ratio, speed, memory and stability of all compressors and their peers."),
-    "report": ("bench.page:report", "One page of what the others found."),
-    "downstream": ("bench.grid:downstream", "Train and evaluate the grid of a recipe."),
-    "tables": ("bench.tables_command:main", "Results of grids as Markdown."),
-    "final": ("bench.final:final", "Score finished runs on text that no run was chosen by."),
-    "copying": ("bench.copying:main", "Has a model learnt to copy from its context?"),
-    "scaling": ("bench.scaling:scaling", "Fit loss against compute, arm by arm."),
-    "transfer": ("bench.transfer:transfer", "Stability of views beside the loss of bytes."),
+    "codecs": (
+        "bench.codecs.command:command",
+        "Ratio, speed, memory and stability of all compressors and their peers.",
+    ),
+    "report": ("bench.report.page:report", "One page of what the others found."),
+    "downstream": ("bench.downstream.grid:downstream", "Train and evaluate the grid of a recipe."),
+    "tables": ("bench.report.tables_command:main", "Results of grids as Markdown."),
+    "final": ("bench.downstream.rescore:final", "Score finished runs on text that no run was chosen by."),
+    "copying": ("bench.downstream.copying:main", "Has a model learnt to copy from its context?"),
+    "scaling": ("bench.downstream.scaling:scaling", "Fit loss against compute, arm by arm."),
+    "transfer": ("bench.downstream.transfer:transfer", "Stability of views beside the loss of bytes."),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sysconfig
 from pathlib import Path
 
-from compressors.documents import Document
+from compressors.corpus import Document
 from compressors.errors import InputError
 
 # Whole packages, never trained on: no file of theirs may leak into the other part.

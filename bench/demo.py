@@ -13,18 +13,21 @@ from typing import Any
 import click
 
 import compressors
-from bench import codecs, corpora, downstream, report, tables
+from bench import corpora, measuring
+from bench.codecs import measure
+from bench.downstream import arms
+from bench.report import tables
 from compressors.base import Compressor, digest
 from compressors.bpe.codec import BPE
-from compressors.documents import Document
-from proxylm import perturb
+from compressors.corpus import Document
 from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
-from proxylm.encode import encode
-from proxylm.evaluate import deltas, evaluate, trained_window
-from proxylm.generate import Sampling, complete
-from proxylm.runs import load_run
-from proxylm.store import Store
-from proxylm.translate import translate
+from proxylm.data.encode import encode
+from proxylm.data.store import Store
+from proxylm.evaluation import perturb
+from proxylm.evaluation.bits_per_byte import deltas, evaluate, trained_window
+from proxylm.evaluation.translation import translate
+from proxylm.generation import Sampling, complete
+from proxylm.training.run_folder import load_run
 
 FLOPS = 7e11  # per arm: half a minute on two cores
 CHUNK = 254  # bytes: a row each, or some 200 steps would not keep to a schedule
@@ -60,17 +63,17 @@ def demo(output: Path, flops: float, seed: int) -> None:
     codec_table = _codec_table(_codecs(bpe), [document.data for document in held_out])
     click.echo(codec_table)
     outcomes = [
-        downstream.run_arm(arm, store, _folder(output, arm, store), {"bpe": bpe}, scored, _ticker(arm.name))
+        arms.run_arm(arm, store, _folder(output, arm, store), {"bpe": bpe}, scored, _ticker(arm.name))
         for arm in _arms(flops, seed)
     ]
-    arm_table = downstream.table(outcomes)
+    arm_table = arms.table(outcomes)
     click.echo(arm_table)
     probes = _probed(outcomes, output, store, scored, bpe)
     click.echo(f"\n{probes}")
     best = min((o for o in outcomes if o.arm.reads == "raw"), key=lambda outcome: outcome.result.bits_per_byte)
     text = _sample(_folder(output, best.arm, store))
     click.echo(f"\nThe best model that reads bytes ({best.arm.name}), after {PROMPT!r}:\n{text}")
-    report.figure(
+    measuring.figure(
         [o.point() for o in outcomes],
         output / "report.png",
         f"Equal compute: {outcomes[0].totals['flops']:.2g} FLOPs each",
@@ -100,9 +103,9 @@ def _codec_table(made: dict[str, Compressor], documents: list[bytes]) -> str:
     """As of `proxyc bench codecs`, in this process and one round."""
     n_bytes, rows = sum(map(len, documents)), []
     for name, codec in made.items():
-        row = {"name": name, "bytes": n_bytes} | codecs.of_codec(codec, documents)
+        row = {"name": name, "bytes": n_bytes} | measure.of_codec(codec, documents)
         del row["peak_mb"]  # which needs a process of its own
-        rows.append(codecs.finished(row, [row]))
+        rows.append(measure.finished(row, [row]))
     return tables.codecs(rows)
 
 
@@ -114,7 +117,7 @@ def _bpe(training: list[Document], path: Path) -> BPE:
     return codec
 
 
-def _arms(flops: float, seed: int) -> list[downstream.Arm]:
+def _arms(flops: float, seed: int) -> list[arms.Arm]:
     """Bytes only, tokens only, the published proxy recipe, and few merges first: one model shape and one budget."""
     # Many small steps of a small model: at this budget they beat fewer steps of twice the batch.
     train = TrainConfig(flops=flops, rows=4, row_length=256, seed=seed, checkpoint_every=50)
@@ -128,12 +131,12 @@ def _arms(flops: float, seed: int) -> list[downstream.Arm]:
         ),
     }
     return [
-        downstream.Arm(name, RunConfig(train=train, model=shape, mix=mix), "bpe" if name == "tokens" else "raw")
+        arms.Arm(name, RunConfig(train=train, model=shape, mix=mix), "bpe" if name == "tokens" else "raw")
         for name, mix in mixes.items()
     ]
 
 
-def _folder(output: Path, arm: downstream.Arm, store: Store) -> Path:
+def _folder(output: Path, arm: arms.Arm, store: Store) -> Path:
     """A folder for each configuration and store, so that a changed demo never meets an old run."""
     views = {reading.view for reading in arm.config.mix.readings}
     key = digest([arm.config.to_json(), store.fingerprint_of(*sorted(views))])[:12]
@@ -158,9 +161,7 @@ def _sample(folder: Path) -> str:
     return (PROMPT.encode() + text).decode("utf-8", "replace")
 
 
-def _probed(
-    outcomes: list[downstream.Outcome], output: Path, store: Store, scored: list[bytes], bpe: Compressor
-) -> str:
+def _probed(outcomes: list[arms.Outcome], output: Path, store: Store, scored: list[bytes], bpe: Compressor) -> str:
     """What changed text costs the bytes-only and the proxy model, and whether the latter knows that both views are one text."""
     lines = ["Bits per byte more on changed text:", "", "| trained on | " + " | ".join(perturb.CHANGES) + " |"]
     lines.append("|---|" + "---:|" * len(perturb.CHANGES))
@@ -182,7 +183,7 @@ def _probed(
     return "\n".join(lines)
 
 
-def _finding(outcomes: list[downstream.Outcome]) -> str:
+def _finding(outcomes: list[arms.Outcome]) -> str:
     of = {outcome.arm.name: outcome.result.bits_per_byte for outcome in outcomes}
     against = [
         f"{name} reads at {of[name]:.3f} ({of[name] / of['bytes'] - 1:+.1%} against bytes alone)"
@@ -197,7 +198,7 @@ def _finding(outcomes: list[downstream.Outcome]) -> str:
 
 
 def _write(path: Path, codec_table: str, arm_table: str, text: str, scored: list[bytes], finding: str) -> None:
-    report.write(
+    measuring.write(
         path,
         [
             ("", f"# Ratio against loss: the demo\n\n{finding}\n\n![ratio against loss](report.png)"),
@@ -211,7 +212,7 @@ def _write(path: Path, codec_table: str, arm_table: str, text: str, scored: list
                 "byte scored once, the same context in bytes, the end of each document charged. The figure for tokens is an upper bound.",
             ),
             ("What the best model that reads bytes writes", f"```\n{text}\n```"),
-            ("Environment", report.environment()),
+            ("Environment", measuring.environment()),
         ],
     )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from compressors.base import check_range
-from compressors.streams import Decoder, Encoder, StreamCodec
+from compressors.stream_codec import Decoder, Encoder, StreamCodec
 
 _OUTPUT_PART = 1 << 20
 

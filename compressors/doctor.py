@@ -124,7 +124,7 @@ def _kernels() -> Finding:
 
 
 def _ids() -> Finding:
-    from compressors.bpe.entropy import Model
+    from compressors.bpe.id_coder import Model
 
     model, ids = Model({}, 1000), np.arange(5000, dtype=np.uint32) ** 2 % 7919 % 1000
     stream = model.encode(ids)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from compressors.base import check_range
-from compressors.streams import Decoder, Encoder, StreamCodec
+from compressors.stream_codec import Decoder, Encoder, StreamCodec
 
 RAW_DEFLATE, GZIP = -15, 31  # zlib's wbits: no header and no checksum; the gzip header (zlib writes mtime 0) and CRC-32
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from compressors.artifact import Artifact
 from compressors.base import check_range
 from compressors.errors import InputError, InvalidConfig
-from compressors.streams import Decoder, Encoder, StreamCodec
+from compressors.stream_codec import Decoder, Encoder, StreamCodec
 
 _OUTPUT_PART = 1 << 17
 

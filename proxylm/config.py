@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from compressors.errors import InvalidConfig
-from proxylm.readings import Reading
+from proxylm.data.views import Reading
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,12 +22,14 @@ class ModelConfig:
     n_kv_heads: int | None = None
     d_ff: int | None = None
     rope_theta: float = 10_000.0
-    ngrams: int = 0  # longest hashed n-gram of bytes that is read with each byte (`proxylm.embeddings`); 0: none
+    ngrams: int = 0  # longest hashed n-gram of bytes that is read with each byte (`proxylm.model.embeddings`); 0: none
     ngram_rows: int = 1 << 16  # vectors that all n-grams share
     shifted_keys: bool = (
-        False  # half of a key is that of the position before: copying takes one layer (`proxylm.model`)
+        False  # half of a key is that of the position before: copying takes one layer (`proxylm.model.decoder`)
     )
-    n_ahead: int = 0  # bytes after the next one that are predicted too, for faster generation (`proxylm.ahead`)
+    n_ahead: int = (
+        0  # bytes after the next one that are predicted too, for faster generation (`proxylm.model.multi_token`)
+    )
 
     def __post_init__(self) -> None:
         for name in ("d_model", "n_layers", "n_heads", "n_kv_heads", "d_ff", "ngram_rows"):
@@ -61,7 +63,7 @@ class Phase:
     """One stretch of the mixing schedule: up to `until` (share of the run) the rate goes from `start` to `end`.
 
     The rate is the share of the shown views that are compressed. With `pair`, both views of a document may share a
-    context (see `proxylm.mixing`). `views` weighs what a compressed document is shown as (see `proxylm.readings`); empty
+    context (see `proxylm.data.mixture`). `views` weighs what a compressed document is shown as (see `proxylm.data.views`); empty
     means the run's `mix.view`.
     """
 
@@ -86,7 +88,7 @@ RECIPES: dict[str, tuple[Phase, ...]] = {
 class MixConfig:
     """Which views are shown, and when. `recipe` names a schedule of `RECIPES`; `phases`, if given, replace it."""
 
-    view: str | None = None  # how the compressed view is read (`proxylm.readings`); not needed for raw bytes alone
+    view: str | None = None  # how the compressed view is read (`proxylm.data.views`); not needed for raw bytes alone
     recipe: str = "raw"
     phases: tuple[Phase, ...] = ()
     # Chunks of documents are read side by side in so many lanes, one row of each in turn: a row's neighbours come from other
@@ -171,10 +173,10 @@ class TrainConfig:
     compile: bool = (
         False  # the blocks, by torch.compile: half a minute for 1.4 times the speed on a CPU; needs a C++ compiler
     )
-    attention: str = "sdpa"  # or compiled: "bands" on CPUs, "flex" on GPUs (`proxylm.attention`)
+    attention: str = "sdpa"  # or compiled: "bands" on CPUs, "flex" on GPUs (`proxylm.model.attention`)
     shard: bool = False  # parameters, gradients and optimizer states over the processes, where one cannot hold them
     micro_rows: int | None = None  # rows of one forward pass of a process, where memory does not hold all of a step
-    spike: float = 3.0  # stop where a loss is so many times the mean of the 50 steps before (`proxylm.watch`); 0: never
+    spike: float = 3.0  # stop where a loss is so many times the mean of the 50 steps before (`proxylm.training.divergence`); 0: never
     checkpoint_every: int = 200
     keep: int = 2
     eval_every: int | None = None  # steps between scores of held-out documents; None: only at the end

@@ -24,13 +24,19 @@ from functools import cache, partial
 from pathlib import Path
 
 # The first step of any optimizer imports the last one, which takes as long as torch itself.
-PRELOADED = ("proxylm.train", "proxylm.evaluate", "proxylm.generate", "bench.processes", "torch._dynamo")
+PRELOADED = (
+    "proxylm.training.trainer",
+    "proxylm.evaluation.bits_per_byte",
+    "proxylm.generation",
+    "bench.downstream.worker",
+    "torch._dynamo",
+)
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run(*arguments, input=None, cwd=None):
     """`proxyc ARGUMENTS`."""
-    command = [python(), "-m", "proxylm.cli", *map(str, arguments)]
+    command = [python(), "-m", "proxylm.cli.main", *map(str, arguments)]
     return subprocess.run(command, input=input or b"", cwd=cwd, capture_output=True, check=False)
 
 
@@ -40,7 +46,7 @@ def python():
     folder = Path(tempfile.mkdtemp(prefix="forked-"))
     program = folder / "python"
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -ISs "{__file__}" "{folder}/socket" "$@"\n')
-    program.with_name("proxyc").write_text(f'#!/bin/sh\nexec "{program}" -m proxylm.cli "$@"\n')
+    program.with_name("proxyc").write_text(f'#!/bin/sh\nexec "{program}" -m proxylm.cli.main "$@"\n')
     for path in folder.iterdir():
         path.chmod(0o755)
     with socket.socket(socket.AF_UNIX) as listener:

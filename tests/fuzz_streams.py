@@ -20,10 +20,11 @@ import atheris
 # What Numba compiles must be as it was written.
 with atheris.instrument_imports(include=["compressors"], exclude=["compressors.bpe", "compressors.neural"]):
     import compressors
-    from compressors import container, files
+    from compressors import files
     from compressors.bpe.codec import BPE
+    from compressors.files import pxc
+    from compressors.files.pxc_salvage import salvage
     from compressors.pack import Pack
-    from compressors.salvage import salvage
 
 BPE_OF_THIS = BPE.fit([Path(__file__).read_bytes()], vocab_size=400)
 NEURAL = compressors.get("neural", preset="fast")
@@ -68,7 +69,7 @@ def of_a_codec(codec: compressors.Compressor, drawn: Drawn) -> None:
 
 def of_a_file(codec: compressors.Compressor, drawn: Drawn) -> None:
     """Files of `codec`, sound ones with bytes put into them or in place of their rest."""
-    whole = b"".join(container.write(codec, [drawn.ConsumeBytes(100)]))
+    whole = b"".join(pxc.write(codec, [drawn.ConsumeBytes(100)]))
     at = drawn.ConsumeIntInRange(0, len(whole))
     rest = drawn.ConsumeBytes(LIMIT)
     for given in (rest, whole[:at] + rest + whole[at:], whole[:at] + rest):
@@ -77,18 +78,18 @@ def of_a_file(codec: compressors.Compressor, drawn: Drawn) -> None:
 
 def of_a_made_file(codec: compressors.Compressor, drawn: Drawn) -> None:
     """Files of sound and odd parts whose checksums are right, read in every way, with and without `codec`."""
-    header = container.pack_header(container.Header.of(codec)) if drawn.ConsumeBool() else odd_header(drawn)
+    header = pxc.pack_header(pxc.Header.of(codec)) if drawn.ConsumeBool() else odd_header(drawn)
     data, places = header, b""
     for _ in range(drawn.ConsumeIntInRange(0, 3)):
         raw, method = drawn.ConsumeBytes(100), drawn.ConsumeIntInRange(0, 3)
         payload = codec.compress(raw) if drawn.ConsumeBool() else raw
         n_bytes = len(raw) if drawn.ConsumeBool() else drawn.ConsumeIntInRange(0, LIMIT)
         places += struct.pack("<QQ", len(data), drawn.ConsumeIntInRange(0, 400))
-        head = container.BLOCK + struct.pack("<BIII", method, n_bytes, len(payload), zlib.crc32(raw))
+        head = pxc.BLOCK + struct.pack("<BIII", method, n_bytes, len(payload), zlib.crc32(raw))
         data += with_crc(head) + payload
         data += drawn.ConsumeBytes(drawn.ConsumeIntInRange(0, 9))
-    end = container.END + struct.pack("<QQ32s", drawn.ConsumeIntInRange(0, 400), len(places) // 16, b"")
-    data += with_crc(end) + with_crc(places) + struct.pack("<Q4s", len(data), container.TAIL)
+    end = pxc.END + struct.pack("<QQ32s", drawn.ConsumeIntInRange(0, 400), len(places) // 16, b"")
+    data += with_crc(end) + with_crc(places) + struct.pack("<Q4s", len(data), pxc.TAIL)
     for chosen in (None, codec):
         decompressed(data, chosen)
         FILE.write_bytes(data)
@@ -105,7 +106,7 @@ def odd_header(drawn: Drawn) -> bytes:
     if drawn.ConsumeBool():
         fields |= {"codec": drawn.PickValueInList(compressors.names()), "config_version": 1}
     text = json.dumps(fields).encode()
-    return with_crc(struct.pack("<4sHI", container.MAGIC, container.VERSION, len(text)) + text)
+    return with_crc(struct.pack("<4sHI", pxc.MAGIC, pxc.VERSION, len(text)) + text)
 
 
 def value(drawn: Drawn, depth: int) -> Any:

@@ -10,20 +10,20 @@ import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from compressors.documents import Document
+from compressors.corpus import Document
 from compressors.errors import InvalidConfig
-from proxylm import ahead
-from proxylm import alphabet as ids
-from proxylm.alphabet import RAW_SIZE, RAW_SLICE, Alphabet
-from proxylm.batches import Loader
-from proxylm.checkpoint import latest
 from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
-from proxylm.encode import encode
-from proxylm.generate import Sampling, complete, generate
-from proxylm.model import Decoder, training_flops
-from proxylm.places import Place
-from proxylm.runs import load_run, records
-from proxylm.train import Loop, run_flops, train
+from proxylm.data import alphabet as ids
+from proxylm.data.alphabet import RAW_SIZE, RAW_SLICE, Alphabet
+from proxylm.data.encode import encode
+from proxylm.data.loader import Loader
+from proxylm.generation import Sampling, complete, generate
+from proxylm.model import multi_token
+from proxylm.model.decoder import Decoder, training_flops
+from proxylm.training.checkpoint import latest
+from proxylm.training.distributed import Place
+from proxylm.training.run_folder import load_run, records
+from proxylm.training.trainer import Loop, run_flops, train
 
 N = 3
 WORDS = [b"interpreter ", b"compression ", b"superposition ", b"a ", b"byte-level ", b"\xff\x00\x01\xfe "]
@@ -77,7 +77,7 @@ def test_targets_are_scored_raw_ids_of_the_same_segment_and_the_plan_knows_how_m
             )
             for i in range(1, N + 1)
         ]
-        assert ahead.counts(batch.targets, batch.doc, batch.mode, N) == expected
+        assert multi_token.counts(batch.targets, batch.doc, batch.mode, N) == expected
         found += expected
     planned = loader.planner.targets(0, 160)[-N:]
     assert planned.tolist() == pytest.approx(found.tolist(), rel=0.1 if recipe == "interleaved" else 0)
@@ -91,7 +91,7 @@ def test_losses_equal_plain_cross_entropies_and_reach_the_trunk(store):
     hidden = torch.randn(*targets.shape, 32, requires_grad=True)
     nats = model.heads.nats(hidden, targets, mode, (), doc=doc)
     for i, w in enumerate(model.heads.ahead.blocks, 1):
-        here = ahead.predicts(targets, doc, mode, i)
+        here = multi_token.predicts(targets, doc, mode, i)
         x = hidden[:, :-i][here]
         plain = F.cross_entropy((x + F.silu(x @ w.T)) @ model.heads.raw.T, targets[:, i:][here], reduction="sum")
         assert nats[i - 1].item() == pytest.approx(plain.item(), rel=1e-5)
@@ -108,7 +108,7 @@ def test_flops_equal_those_counted_by_torch():
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         hidden = model(read, doc)
         model.heads.nats(hidden, targets, mode, (RAW_SLICE,), doc=doc)
-    n_ahead = sum(ahead.counts(targets, doc, mode, N))
+    n_ahead = sum(multi_token.counts(targets, doc, mode, N))
     ours = training_flops(model.config, 16, 3, [(RAW_SLICE, 48)], n_ahead) / 3
     # The heads compute their gradients in the forward pass: two thirds of their work come early.
     assert counter.get_total_flops() == pytest.approx(ours + 2 * 2 * 32 * RAW_SIZE * (48 + n_ahead), rel=1e-6)

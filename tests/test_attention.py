@@ -5,10 +5,10 @@ import torch
 from torch.nn.attention import flex_attention
 
 from compressors.errors import InvalidConfig
-from proxylm.alphabet import Alphabet
-from proxylm.attention import BLOCK, document_bands, document_blocks, document_mask, mask_maker
 from proxylm.config import ModelConfig, TrainConfig
-from proxylm.model import Decoder
+from proxylm.data.alphabet import Alphabet
+from proxylm.model.attention import BLOCK, document_bands, document_blocks, document_mask, mask_maker
+from proxylm.model.decoder import Decoder
 
 
 def rows(T, n_documents, seed=0):

@@ -7,18 +7,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from compressors.documents import Document
+from compressors.corpus import Document
 from compressors.errors import InvalidConfig
-from proxylm import alphabet as ids
-from proxylm import bags
-from proxylm.alphabet import Alphabet
-from proxylm.batches import Loader
 from proxylm.config import MixConfig, ModelConfig, Phase, RunConfig, TrainConfig
-from proxylm.encode import encode
-from proxylm.heads import SlicedHeads
-from proxylm.model import Decoder
-from proxylm.runs import load_run
-from proxylm.train import run_flops, train
+from proxylm.data import alphabet as ids
+from proxylm.data import bags
+from proxylm.data.alphabet import Alphabet
+from proxylm.data.encode import encode
+from proxylm.data.loader import Loader
+from proxylm.model.decoder import Decoder
+from proxylm.model.heads import SlicedHeads
+from proxylm.training.run_folder import load_run
+from proxylm.training.trainer import run_flops, train
 
 BAGS_THEN_BYTES = (Phase(until=0.5, start=1.0, end=1.0), Phase(until=1.0, start=0.0, end=0.0))
 

@@ -17,7 +17,7 @@ from compressors import InputError, InvalidConfig
 from compressors.bpe import patterns, tiktoken_ranks
 from compressors.bpe.codec import BPE
 from compressors.bpe.patterns import PATTERNS
-from proxylm.cli import proxyc
+from proxylm.cli.main import proxyc
 
 Ranks = dict[bytes, int]
 BYTES: Ranks = {bytes([byte]): byte for byte in range(256)}

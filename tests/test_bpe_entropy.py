@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from compressors import CorruptStream, InvalidConfig
 from compressors.base import Ragged
-from compressors.bpe import _entropy, entropy, fit_entropy
-from compressors.bpe.entropy import Model
+from compressors.bpe import _id_coder, fit_id_coder, id_coder
+from compressors.bpe.id_coder import Model
 from compressors.errors import OutputLimitExceeded
 
 VOCAB = 300
@@ -30,18 +30,18 @@ def _ids(document: bytes) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def arrays(documents: list[bytes]) -> entropy.Arrays:
+def arrays(documents: list[bytes]) -> id_coder.Arrays:
     rows = Ragged.from_rows([_ids(document) for document in documents[::2]], np.uint16)
-    return fit_entropy.fit(rows, VOCAB)
+    return fit_id_coder.fit(rows, VOCAB)
 
 
 @pytest.fixture(scope="module", params=["fitted", "adaptive"])
-def tables(request: pytest.FixtureRequest, arrays: entropy.Arrays) -> entropy.Arrays:
+def tables(request: pytest.FixtureRequest, arrays: id_coder.Arrays) -> id_coder.Arrays:
     return arrays if request.param == "fitted" else {}
 
 
 @pytest.fixture(scope="module")
-def model(tables: entropy.Arrays) -> Model:
+def model(tables: id_coder.Arrays) -> Model:
     return Model(tables, VOCAB)
 
 
@@ -50,7 +50,7 @@ def unseen(documents: list[bytes]) -> np.ndarray:
     return _ids(documents[1][:6000])
 
 
-def test_context_pays(arrays: entropy.Arrays, unseen: np.ndarray) -> None:
+def test_context_pays(arrays: id_coder.Arrays, unseen: np.ndarray) -> None:
     share = np.bincount(unseen) / len(unseen)
     order_0 = -len(unseen) * np.sum(share[share > 0] * np.log2(share[share > 0])) / 8
     assert len(Model(arrays, VOCAB).encode(unseen)) < 0.7 * order_0
@@ -82,13 +82,13 @@ def test_a_vocabulary_of_millions() -> None:
 @given(rows=st.lists(st.lists(st.integers(0, 9), max_size=40), max_size=60))
 def test_tables_of_any_corpus_work(rows: list[list[int]]) -> None:
     corpus = Ragged.from_rows([np.array(row, np.uint8) for row in rows], np.uint8)
-    arrays = fit_entropy.fit(corpus, 10)
+    arrays = fit_id_coder.fit(corpus, 10)
     symbols = [symbol for row in rows for symbol in row] + list(range(10))
     coded = Model(arrays, 10).encode(np.array(symbols, np.uint8))
     assert Model(arrays, 10).decode(coded).tolist() == symbols == oracle_ids.decode(coded, 10, arrays)
 
 
-def test_the_stream_is_as_described(tables: entropy.Arrays, unseen: np.ndarray) -> None:
+def test_the_stream_is_as_described(tables: id_coder.Arrays, unseen: np.ndarray) -> None:
     assert oracle_ids.decode(Model(tables, VOCAB).encode(unseen), VOCAB, tables) == unseen.tolist()
 
 
@@ -108,15 +108,15 @@ def test_counting_ends_before_sums_overflow() -> None:
     model = Model({}, 1 << 16)
     words, odds = np.empty(6 * len(symbols), np.uint32), model._odds.copy()
     with model._memory(len(symbols)) as (state, recent, tree):
-        assert _entropy.code(symbols, 0, False, state, words, odds, *model._rows, recent, tree) > 0
-    assert int(state[_entropy.TOTAL]) == int(_entropy.LARGEST)
+        assert _id_coder.code(symbols, 0, False, state, words, odds, *model._rows, recent, tree) > 0
+    assert int(state[_id_coder.TOTAL]) == int(_id_coder.LARGEST)
     np.testing.assert_array_equal(model.decode(model.encode(symbols)), symbols)
 
 
-def test_fitting_is_deterministic(arrays: entropy.Arrays, documents: list[bytes]) -> None:
+def test_fitting_is_deterministic(arrays: id_coder.Arrays, documents: list[bytes]) -> None:
     rows = Ragged.from_rows([_ids(document) for document in documents[::2]], np.uint16)
-    again = fit_entropy.fit(rows, VOCAB)
-    assert list(arrays) == list(again) == list(entropy.ARRAYS)
+    again = fit_id_coder.fit(rows, VOCAB)
+    assert list(arrays) == list(again) == list(id_coder.ARRAYS)
     for name, array in arrays.items():
         np.testing.assert_array_equal(array, again[name], strict=True)
 
@@ -127,38 +127,38 @@ def test_fitting_is_deterministic(arrays: entropy.Arrays, documents: list[bytes]
 @given(st.lists(st.tuples(st.integers(1, 1 << 30), st.floats(0, 1), st.floats(0, 1)), max_size=200))
 def test_the_range_coder_is_exact_arithmetic(choices: list[tuple[int, float, float]]) -> None:
     """Against a low end that never overflows and so never carries: Python's integers."""
-    state, words = np.zeros(_entropy.N_STATE, np.uint64), np.zeros(300, np.uint32)
-    state[_entropy.RANGE] = (1 << 64) - 1
+    state, words = np.zeros(_id_coder.N_STATE, np.uint64), np.zeros(300, np.uint32)
+    state[_id_coder.RANGE] = (1 << 64) - 1
     low, width, n_words = 0, (1 << 64) - 1, 0
     for total, x, y in choices:
         start = min(int(x * total), total - 1)
         size, step = 1 + int(y * (total - start - 1)), width // total
-        assert _entropy.narrow(False, state, words, np.uint64(start), np.uint64(step), np.uint64(size))
+        assert _id_coder.narrow(False, state, words, np.uint64(start), np.uint64(step), np.uint64(size))
         low, width = low + step * start, step * size
         if width < 1 << 32:
             low, width, n_words = low << 32, width << 32, n_words + 1
-    assert int(state[_entropy.USED]) == n_words
-    found = int.from_bytes(words[:n_words].astype(">u4").tobytes(), "big") << 64 | int(state[_entropy.LOW])
-    assert (found, int(state[_entropy.RANGE])) == (low, width)
-    ended = entropy._ended(words[:n_words], int(state[_entropy.LOW]), width)
+    assert int(state[_id_coder.USED]) == n_words
+    found = int.from_bytes(words[:n_words].astype(">u4").tobytes(), "big") << 64 | int(state[_id_coder.LOW])
+    assert (found, int(state[_id_coder.RANGE])) == (low, width)
+    ended = id_coder._ended(words[:n_words], int(state[_id_coder.LOW]), width)
     assert 4 * n_words <= len(ended) <= 4 * n_words + 4
     assert low <= int.from_bytes(ended.ljust(4 * n_words + 8, b"\0"), "big") < low + width
 
 
 def test_a_carry_runs_through_words_of_ones() -> None:
-    words, state = np.array([5, 0xFFFFFFFF, 0xFFFFFFFF, 0], np.uint32), np.zeros(_entropy.N_STATE, np.uint64)
-    state[_entropy.USED], state[_entropy.LOW], state[_entropy.RANGE] = 3, (1 << 64) - 2, 1 << 62
-    assert _entropy.narrow(False, state, words, np.uint64(1), np.uint64(1 << 61), np.uint64(1))
+    words, state = np.array([5, 0xFFFFFFFF, 0xFFFFFFFF, 0], np.uint32), np.zeros(_id_coder.N_STATE, np.uint64)
+    state[_id_coder.USED], state[_id_coder.LOW], state[_id_coder.RANGE] = 3, (1 << 64) - 2, 1 << 62
+    assert _id_coder.narrow(False, state, words, np.uint64(1), np.uint64(1 << 61), np.uint64(1))
     assert words.tolist() == [6, 0, 0, 0]
-    ended = entropy._ended(np.array([5, 0xFFFFFFFF], np.uint32), (1 << 64) - 1, 1 << 40)
+    ended = id_coder._ended(np.array([5, 0xFFFFFFFF], np.uint32), (1 << 64) - 1, 1 << 40)
     assert ended == bytes([0, 0, 0, 6, 0, 0, 0, 0])
 
 
 _CHILD = """
 import pickle, sys
-from compressors.bpe import _entropy
-from compressors.bpe.entropy import Model
-assert not hasattr(_entropy.code, "py_func")
+from compressors.bpe import _id_coder
+from compressors.bpe.id_coder import Model
+assert not hasattr(_id_coder.code, "py_func")
 arrays, ids = pickle.load(sys.stdin.buffer)
 for tables in (arrays, {}):
     coded = Model(tables, 300).encode(ids)
@@ -167,7 +167,7 @@ for tables in (arrays, {}):
 """
 
 
-def test_the_compiled_kernels_agree_with_their_python_source(arrays: entropy.Arrays, unseen: np.ndarray) -> None:
+def test_the_compiled_kernels_agree_with_their_python_source(arrays: id_coder.Arrays, unseen: np.ndarray) -> None:
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     command, ids = [sys.executable, "-W", "ignore", "-c", _CHILD], unseen[:1500]
     done = subprocess.run(command, input=pickle.dumps((arrays, ids)), capture_output=True, env=environment, check=False)
@@ -197,7 +197,7 @@ def _decoded(model: Model, data: bytes) -> np.ndarray | None:
 
 def _is_sound(symbols: np.ndarray | None, data: bytes) -> bool:
     """Refused, or symbols of the vocabulary and as many as the stream says."""
-    return symbols is None or (int(symbols.max(initial=0)) < VOCAB and data.startswith(entropy._varint(len(symbols))))
+    return symbols is None or (int(symbols.max(initial=0)) < VOCAB and data.startswith(id_coder._varint(len(symbols))))
 
 
 def test_a_stream_cut_anywhere_followed_by_more_or_flipped(model: Model, unseen: np.ndarray) -> None:
@@ -225,7 +225,7 @@ def test_any_bytes_of_the_right_length_are_a_stream_or_refused(model: Model, n: 
 @pytest.mark.parametrize("n", [1, 1 << 20, 1 << 40, (1 << 56) - 1])
 def test_a_claim_of_many_symbols_takes_no_memory(model: Model, n: int) -> None:
     with pytest.raises(CorruptStream, match="damaged"):
-        model.decode(entropy._varint(n) + bytes.fromhex("8badf00d0ddba11c" * 8))
+        model.decode(id_coder._varint(n) + bytes.fromhex("8badf00d0ddba11c" * 8))
 
 
 def test_symbols_outside_the_vocabulary_are_refused(model: Model) -> None:
@@ -233,8 +233,8 @@ def test_symbols_outside_the_vocabulary_are_refused(model: Model) -> None:
         model.encode(np.array([0, 300], np.uint16))
 
 
-@pytest.mark.parametrize("name", entropy.ARRAYS)
-def test_tables_that_do_not_fit_are_refused(arrays: entropy.Arrays, name: str) -> None:
+@pytest.mark.parametrize("name", id_coder.ARRAYS)
+def test_tables_that_do_not_fit_are_refused(arrays: id_coder.Arrays, name: str) -> None:
     array = arrays[name]
     damaged = [array[:-1], array.astype(np.int64), array.reshape(1, -1)]
     if name not in ("counts", "row_counts"):
@@ -259,9 +259,9 @@ def test_frozen_streams() -> None:
         "row_symbols": i // 5 % 13 + i % 5 * 12,
         "row_counts": 1 + i * i % 997,
         "row_classes": i[:65] % 16,
-        "odds": (400 * i[: _entropy.N_CONTEXTS] + 1000) << 8 | i[: _entropy.N_CONTEXTS] % 30,
+        "odds": (400 * i[: _id_coder.N_CONTEXTS] + 1000) << 8 | i[: _id_coder.N_CONTEXTS] % 30,
     }
-    tables = {name: tables[name].astype(dtype) for name, dtype in entropy.ARRAYS.items()}
+    tables = {name: tables[name].astype(dtype) for name, dtype in id_coder.ARRAYS.items()}
     symbols = (np.arange(1500) ** 2 % 91 % 64 * (np.arange(1500) % 7 > 0)).astype(np.uint8)
     coded = {"fitted": Model(tables, 64).encode(symbols), "adaptive": Model({}, 64).encode(symbols)}
     assert oracle_ids.decode(coded["fitted"], 64, tables) == symbols.tolist()

@@ -1,9 +1,9 @@
-"""Two thousand of the strings of `bench.fuzz_bpe`; that bench compares a million, and whole corpora."""
+"""Two thousand of the strings of `tests.extended.fuzz_bpe`; that bench compares a million, and whole corpora."""
 
 import pytest
 
-from bench import fuzz_bpe, fuzz_texts
-from bench.fuzz_bpe import Pair
+from tests.extended import fuzz_bpe, fuzz_texts
+from tests.extended.fuzz_bpe import Pair
 
 SNIPPETS = fuzz_bpe.ordinary_texts()
 

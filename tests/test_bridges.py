@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import compressors
-from compressors import InvalidConfig, bridges, container
+from compressors import InvalidConfig, interop
+from compressors.files import pxc
 
 DATA = np.arange(10_000, dtype=np.int32).reshape(100, 100) // 7
 
@@ -31,8 +32,8 @@ def test_numcodecs_with_artifact_and_composition(bpe, tmp_path):
 
 def test_fsspec_infers_pxc(tmp_path):
     data = DATA.tobytes() * 40
-    (tmp_path / "x.pxc").write_bytes(b"".join(container.write(compressors.get("bytes"), [data])))
-    bridges.register_fsspec()
+    (tmp_path / "x.pxc").write_bytes(b"".join(pxc.write(compressors.get("bytes"), [data])))
+    interop.register_fsspec()
     with fsspec.open(str(tmp_path / "x.pxc"), "rb", compression="infer") as file:
         assert file.read(5) == data[:5]
         assert file.read() == data[5:]

@@ -7,16 +7,17 @@ import forked
 import pytest
 from click.testing import CliRunner
 
-from bench import budgets, final, grid, recipe, results, tables
-from bench.downstream import digest
-from compressors.documents import Document
+from bench.downstream import budgets, grid, recipe, rescore, results
+from bench.downstream.arms import digest
+from bench.report import tables
+from compressors.corpus import Document
 from compressors.errors import InputError, InvalidConfig
-from proxylm.batches import Loader
 from proxylm.config import RECIPES, MixConfig, RunConfig, TrainConfig
-from proxylm.encode import encode
-from proxylm.evaluate import evaluate, trained_window
-from proxylm.runs import load_run
-from proxylm.train import planned_steps
+from proxylm.data.encode import encode
+from proxylm.data.loader import Loader
+from proxylm.evaluation.bits_per_byte import evaluate, trained_window
+from proxylm.training.run_folder import load_run
+from proxylm.training.trainer import planned_steps
 
 RECIPE = """
 seeds = [3]
@@ -155,7 +156,7 @@ def test_finished_runs_are_scored_on_other_text(ran, tmp_path, documents):
     runs, held, other = (str(ran / name) for name in ("runs", "held.py", "other.py"))
     before = {r["name"]: r for r in results.collect(ran / "runs")}
     arguments = [runs, other, "--max-bytes", "40000", "-o", str(tmp_path / "final.json")]
-    done = CliRunner().invoke(final.final, [*arguments, "--only", "bags-small-s3", "--only", "bytes-small-s3"])
+    done = CliRunner().invoke(rescore.final, [*arguments, "--only", "bags-small-s3", "--only", "bytes-small-s3"])
     assert done.exit_code == 0, done.output
     found = json.loads((tmp_path / "final.json").read_text())
     assert [r["name"] for r in found] == ["bags-small-s3", "bytes-small-s3"]
@@ -167,10 +168,10 @@ def test_finished_runs_are_scored_on_other_text(ran, tmp_path, documents):
         assert record["document_bytes"] == [700]
         assert record["held_out_sha256"] == digest([documents[22][:700]])
         assert record["totals"] == before[record["name"]]["totals"]
-    again = CliRunner().invoke(final.final, [runs, held, "--max-bytes", "40000", "-o", str(tmp_path / "same.json")])
+    again = CliRunner().invoke(rescore.final, [runs, held, "--max-bytes", "40000", "-o", str(tmp_path / "same.json")])
     assert again.exit_code == 0
     for record in json.loads((tmp_path / "same.json").read_text()):
         assert record["document_bits"] == pytest.approx(before[record["name"]]["document_bits"])
-    unknown = CliRunner().invoke(final.final, [*arguments, "--only", "nothing"])
+    unknown = CliRunner().invoke(rescore.final, [*arguments, "--only", "nothing"])
     assert "nothing names no run; there are: bags,equal=seconds-small-s3" in str(unknown.exception)
     assert "bags-small-s3, bytes-small-s3" in str(unknown.exception)

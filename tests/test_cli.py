@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from forked import run
 
-from proxylm.cli import COMMANDS, proxyc
+from proxylm.cli.main import COMMANDS, proxyc
 
 TEXT = "def main():\n    return 'naïve'\n" * 60
 
@@ -28,7 +28,7 @@ def fitted(tmp_path_factory):
 
 def test_help_loads_neither_torch_nor_numba_nor_numpy():
     code = (
-        "import sys\nfrom proxylm.cli import proxyc\ntry:\n    proxyc(['--help'])\nexcept SystemExit:\n    pass\n"
+        "import sys\nfrom proxylm.cli.main import proxyc\ntry:\n    proxyc(['--help'])\nexcept SystemExit:\n    pass\n"
         "print(sorted({'torch', 'numba', 'numpy'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -41,7 +41,7 @@ def test_standard_files_need_no_numpy(tmp_path, codec):
     """Its import takes longer than all else that a small file needs."""
     (tmp_path / "x.txt").write_text(TEXT)
     code = (
-        "import sys\nfrom proxylm.cli import proxyc\nfor command in (['compress', '-l5', '--codec', %r, 'x.txt', '-o', 'y'],"
+        "import sys\nfrom proxylm.cli.main import proxyc\nfor command in (['compress', '-l5', '--codec', %r, 'x.txt', '-o', 'y'],"
         "['decompress', '--codec', %r, 'y', '-o', 'z']):\n    proxyc(command, standalone_mode=False)\n"
         "print({'torch', 'numba', 'numpy'} & set(sys.modules))"
     )
@@ -221,7 +221,7 @@ def test_doctor_finds_another_digest(monkeypatch):
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_script_and_words(shell):
     def complete(**environment):
-        code = "import sys; from proxylm.cli import proxyc; sys.argv = ['proxyc']; proxyc(prog_name='proxyc')"
+        code = "import sys; from proxylm.cli.main import proxyc; sys.argv = ['proxyc']; proxyc(prog_name='proxyc')"
         return subprocess.run(
             [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, check=False
         ).stdout

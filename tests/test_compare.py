@@ -6,14 +6,16 @@ import pytest
 from click.testing import CliRunner
 
 import compressors
-from bench import children, codecs, compare, tables
+from bench import isolated
+from bench.codecs import command, measure
+from bench.report import tables
 from compressors.errors import InputError
 from compressors.identity import Identity
 
 
 def test_nothing_to_measure_is_said_at_once(tmp_path):
     (tmp_path / "empty.py").write_bytes(b"")
-    done = CliRunner().invoke(compare.command, [str(tmp_path / "empty.py")])
+    done = CliRunner().invoke(command.command, [str(tmp_path / "empty.py")])
     assert isinstance(done.exception, InputError)
     assert "has a byte to measure" in str(done.exception)
 
@@ -22,7 +24,7 @@ def test_ours_plugins_and_peers_stand_in_one_table(tmp_path, documents):
     text = tmp_path / "text.py"
     text.write_bytes(documents[0][:3000])
     arguments = [str(text), "--only", "--codec", "zstd", "--codec", "bytes", "--codec", "xz -9", "--codec", "nonesuch"]
-    done = CliRunner().invoke(compare.command, [*arguments, "--rounds", "2", "-o", str(tmp_path / "out")])
+    done = CliRunner().invoke(command.command, [*arguments, "--rounds", "2", "-o", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output
     assert "nonesuch: left out: fails (1): Error: " in done.output
     rows = {row["name"]: row for row in json.loads((tmp_path / "out.json").read_text())["rows"]}
@@ -52,9 +54,9 @@ def test_ours_plugins_and_peers_stand_in_one_table(tmp_path, documents):
 def test_nothing_measured_is_an_error_and_so_is_a_missing_folder(tmp_path):
     (tmp_path / "text.py").write_text("x = 1\n")
     arguments = [str(tmp_path / "text.py"), "--only", "--codec", "nonesuch", "--rounds", "1"]
-    done = CliRunner().invoke(compare.command, arguments)
+    done = CliRunner().invoke(command.command, arguments)
     assert "nothing could be measured of nonesuch" in str(done.exception)
-    done = CliRunner().invoke(compare.command, [*arguments, "-o", str(tmp_path / "no/out")])
+    done = CliRunner().invoke(command.command, [*arguments, "-o", str(tmp_path / "no/out")])
     assert done.exit_code == 2
     assert "make it first" in done.output
 
@@ -64,7 +66,7 @@ def test_a_codec_may_be_given_the_name_of_a_view_and_a_model_counts(tmp_path, do
     bpe.save(tmp_path / "small.pxa")
     arguments = [str(tmp_path / "text.py"), "--only", "--codec", f"bpe4k@bpe={tmp_path / 'small.pxa'}"]
     arguments += ["--codec", "neural:preset=fast,policy=entropy", "--rounds", "1", "-o", str(tmp_path / "out")]
-    done = CliRunner().invoke(compare.command, arguments)
+    done = CliRunner().invoke(command.command, arguments)
     assert done.exit_code == 0, done.output
     small, windows = json.loads((tmp_path / "out.json").read_text())["rows"]
     assert small["name"] == "bpe4k"
@@ -80,7 +82,7 @@ def test_what_is_not_lossless_is_left_out():
             return data[:-1]
 
     with pytest.raises(AssertionError, match="bytes did not give back"):
-        codecs.of_codec(Lossy(), [b"some text"])
+        measure.of_codec(Lossy(), [b"some text"])
 
 
 def test_a_peak_is_that_of_the_work_alone():
@@ -88,9 +90,9 @@ def test_a_peak_is_that_of_the_work_alone():
         "from bench import children\n"
         "made = b'x' * 80_000_000\n"
         "del made\n"
-        "before = children.forget_peak()\n"
+        "before = isolated.forget_peak()\n"
         "made = b'x' * 50_000_000\n"
-        "print(-1 if before is None else children.peak_mb() - before)"
+        "print(-1 if before is None else isolated.peak_mb() - before)"
     )
     grown = float(subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout)
     assert grown == -1 or 45 < grown < 60
@@ -103,10 +105,10 @@ def test_a_child_has_the_cores_it_is_given_and_its_failure_is_told(tmp_path, mon
         "print(json.dumps({'cores': len(os.sched_getaffinity(0)), 'rayon': os.environ['RAYON_NUM_THREADS']}))\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    assert children.answer("told", "0", threads=1) == {"cores": 1, "rayon": "1"}
+    assert isolated.answer("told", "0", threads=1) == {"cores": 1, "rayon": "1"}
     (tmp_path / "chatty.py").write_text("print('hello')\nprint('{}')\n")
     (tmp_path / "silent.py").write_text("")
-    assert children.answer("chatty", threads=1) == {}
-    assert children.answer("silent", threads=1) == "answers b''"
-    assert children.answer("told", "x", threads=1).startswith("fails (1): ValueError")
-    assert children.answer("told", "60", threads=1, timeout=1) == "over 1 s"
+    assert isolated.answer("chatty", threads=1) == {}
+    assert isolated.answer("silent", threads=1) == "answers b''"
+    assert isolated.answer("told", "x", threads=1).startswith("fails (1): ValueError")
+    assert isolated.answer("told", "60", threads=1, timeout=1) == "over 1 s"

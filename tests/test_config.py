@@ -5,7 +5,7 @@ import pytest
 
 from compressors.errors import InputError, InvalidConfig
 from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
-from proxylm.settings import from_mapping, load, override, recorded
+from proxylm.config_files import from_mapping, load, override, recorded
 
 GOOD = {
     "train": {"steps": 3},

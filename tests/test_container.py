@@ -15,18 +15,11 @@ import pytest
 import zstandard
 
 import compressors
-from compressors import (
-    CorruptStream,
-    FingerprintMismatch,
-    OutputLimitExceeded,
-    ProxycError,
-    VerifyError,
-    container,
-    files,
-)
+from compressors import CorruptStream, FingerprintMismatch, OutputLimitExceeded, ProxycError, VerifyError, files
 from compressors.bpe.codec import BPE
+from compressors.files import pxc
+from compressors.files.pxc_salvage import salvage
 from compressors.identity import Identity
-from compressors.salvage import salvage
 
 TEXT = b"def f(self):\n    return self.x\n" * 2
 
@@ -61,7 +54,7 @@ def independent_bpe(codec: BPE) -> Callable[[bytes], bytes]:
 
 
 def _pack(codec: compressors.Compressor, data: bytes) -> bytes:
-    return b"".join(container.write(codec, [data]))
+    return b"".join(pxc.write(codec, [data]))
 
 
 def _unpack(packed: bytes, codec: compressors.Compressor | None = None, **options: Any) -> bytes:
@@ -113,8 +106,8 @@ def test_no_flipped_bit_gives_other_output(bpe: BPE, stored: bool) -> None:
 
 
 def test_blocks_may_not_be_swapped_dropped_or_repeated() -> None:
-    first, second = (hashlib.shake_256(seed).digest(container.BLOCK_SIZE) for seed in (b"1", b"2"))
-    head, one, two, end = container.write(Identity(), [first, second])
+    first, second = (hashlib.shake_256(seed).digest(pxc.BLOCK_SIZE) for seed in (b"1", b"2"))
+    head, one, two, end = pxc.write(Identity(), [first, second])
     assert _unpack(head + one + two + end) == first + second
     for wrong in (head + two + one + end, head + one + end, head + one + two + two + end, head + one + two + end + end):
         with pytest.raises(CorruptStream):
@@ -129,7 +122,7 @@ def test_bytes_after_the_end_are_noticed() -> None:
 def _headed(text: bytes, version: int = 1, length: int | None = None) -> bytes:
     head = b"\x8ePXC" + struct.pack("<HI", version, len(text) if length is None else length) + text
     whole = _pack(Identity(), b"")
-    return head + crc(head) + whole[len(next(container.write(Identity(), []))) :]
+    return head + crc(head) + whole[len(next(pxc.write(Identity(), []))) :]
 
 
 def test_a_newer_version_says_so() -> None:
@@ -145,7 +138,7 @@ def test_a_hostile_header_length_takes_no_memory(length: int) -> None:
 
 @pytest.mark.parametrize("lengths", [(1 << 32) - 1, (1 << 26) + 1])
 def test_a_hostile_block_length_is_refused(lengths: int) -> None:
-    start = next(container.write(Identity(), []))
+    start = next(pxc.write(Identity(), []))
     for method, raw_length, length in ((0, lengths, lengths), (1, lengths, 9), (0, 9, lengths), (3, 9, 9)):
         head = b"\x8eBLK" + struct.pack("<BIII", method, raw_length, length, 0)
         with pytest.raises(CorruptStream, match="impossible lengths"):
@@ -154,17 +147,17 @@ def test_a_hostile_block_length_is_refused(lengths: int) -> None:
 
 def test_a_block_that_the_codec_does_not_shrink_is_zstd_or_stored(bpe: BPE) -> None:
     blocks = [b"same " * 9999, hashlib.shake_256(b"noise").digest(50_000)]
-    methods = [container.parse_head(p[4:21], 0).method for p in list(container.write(Identity(), blocks[:1]))[1:2]]
-    assert methods == [container.ZSTD]
-    (_, packed, _) = container.write(bpe, blocks[1:])
-    assert container.parse_head(packed[4:21], 0).method == container.STORED
+    methods = [pxc.parse_head(p[4:21], 0).method for p in list(pxc.write(Identity(), blocks[:1]))[1:2]]
+    assert methods == [pxc.ZSTD]
+    (_, packed, _) = pxc.write(bpe, blocks[1:])
+    assert pxc.parse_head(packed[4:21], 0).method == pxc.STORED
 
 
 @pytest.mark.parametrize("threads", [2, 5])
 def test_threads_change_nothing(bpe: BPE, threads: int) -> None:
     data = [hashlib.shake_256(b"%d" % i).hexdigest(300_000).encode() for i in range(9)]
-    packed = b"".join(container.write(bpe, data))
-    assert b"".join(container.write(bpe, data, threads=threads)) == packed
+    packed = b"".join(pxc.write(bpe, data))
+    assert b"".join(pxc.write(bpe, data, threads=threads)) == packed
     assert _unpack(packed, bpe, threads=threads) == b"".join(data)
 
 
@@ -186,7 +179,7 @@ class OfAPlugin(Identity):
 
 
 def test_whatever_a_codec_raises_is_an_error_of_the_block(tmp_path: Path) -> None:
-    head, one, two, end = container.write(OfAPlugin(), [hashlib.shake_256(b"x").hexdigest(1 << 20).encode()])
+    head, one, two, end = pxc.write(OfAPlugin(), [hashlib.shake_256(b"x").hexdigest(1 << 20).encode()])
     bad = one[:-30] + bytes(30)
     with pytest.raises(CorruptStream, match=r"block at byte 0 of the output is damaged: bytes says error\("):
         _unpack(head + bad + two + end, OfAPlugin())
@@ -195,9 +188,9 @@ def test_whatever_a_codec_raises_is_an_error_of_the_block(tmp_path: Path) -> Non
 
 
 def test_verify_on_write_notices_a_codec_that_forgets() -> None:
-    assert list(container.write(Forgetful(), [TEXT]))
+    assert list(pxc.write(Forgetful(), [TEXT]))
     with pytest.raises(VerifyError, match="does not decode"):
-        list(container.write(Forgetful(), [TEXT], verify=True))
+        list(pxc.write(Forgetful(), [TEXT], verify=True))
 
 
 @pytest.mark.parametrize("given", [None, Identity()])

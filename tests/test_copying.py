@@ -6,10 +6,10 @@ import math
 import torch
 from click.testing import CliRunner
 
-from bench import copying
-from proxylm.alphabet import BYTE_OFFSET, RAW_SIZE, Alphabet
+from bench.downstream import copying
 from proxylm.config import ModelConfig
-from proxylm.model import Decoder
+from proxylm.data.alphabet import BYTE_OFFSET, RAW_SIZE, Alphabet
+from proxylm.model.decoder import Decoder
 
 
 class Copier(Decoder):

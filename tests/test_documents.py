@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import zstandard
 
-from compressors.documents import Reader
+from compressors.corpus import Reader
 from compressors.errors import InputError
 
 LINES = "".join(json.dumps({"text": text, "other": "x"}) + "\n" for text in ("one", "", "zwei ü", "日本"))

@@ -7,19 +7,19 @@ import pytest
 import torch
 
 import compressors
-from compressors.documents import Document
+from compressors.corpus import Document
 from compressors.errors import InvalidConfig
-from proxylm import alphabet as ids
-from proxylm.alphabet import BYTE_OFFSET, COMP_OFFSET, Alphabet
-from proxylm.batches import Loader, alphabet_of, pieces_of
-from proxylm.cache import Cache
 from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
-from proxylm.embeddings import LONGEST_PIECE, Embeddings
-from proxylm.encode import encode
-from proxylm.export import export
-from proxylm.model import Decoder
-from proxylm.runs import load_run
-from proxylm.train import train
+from proxylm.data import alphabet as ids
+from proxylm.data.alphabet import BYTE_OFFSET, COMP_OFFSET, Alphabet
+from proxylm.data.encode import encode
+from proxylm.data.loader import Loader, alphabet_of, pieces_of
+from proxylm.interop.hf import export
+from proxylm.model.decoder import Decoder
+from proxylm.model.embeddings import LONGEST_PIECE, Embeddings
+from proxylm.model.kv_cache import Cache
+from proxylm.training.run_folder import load_run
+from proxylm.training.trainer import train
 
 SHAPE = ModelConfig(d_model=32, n_layers=2, n_heads=2, ngrams=4, ngram_rows=61)
 PLAIN = dataclasses.replace(SHAPE, ngrams=0)

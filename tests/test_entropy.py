@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import compressors
-from compressors.neural import entropy
+from compressors.neural import entropy_windows
 from compressors.neural.codec import Neural
-from compressors.neural.entropy import EntropyWindows
+from compressors.neural.entropy_windows import EntropyWindows
 from compressors.neural.model import Model
 
 TEXT = b"def area(width, height):\n    return width * height\n\n\nclass Box:\n    def __init__(self, width):\n" * 2
@@ -42,7 +42,7 @@ def test_a_window_is_a_function_of_its_bytes(codec: Neural, model: Model) -> Non
 
 def test_windows_begin_wherever_the_network_is_uncertain(codec: Neural, model: Model) -> None:
     begins = set(np.cumsum(codec.spans(TEXT)).tolist())
-    uncertain = np.flatnonzero(EntropyWindows(model, 16)._entropies(TEXT) > entropy.THRESHOLD)
+    uncertain = np.flatnonzero(EntropyWindows(model, 16)._entropies(TEXT) > entropy_windows.THRESHOLD)
     assert len(uncertain) > 3
     assert {i for i in uncertain.tolist() if i > 0} <= begins
 
@@ -66,7 +66,7 @@ def test_the_entropy_is_that_of_the_256_bytes(model: Model) -> None:
 
 def test_the_entropy_of_a_decision_is_right_to_a_hundredth_of_a_bit() -> None:
     p = (np.arange(4096) + 0.5) / 4096
-    assert np.abs(entropy._binary_entropy() / 256 + p * np.log2(p) + (1 - p) * np.log2(1 - p)).max() < 0.01
+    assert np.abs(entropy_windows._binary_entropy() / 256 + p * np.log2(p) + (1 - p) * np.log2(1 - p)).max() < 0.01
 
 
 @pytest.mark.parametrize("data", [b"", b"\x00", bytes(range(256)), b"\xff\xfe" * 50])

@@ -8,12 +8,12 @@ import torch
 
 import compressors
 from compressors.errors import InputError, InvalidConfig
-from proxylm import alphabet as ids
-from proxylm import perturb
-from proxylm.alphabet import Alphabet
 from proxylm.config import ModelConfig
-from proxylm.evaluate import deltas, evaluate
-from proxylm.model import Decoder
+from proxylm.data import alphabet as ids
+from proxylm.data.alphabet import Alphabet
+from proxylm.evaluation import perturb
+from proxylm.evaluation.bits_per_byte import deltas, evaluate
+from proxylm.model.decoder import Decoder
 
 DOCUMENTS = [b"", b"a", b"short document\n", b"a longer one, " * 9, b"0123456789" * 13, b"\xff\x00"]
 

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compressors.errors import InputError, InvalidConfig
-from proxylm.alphabet import RAW_SIZE, Alphabet
 from proxylm.config import ModelConfig
-from proxylm.export import byte_tokenizer, export
-from proxylm.generate import Sampling, complete
-from proxylm.model import Decoder
+from proxylm.data.alphabet import RAW_SIZE, Alphabet
+from proxylm.generation import Sampling, complete
+from proxylm.interop.hf import byte_tokenizer, export
+from proxylm.model.decoder import Decoder
 
 KINDS = {
     "raw": (Alphabet({}), 0, {}),

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from proxylm.cli import proxyc
+from proxylm.cli.main import proxyc
 
-COMMAND = [sys.executable, "-m", "proxylm.cli"]
+COMMAND = [sys.executable, "-m", "proxylm.cli.main"]
 # Level 22 needs seconds for these, so that a signal meets the command at work.
 DATA = b"".join(b"line %d of a text that is long enough, %d\n" % (i, i * i % 9973) for i in range(400_000))
 
@@ -53,7 +53,7 @@ def test_a_signal_in_the_middle_of_compressing(source: Path, number: int, codec:
 def test_a_signal_does_not_wait_for_the_blocks_under_way(source: Path, number: int, threads: int) -> None:
     """Those of `neural` take ten seconds each, these here ten minutes."""
     code = (
-        "import sys, time; from compressors.identity import Identity; from proxylm.cli import main\n"
+        "import sys, time; from compressors.identity import Identity; from proxylm.cli.main import main\n"
         "Identity.compress = lambda *_: time.sleep(600)\nmain()"
     )
     arguments = ["compress", "--codec", "bytes", f"-T{threads}", str(source)]

@@ -5,7 +5,8 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from bench import copying, fill, results, tables
+from bench.downstream import copying, results
+from bench.report import fill_tables, tables
 from compressors.errors import InputError
 
 
@@ -31,21 +32,21 @@ def folder(tmp_path):
 def test_tables_are_put_in_and_what_stands_around_them_stays(folder):
     path, found = folder
     text = "# A\n\n<!-- runs some only=*-s0 against=ours -->\nold\n<!-- end -->\nB\n\n<!-- copying copied -->\n<!-- end -->\n"
-    made = fill.filled(text, path)
+    made = fill_tables.filled(text, path)
     assert made.startswith(
         f"# A\n\n<!-- runs some only=*-s0 against=ours -->\n\n{tables.runs([found[0], found[2]], 'ours')}\n\n<!-- end -->\nB\n"
     )
     assert copying.table(json.loads((path / "copied.json").read_text())) in made
-    assert fill.filled(made, path) == made
+    assert fill_tables.filled(made, path) == made
 
 
 def test_texts_are_columns(folder):
     path, found = folder
     (path / "other.json").write_text(json.dumps([found[0], _run("ours-s0", 3.0)]))
-    lines = fill.filled("<!-- texts some other titles=here,there -->\n<!-- end -->\n", path).splitlines()
+    lines = fill_tables.filled("<!-- texts some other titles=here,there -->\n<!-- end -->\n", path).splitlines()
     assert lines[2] == "| arm | FLOPs | here (1 documents, 0 kB) | there (1 documents, 0 kB) |"
     assert lines[4:6] == ["| bytes | 1e+09 | 2.500 | 2.000 |", "| ours | 1e+09 | 1.000: -50.0% | 3.000: +50.0% |"]
-    shorter = fill.filled("<!-- differences some other titles=here,there -->\n<!-- end -->\n", path).splitlines()
+    shorter = fill_tables.filled("<!-- differences some other titles=here,there -->\n<!-- end -->\n", path).splitlines()
     assert shorter[2:4] == lines[2:4]
     assert shorter[4:] == ["| ours | 1e+09 | -50.0% | +50.0% |", "", "<!-- end -->"]
 
@@ -60,7 +61,7 @@ def test_differences_have_intervals_and_no_row_of_the_rival(folder):
         _run("alone-s1", 1.5) | several | {"document_bits": [0.5, 1.0, 3.0]},  # bytes lack this seed
     ]
     (path / "several.json").write_text(json.dumps(runs))
-    lines = fill.filled("<!-- differences several against=bytes -->\n<!-- end -->\n", path).splitlines()
+    lines = fill_tables.filled("<!-- differences several against=bytes -->\n<!-- end -->\n", path).splitlines()
     ratio, low, high = results.difference([runs[1]], [runs[0]])
     assert low < ratio == -0.25 < high
     assert lines[4:6] == [f"| ours | 1e+09 | -25.0% ({low:+.1%} to {high:+.1%}) |", "| alone | 1e+09 | - |"]
@@ -79,12 +80,12 @@ def test_differences_have_intervals_and_no_row_of_the_rival(folder):
 )
 def test_what_cannot_be_filled_in_is_said(folder, asked, message):
     with pytest.raises(InputError, match=message):
-        fill.filled(f"<!-- {asked} -->\n<!-- end -->\n", folder[0])
+        fill_tables.filled(f"<!-- {asked} -->\n<!-- end -->\n", folder[0])
 
 
 def test_files_are_filled_in_place(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(fill, "RESULTS", folder[0])
+    monkeypatch.setattr(fill_tables, "RESULTS", folder[0])
     file = tmp_path / "x.md"
     file.write_text("A\n<!-- runs some -->\n<!-- end -->\n")
-    assert CliRunner().invoke(fill.main, [str(file)]).exit_code == 0
+    assert CliRunner().invoke(fill_tables.main, [str(file)]).exit_code == 0
     assert tables.runs(folder[1]) in file.read_text()

@@ -15,9 +15,9 @@ from click.testing import CliRunner, Result
 
 from compressors import ProxycError, files, registry
 from compressors.gzip import Gzip
-from compressors.streams import Encoder
+from compressors.stream_codec import Encoder
 from compressors.zstd import Zstd
-from proxylm.cli import proxyc
+from proxylm.cli.main import proxyc
 
 DATA = b"".join(b"line %d, %d\n" % (i, i * i % 9973) for i in range(90_000))  # more than one .pxc block
 
@@ -268,7 +268,7 @@ def on_a_terminal(stream: str, *arguments: str) -> tuple[int, bytes]:
     """Exit code and what a terminal shows that is the command's `stream`."""
     ours, theirs = pty.openpty()
     other = "stderr" if stream == "stdout" else "stdout"
-    command = [sys.executable, "-m", "proxylm.cli", *arguments]
+    command = [sys.executable, "-m", "proxylm.cli.main", *arguments]
     with subprocess.Popen(command, **{stream: theirs, other: subprocess.PIPE}) as process:
         os.close(theirs)
         shown = b""

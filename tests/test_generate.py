@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compressors.errors import InvalidConfig
-from proxylm import alphabet as ids
-from proxylm.alphabet import Alphabet
 from proxylm.config import ModelConfig
-from proxylm.generate import Sampling, _chooser, _Row, as_text, complete, generate
-from proxylm.model import Decoder
+from proxylm.data import alphabet as ids
+from proxylm.data.alphabet import Alphabet
+from proxylm.generation import Sampling, _chooser, _Row, as_text, complete, generate
+from proxylm.model.decoder import Decoder
 
 PROMPTS = [b"abc", b"", b"a much longer prompt than the others " * 3, b"\xff\x00", b"abc"]
 

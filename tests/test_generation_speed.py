@@ -3,24 +3,24 @@
 import pytest
 import torch
 
-from bench import generation_speed
-from proxylm.alphabet import Alphabet
+from bench.speed import generation
 from proxylm.config import ModelConfig
-from proxylm.model import Decoder
+from proxylm.data.alphabet import Alphabet
+from proxylm.model.decoder import Decoder
 
 
 def test_all_ways_write_the_same_greedy_text(tmp_path, monkeypatch):
     pytest.importorskip("transformers")
-    monkeypatch.setattr(generation_speed, "NEW_BYTES", 8)
+    monkeypatch.setattr(generation, "NEW_BYTES", 8)
     torch.manual_seed(0)
     model = Decoder(ModelConfig(d_model=32, n_layers=2, n_heads=2, n_ahead=2), Alphabet({}))
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     prompts = [bytes([i]) * 5 for i in range(4)]
-    ways = generation_speed._ways(model.eval(), 62, tmp_path / "hf")
-    rows = generation_speed.measure(ways, prompts, 2, 1)
+    ways = generation._ways(model.eval(), 62, tmp_path / "hf")
+    rows = generation.measure(ways, prompts, 2, 1)
     assert [row["way"] for row in rows] == list(ways)
     assert all(row["same_texts"] == row["texts"] == 4 and row["bytes"] > 0 for row in rows)
     assert rows[0]["over_transformers"] == 1
     assert all(1 <= row["bytes_per_pass"] <= 3 for row in rows)
-    assert len(generation_speed.table(rows).splitlines()) == 2 + len(rows)
+    assert len(generation.table(rows).splitlines()) == 2 + len(rows)

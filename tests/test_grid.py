@@ -10,14 +10,14 @@ import forked
 import pytest
 from click.testing import CliRunner
 
-from bench import grid, recipe, results
-from bench.downstream import scored
-from compressors.documents import Document
+from bench.downstream import grid, recipe, results
+from bench.downstream.arms import scored
+from compressors.corpus import Document
 from compressors.errors import FingerprintMismatch, InputError, InvalidConfig
-from proxylm import checkpoint
 from proxylm.config import RunConfig
-from proxylm.encode import encode
-from proxylm.settings import from_mapping, load
+from proxylm.config_files import from_mapping, load
+from proxylm.data.encode import encode
+from proxylm.training import checkpoint
 
 RECIPE = """
 seeds = [0, 1]
@@ -210,7 +210,7 @@ def test_a_grid_that_ends_takes_its_runs_with_it_and_each_leaves_a_checkpoint(wr
     held_out, runs = tmp_path / "held.py", tmp_path / "runs"
     held_out.write_bytes(documents[0][:900])
     arguments = [written, store.path, held_out, "-o", runs, "--max-bytes", "40000", "--jobs", "2"]
-    command = [forked.python(), "-m", "proxylm.cli", "bench", "downstream", *map(str, arguments)]
+    command = [forked.python(), "-m", "proxylm.cli.main", "bench", "downstream", *map(str, arguments)]
     command += ["--only", "bytes,matrix_lr=0.01-*-s0"]
     written.write_text(RECIPE.replace("flops = 2e9", "steps = 1000000"))
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:

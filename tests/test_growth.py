@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 import compressors
-from bench import neural_binaries
-from compressors import container, files
+from bench.codecs import neural_binaries
+from compressors import files
+from compressors.files import pxc
 
 BLOCK = 10_000  # bytes; blocks of files are 2^20, and what is beside each must be 0.1 % of that
-RESULTS = Path(neural_binaries.__file__).parent / "results/neural_binaries.json"
+RESULTS = Path(neural_binaries.__file__).parent.parent / "results/neural_binaries.json"
 
 
 def png_like() -> bytes:
@@ -54,7 +55,7 @@ def size(codec: compressors.Compressor, data: bytes) -> int:
 @pytest.mark.parametrize("kind", ["noise", "picture", "compressed", "bytecode", "program"])
 @pytest.mark.parametrize("preset", ["best", "fast"])
 def test_a_file_grows_by_its_frame_only(monkeypatch: pytest.MonkeyPatch, preset: str, kind: str) -> None:
-    monkeypatch.setattr(container, "BLOCK_SIZE", BLOCK)
+    monkeypatch.setattr(pxc, "BLOCK_SIZE", BLOCK)
     codec, data = compressors.get("neural", preset=preset), binary(kind)
     zstd = sum(len(compressors.get("zstd").compress(data[i : i + BLOCK])) for i in range(0, len(data), BLOCK))
     frame, blocks = size(codec, b""), -(-len(data) // BLOCK)

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from compressors.errors import InvalidConfig
-from proxylm.alphabet import ALLOWED, Alphabet
 from proxylm.config import ModelConfig
-from proxylm.evaluate import evaluate
-from proxylm.generate import Sampling, complete
-from proxylm.model import Decoder
+from proxylm.data.alphabet import ALLOWED, Alphabet
+from proxylm.evaluation.bits_per_byte import evaluate
+from proxylm.generation import Sampling, complete
+from proxylm.model.decoder import Decoder
 
 WINDOW = 24
 QUESTIONS = [
@@ -31,7 +31,7 @@ def lm():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_HUB_OFFLINE", "1")
         pytest.importorskip("lm_eval")
-        from proxylm.harness import ProxycLM
+        from proxylm.interop.lm_eval import ProxycLM
 
         torch.manual_seed(1)
         made = Decoder(ModelConfig(d_model=32, n_layers=2, n_heads=2), Alphabet({"x": 300}))
@@ -82,7 +82,7 @@ def test_rolling_is_the_evaluation_without_the_ends(lm):
 
 
 def test_texts_are_those_of_generation_under_the_settings_of_each_request(lm):
-    from proxylm.harness import sampling_of
+    from proxylm.interop.lm_eval import sampling_of
 
     asked = [
         ("a", {"until": ["\n\n"], "max_gen_toks": 3}),
@@ -98,7 +98,7 @@ def test_texts_are_those_of_generation_under_the_settings_of_each_request(lm):
 
 
 def test_its_evaluator_runs_local_tasks(lm, tmp_path):
-    from proxylm.harness import measure
+    from proxylm.interop.lm_eval import measure
 
     (tmp_path / "data.py").write_text(
         f"import datasets\n\ndef questions(**_):\n    return {{'test': datasets.Dataset.from_list({QUESTIONS!r})}}\n"

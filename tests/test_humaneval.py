@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from compressors.errors import InputError
-from proxylm import sandbox
-from proxylm.cli import proxyc
-from proxylm.humaneval import Problem, judge, pass_at_1, problems
+from proxylm.cli.main import proxyc
+from proxylm.interop import sandbox
+from proxylm.interop.code_tasks import Problem, judge, pass_at_1, problems
 
 PROBLEMS = [
     {
@@ -103,9 +103,9 @@ def test_damaged_problems_are_named(tmp_path, file):
 def test_the_command_judges_a_run(tmp_path, file, monkeypatch):
     """A fake model that writes what is right for the first problem."""
     texts = [b"    return a + b\n", b"    return words\n"]
-    monkeypatch.setattr("proxylm.runs.load_run", lambda run, best: (None, None))
-    monkeypatch.setattr("proxylm.evaluate.trained_window", lambda config: 10)
-    monkeypatch.setattr("proxylm.generate.complete", lambda model, prompts, sampling, context: texts)
+    monkeypatch.setattr("proxylm.training.run_folder.load_run", lambda run, best: (None, None))
+    monkeypatch.setattr("proxylm.evaluation.bits_per_byte.trained_window", lambda config: 10)
+    monkeypatch.setattr("proxylm.generation.complete", lambda model, prompts, sampling, context: texts)
     done = CliRunner().invoke(proxyc, ["humaneval", "run", str(file), "-o", str(tmp_path / "out.jsonl"), "--json"])
     assert json.loads(done.output) == {"pass@1": 0.5, "passed": 1, "problems": 2}
     results = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]

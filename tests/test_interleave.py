@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 import compressors
-from compressors.documents import Document
+from compressors.corpus import Document
 from compressors.errors import InvalidConfig
-from proxylm import alphabet as ids
-from proxylm.alphabet import BYTE_OFFSET, COMP_OFFSET
-from proxylm.batches import Loader
 from proxylm.config import MixConfig, ModelConfig, Phase, RunConfig, TrainConfig
-from proxylm.encode import encode
-from proxylm.readings import Reading, Shown
-from proxylm.runs import records
-from proxylm.train import run_flops, train
+from proxylm.data import alphabet as ids
+from proxylm.data.alphabet import BYTE_OFFSET, COMP_OFFSET
+from proxylm.data.encode import encode
+from proxylm.data.loader import Loader
+from proxylm.data.views import Reading, Shown
+from proxylm.training.run_folder import records
+from proxylm.training.trainer import run_flops, train
 
 ALWAYS = (Phase(until=1.0, start=1.0, end=1.0),)
 

@@ -5,13 +5,13 @@ import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from proxylm import heads
-from proxylm.alphabet import RAW_SIZE, RAW_SLICE, Alphabet, HeadSlice
-from proxylm.attention import document_mask
-from proxylm.cache import Cache
 from proxylm.config import ModelConfig
-from proxylm.model import Decoder, document_positions, training_flops
-from proxylm.optim import orthogonal
+from proxylm.data.alphabet import RAW_SIZE, RAW_SLICE, Alphabet, HeadSlice
+from proxylm.model import heads
+from proxylm.model.attention import document_mask
+from proxylm.model.decoder import Decoder, document_positions, training_flops
+from proxylm.model.kv_cache import Cache
+from proxylm.training.optim import orthogonal
 
 ALPHABET = Alphabet({"a": 100, "b": 7})
 

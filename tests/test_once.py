@@ -6,7 +6,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.once import main, once
+from bench.downstream.dedup import main, once
 
 LICENCE = b"".join(b"# line %d of a licence that heads every file\n" % i for i in range(4))
 LINES = st.lists(

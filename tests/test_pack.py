@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 import compressors
 from compressors import CorruptStream, FingerprintMismatch, InvalidConfig, testing
+from compressors.files.pxc_reader import codec_for
 from compressors.pack import Pack
-from compressors.reader import codec_for
 
 
 @pytest.mark.parametrize("bits", [1, 3, 4, 8, 12, 16])
@@ -82,7 +82,7 @@ def test_settings(bpe, tmp_path):
 
 
 def test_a_file_names_the_artifact_of_the_inner_codec(bpe):
-    from compressors.container import Header
+    from compressors.files.pxc import Header
 
     header = Header.of(Pack(codec=bpe))
     assert codec_for(header, Pack(codec=bpe)) == Pack(codec=bpe)

@@ -9,15 +9,15 @@ import pytest
 import torch
 
 import compressors
-from bench import recipe
-from bench.downstream import Arm
-from bench.plan import activation_bytes, planned
-from compressors.documents import Document
-from proxylm.alphabet import Alphabet
+from bench.downstream import recipe
+from bench.downstream.arms import Arm
+from bench.downstream.plan import activation_bytes, planned
+from compressors.corpus import Document
 from proxylm.config import ModelConfig, RunConfig, TrainConfig
-from proxylm.encode import encode
-from proxylm.model import Decoder
-from proxylm.settings import from_mapping
+from proxylm.config_files import from_mapping
+from proxylm.data.alphabet import Alphabet
+from proxylm.data.encode import encode
+from proxylm.model.decoder import Decoder
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_the_recipes_that_come_along_are_understood_and_planned(name, tmp_path, 
     views["dense12"] = compressors.get("neural", width=12, policy="dense")
     views["packed"] = compressors.get("pack", codec="bytes")
     store = encode([Document(str(i), d[:2000]) for i, d in enumerate(documents[:5])], tmp_path / "s", views)
-    arms = recipe.load(Path(recipe.__file__).parent / f"recipes/{name}.toml")
+    arms = recipe.load(Path(recipe.__file__).parent.parent / f"recipes/{name}.toml")
     assert {arm.config.mix.recipe for arm in arms} >= {"raw"}
     for arm in arms[:5:2]:  # one step of some: the whole plan of a large run takes a minute
         settings = json.loads(arm.config.to_json())

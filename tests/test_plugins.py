@@ -127,7 +127,7 @@ def test_a_guest_may_not_take_the_name_of_a_built_in(tmp_path: Path, install: In
     code = """
 import sys
 from compressors import testing
-from proxylm.cli import proxyc
+from proxylm.cli.main import proxyc
 testing.check = lambda codec: None  # the laws are not what is asked here
 print(compressors.get_class("zstd").__module__, compressors.names().count("zstd"), "guest_rot" in sys.modules)
 proxyc(["codecs"], standalone_mode=False)
@@ -170,7 +170,7 @@ def test_a_guest_is_trained_with_by_name(tmp_path: Path, install: Install) -> No
     def proxyc(*arguments: str) -> str:
         python_path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
         done = subprocess.run(
-            [forked.python(), "-m", "proxylm.cli", *arguments],
+            [forked.python(), "-m", "proxylm.cli.main", *arguments],
             cwd=tmp_path, env=os.environ | {"PYTHONPATH": python_path}, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
@@ -194,9 +194,9 @@ def test_a_guest_is_measured_by_itself_and_a_broken_one_is_left_out(tmp_path: Pa
     install(tmp_path, "guest", "guest_rot", GUEST, "rot = guest_rot:Rot")
     install(tmp_path, "bad", "guest_bad", "1 / 0\n", "bad = guest_bad:Rot")
     code = """
-from bench import codecs, stability
+from bench.codecs import measure, stability
 print("rot" in stability.default_codecs(), "bad" in stability.default_codecs())
-row = codecs.of_codec(compressors.get("rot"), [b"some text " * 50])
+row = measure.of_codec(compressors.get("rot"), [b"some text " * 50])
 print(row["document_bits_per_byte"], row["bytes_per_symbol"], row["distance"] < 0.3)
 """
     assert _python(tmp_path, code) == ["True False", "8.0 1.0 True"]

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from bench import neural_digests, portability
-from bench.portability import Way
-from compressors import container
+from compressors.files import pxc
 from compressors.neural import windows
+from tests.extended import neural_digests, portability
+from tests.extended.portability import Way
 
 RESULTS = Path(__file__).parent.parent / "bench/results/portability.json"
 
@@ -18,7 +18,7 @@ RESULTS = Path(__file__).parent.parent / "bench/results/portability.json"
 def test_this_machine_gives_the_published_digests(monkeypatch: pytest.MonkeyPatch) -> None:
     first, *others = json.loads(RESULTS.read_text())["rows"]
     assert all(row["outcome"] == "equal" and row["digests"] for row in others)
-    monkeypatch.setattr(container, "BLOCK_SIZE", neural_digests.PIECE)
+    monkeypatch.setattr(pxc, "BLOCK_SIZE", neural_digests.PIECE)
     monkeypatch.setattr(windows, "_CHUNK", neural_digests.PIECE)
     assert neural_digests.digests(first["n_bytes"], ["threads=2"]) == first["digests"]
 

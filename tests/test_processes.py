@@ -8,7 +8,7 @@ from concurrent.futures import TimeoutError as TimedOut
 
 import pytest
 
-from bench.processes import Job, Processes
+from bench.downstream.worker import Job, Processes
 
 
 def test_a_grid_that_waits_for_another_can_be_stopped(tmp_path):

@@ -6,8 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compressors import Compressor, CorruptStream, container, files
-from compressors.streams import StreamCodec
+from compressors import Compressor, CorruptStream, files
+from compressors.files import pxc
+from compressors.stream_codec import StreamCodec
 
 # Repetition is what compressors look for, and uniform bytes hardly ever repeat.
 repetitive = st.builds(lambda part, n: part * n, st.binary(min_size=1, max_size=9), st.integers(1, 300))
@@ -69,10 +70,10 @@ def test_files_round_trip(codec: Compressor, data: bytes) -> None:
 @given(data=data_of_any_kind)
 def test_containers_round_trip(codec: Compressor, data: bytes) -> None:
     """`.pxc` takes every codec, also those that have a file format of their own."""
-    source = BytesIO(b"".join(container.write(codec, [data])))
-    header, size = container.read_header(source.read)
+    source = BytesIO(b"".join(pxc.write(codec, [data])))
+    header, size = pxc.read_header(source.read)
     header.check(codec)
-    assert b"".join(container.read_blocks(codec, source.read, size)) == data
+    assert b"".join(pxc.read_blocks(codec, source.read, size)) == data
 
 
 @given(data=st.binary(max_size=200))
@@ -93,4 +94,4 @@ def test_a_file_does_not_depend_on_how_it_was_read(codec: Compressor, pieces: li
     if isinstance(codec, StreamCodec):
         assert codec.decompress(b"".join(codec.compress_stream(pieces))) == data
     else:
-        assert list(container.write(codec, pieces)) == list(container.write(codec, [data]))
+        assert list(pxc.write(codec, pieces)) == list(pxc.write(codec, [data]))

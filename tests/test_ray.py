@@ -31,9 +31,9 @@ class Mortal(Gzip):
 ON_RAY = """
 import os, sys, ray
 ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, _temp_dir=sys.argv[1])
-from compressors.documents import Reader
-from proxylm.cli import proxyc
-from proxylm.store import StoreError
+from compressors.corpus import Reader
+from proxylm.cli.main import proxyc
+from proxylm.data.store import StoreError
 common = ["--engine", "ray", "--shard-mb", "1", "--view", sys.argv[2], "-o", "on-ray"]
 proxyc(["encode", "corpus.jsonl", *common], standalone_mode=False)
 try:
@@ -73,7 +73,7 @@ def test_the_same_files_though_a_worker_is_killed(tmp_path, install):
     assert refused.startswith("refused: ")
     assert "holds other documents than the corpus gives now" in refused  # of whichever shard was looked at first
     assert int(grave.read_text()) != int(driver)  # a worker died
-    run("-m", "proxylm.cli", "encode", "corpus.jsonl", "-o", "local", "--shard-mb", "1", "--view", view)
+    run("-m", "proxylm.cli.main", "encode", "corpus.jsonl", "-o", "local", "--shard-mb", "1", "--view", view)
     made = {path.relative_to(tmp_path / "local"): path for path in (tmp_path / "local").rglob("*") if path.is_file()}
     found = {path.relative_to(tmp_path / "on-ray") for path in (tmp_path / "on-ray").rglob("*") if path.is_file()}
     assert found == set(made)

@@ -8,19 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from compressors import CorruptStream, FingerprintMismatch, InputError, container, files
+from compressors import CorruptStream, FingerprintMismatch, InputError, files
 from compressors.bpe.codec import BPE
+from compressors.files import pxc
+from compressors.files.pxc_salvage import salvage, salvage_stream
 from compressors.identity import Identity
-from compressors.salvage import salvage, salvage_stream
 
-BLOCKS = [hashlib.shake_256(b"%d" % i).digest(container.BLOCK_SIZE if i < 5 else 1234) for i in range(6)]
+BLOCKS = [hashlib.shake_256(b"%d" % i).digest(pxc.BLOCK_SIZE if i < 5 else 1234) for i in range(6)]
 DATA = b"".join(BLOCKS)
 
 
 @pytest.fixture
 def packed(tmp_path: Path) -> Path:
     path = tmp_path / "x.pxc"
-    path.write_bytes(b"".join(container.write(Identity(), [DATA])))
+    path.write_bytes(b"".join(pxc.write(Identity(), [DATA])))
     return path
 
 
@@ -32,7 +33,7 @@ def test_any_byte_range_is_read(packed: Path) -> None:
         assert not file.writable()
         for _ in range(200):
             a = draw.randrange(len(DATA) + 10)
-            n = draw.choice([0, 1, 100, 5000, container.BLOCK_SIZE + 3])
+            n = draw.choice([0, 1, 100, 5000, pxc.BLOCK_SIZE + 3])
             assert file.seek(a) == a
             assert file.read(n) == DATA[a : a + n]
         assert file.seek(-10, 2) == len(DATA) - 10
@@ -44,7 +45,7 @@ def test_any_byte_range_is_read(packed: Path) -> None:
 
 def test_lines_of_a_text_under_a_fitted_codec(tmp_path: Path, bpe: BPE, documents: list[bytes]) -> None:
     data = b"".join(documents)
-    (tmp_path / "x.pxc").write_bytes(b"".join(container.write(bpe, [data])))
+    (tmp_path / "x.pxc").write_bytes(b"".join(pxc.write(bpe, [data])))
     with files.open(tmp_path / "x.pxc", bpe) as file:
         assert file.readlines() == BytesIO(data).readlines()
     with pytest.raises(FingerprintMismatch, match="give it with"):
@@ -55,9 +56,9 @@ def test_only_the_blocks_that_are_read_are_checked(packed: Path) -> None:
     damage(packed, [2])
     with files.open(packed) as file:
         assert file.read(100) == DATA[:100]
-        file.seek(3 * container.BLOCK_SIZE)
+        file.seek(3 * pxc.BLOCK_SIZE)
         assert file.read() == b"".join(BLOCKS[3:])
-        file.seek(2 * container.BLOCK_SIZE)
+        file.seek(2 * pxc.BLOCK_SIZE)
         with pytest.raises(CorruptStream, match="damaged"):
             file.read(1)
 
@@ -65,7 +66,7 @@ def test_only_the_blocks_that_are_read_are_checked(packed: Path) -> None:
 def damage(path: Path, numbers: list[int]) -> None:
     """Flip a bit in the middle of some blocks."""
     data = bytearray(path.read_bytes())
-    places = container.read_index((stream := BytesIO(data)).read, len(data), stream.seek)
+    places = pxc.read_index((stream := BytesIO(data)).read, len(data), stream.seek)
     for number in numbers:
         data[(places[number][0] + places[number + 1][0]) // 2] ^= 16
     path.write_bytes(data)
@@ -83,19 +84,19 @@ def test_salvage_with_the_index_names_every_missing_byte(packed: Path) -> None:
     assert out.getvalue() == BLOCKS[1] + BLOCKS[3] + BLOCKS[4]
 
 
-@pytest.mark.parametrize("cut", [1, 10_000, container.BLOCK_SIZE + 2000])
+@pytest.mark.parametrize("cut", [1, 10_000, pxc.BLOCK_SIZE + 2000])
 def test_salvage_without_an_index_finds_the_blocks_by_their_heads(packed: Path, cut: int) -> None:
     damage(packed, [1])
     packed.write_bytes(packed.read_bytes()[:-cut])
     found = [r.data for r in salvage(packed)]
-    kept = {1: BLOCKS[2:], 10_000: BLOCKS[2:4], container.BLOCK_SIZE + 2000: BLOCKS[2:3]}[cut]
+    kept = {1: BLOCKS[2:], 10_000: BLOCKS[2:4], pxc.BLOCK_SIZE + 2000: BLOCKS[2:3]}[cut]
     assert [data for data in found if data is not None] == [BLOCKS[0], *kept]
     assert found[1] is None
 
 
 def test_salvage_after_lost_and_inserted_bytes(packed: Path) -> None:
     data = packed.read_bytes()
-    middle = 2 * container.BLOCK_SIZE + 5000
+    middle = 2 * pxc.BLOCK_SIZE + 5000
     packed.write_bytes(data[:middle] + b"\x8eBLK inserted" + data[middle + 777 :])
     found = [r.data for r in salvage(packed)]
     assert [d for d in found if d is not None] == [BLOCKS[0], BLOCKS[1], *BLOCKS[3:]]
@@ -104,7 +105,7 @@ def test_salvage_after_lost_and_inserted_bytes(packed: Path) -> None:
 @pytest.mark.parametrize("number", range(7))
 def test_salvage_of_a_file_that_ends_after_a_block_says_so(packed: Path, number: int) -> None:
     data = packed.read_bytes()
-    places = container.read_index((stream := BytesIO(data)).read, len(data), stream.seek)
+    places = pxc.read_index((stream := BytesIO(data)).read, len(data), stream.seek)
     packed.write_bytes(data[: places[number][0]])
     found = [r.data for r in salvage(packed)]
     assert found == [*BLOCKS[:number], None]
@@ -112,8 +113,8 @@ def test_salvage_of_a_file_that_ends_after_a_block_says_so(packed: Path, number:
 
 def test_salvage_tells_a_damaged_end_record_from_a_sound_one(packed: Path) -> None:
     data = bytearray(packed.read_bytes())
-    at = data.rindex(container.END)
-    packed.write_bytes(data[: at + container.END_SIZE])  # no index, but the end is there
+    at = data.rindex(pxc.END)
+    packed.write_bytes(data[: at + pxc.END_SIZE])  # no index, but the end is there
     assert [r.data for r in salvage(packed)] == BLOCKS
     data[at + 20] ^= 1
     packed.write_bytes(data)
@@ -122,10 +123,10 @@ def test_salvage_tells_a_damaged_end_record_from_a_sound_one(packed: Path) -> No
 
 def test_salvage_does_not_take_the_blocks_of_a_file_within_the_file(tmp_path: Path) -> None:
     """A folder of .pxc files in a tar, say: the inner file is whole, the block of ours that holds it is not."""
-    inner = b"".join(container.write(Identity(), [hashlib.shake_256(b"inner").digest(600_000)]))
-    blocks = [(inner + BLOCKS[0])[: container.BLOCK_SIZE], *BLOCKS[1:]]
+    inner = b"".join(pxc.write(Identity(), [hashlib.shake_256(b"inner").digest(600_000)]))
+    blocks = [(inner + BLOCKS[0])[: pxc.BLOCK_SIZE], *BLOCKS[1:]]
     packed = tmp_path / "x.pxc"
-    packed.write_bytes(b"".join(container.write(Identity(), blocks))[:-1])
+    packed.write_bytes(b"".join(pxc.write(Identity(), blocks))[:-1])
     whole = packed.read_bytes()
     at = whole.index(inner) + len(inner) + 1000
     packed.write_bytes(whole[:at] + b"?" + whole[at + 1 :])
@@ -148,7 +149,7 @@ def test_salvage_reads_a_file_full_of_markers_once(tmp_path: Path) -> None:
             return n
 
     packed = tmp_path / "x.pxc"
-    packed.write_bytes(next(container.write(Identity(), [])) + container.BLOCK * 20_000)
+    packed.write_bytes(next(pxc.write(Identity(), [])) + pxc.BLOCK * 20_000)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("builtins.open", lambda path, _: io.BufferedReader(Counted(path), 64))
         assert [r.data for r in salvage(packed)] == [None]

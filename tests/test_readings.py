@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 import compressors
-from compressors.documents import Document
+from compressors.corpus import Document
 from compressors.errors import InvalidConfig
-from proxylm import alphabet as ids
-from proxylm.batches import Loader
-from proxylm.chunks import Chunks
 from proxylm.config import MixConfig, Phase, RunConfig, TrainConfig
-from proxylm.encode import encode
-from proxylm.readings import Reading, Shown
-from proxylm.rows import COMP_FIRST, COUNT, DOCUMENT, KIND, READING, START
-from proxylm.store import Store, StoreError
+from proxylm.data import alphabet as ids
+from proxylm.data.chunks import Chunks
+from proxylm.data.encode import encode
+from proxylm.data.loader import Loader
+from proxylm.data.row_plan import COMP_FIRST, COUNT, DOCUMENT, KIND, READING, START
+from proxylm.data.store import Store, StoreError
+from proxylm.data.views import Reading, Shown
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import forked
 
-from bench import encode_tables, fill, generation_speed, neural_ratio, stability, train_speed, view_speed
-from bench.file_speed import table
+from bench.codecs import neural_ratio, stability, view_speed
+from bench.report import encode_tables, fill_tables
+from bench.speed import generation, train
+from bench.speed.files import table
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -72,20 +74,20 @@ def test_the_tables_of_encode_speed_are_those_of_the_results():
 
 
 def test_the_table_of_training_is_that_of_the_results():
-    rows = json.loads((README.parent / "bench/results/train_speed.json").read_text())["steps"]
-    assert train_speed.table(rows) in README.read_text()
+    rows = json.loads((README.parent / "bench/results/train.json").read_text())["steps"]
+    assert train.table(rows) in README.read_text()
 
 
 def test_the_table_of_generation_is_that_of_the_results():
-    rows = json.loads((README.parent / "bench/results/generation_speed.json").read_text())["rows"]
-    assert generation_speed.table(rows) in README.read_text()
+    rows = json.loads((README.parent / "bench/results/generation.json").read_text())["rows"]
+    assert generation.table(rows) in README.read_text()
 
 
 def test_the_tables_of_the_experiment_are_those_of_the_results():
     pages = sorted((README.parent / "bench/results").glob("*.md"))
     texts = [page.read_text() for page in (README, README.with_name("RESULTS.md"), *pages)]
     for text in texts:
-        assert fill.filled(text) == text  # `python -m bench.fill` puts them in
+        assert fill_tables.filled(text) == text  # `python -m bench.report.fill_tables` puts them in
     text = "".join(texts[1:])
     assert text.count("<!-- end -->") > 10
     every = {

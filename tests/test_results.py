@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from bench import results, tables, tables_command
+from bench.downstream import results
+from bench.report import tables, tables_command
 from compressors.errors import InputError
 
 

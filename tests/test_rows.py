@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 import compressors
-from compressors.documents import Document
-from proxylm import alphabet as ids
-from proxylm import mixing
-from proxylm.batches import Loader
+from compressors.corpus import Document
 from proxylm.config import RECIPES, MixConfig, Phase, RunConfig, TrainConfig
-from proxylm.encode import encode
-from proxylm.rows import CHUNK, COMP, COMP_RAW, COUNT, DOCUMENT, KIND, RAW, RAW_COMP, START, Planner
+from proxylm.data import alphabet as ids
+from proxylm.data import mixture
+from proxylm.data.encode import encode
+from proxylm.data.loader import Loader
+from proxylm.data.row_plan import CHUNK, COMP, COMP_RAW, COUNT, DOCUMENT, KIND, RAW, RAW_COMP, START, Planner
 
 N = 37
 
@@ -201,7 +201,7 @@ def test_rows_of_a_step_come_from_different_documents(store):
 def _shares(schedule, n=20000):
     lengths = np.full(100, 10)
     planner = Planner(
-        lengths, lengths[None], np.zeros((1, 2, len(lengths)), np.int64), mixing.table(schedule), n, 64, 16, 0
+        lengths, lengths[None], np.zeros((1, 2, len(lengths)), np.int64), mixture.table(schedule), n, 64, 16, 0
     )
     segments = planner.plan(0, n)
     begun = segments[segments[:, START] == 0]
@@ -238,7 +238,7 @@ def test_a_chunk_is_shown_on_after_its_phase_for_as_long_as_the_lag_says(store):
 
 
 def test_paper_schedule_rises_then_stays():
-    table = mixing.table(MixConfig(view="v", recipe="proxy").schedule, steps=1000)
+    table = mixture.table(MixConfig(view="v", recipe="proxy").schedule, steps=1000)
     assert table[0].tolist() == pytest.approx([1 - 0.4 / 0.6, 1 - 0.4 / 0.6, 1])  # rate 0.4: raw alone or pair
     assert table[199, 0] == 0
     assert table[200].tolist() == pytest.approx([0.1, 1.0, 1.0])
@@ -247,7 +247,7 @@ def test_paper_schedule_rises_then_stays():
 
 def test_epochs_are_permutations_and_differ():
     lengths = np.full(103, 5)
-    schedule = mixing.table((Phase(until=1.0, start=0, end=0),))
+    schedule = mixture.table((Phase(until=1.0, start=0, end=0),))
     planner = Planner(lengths, lengths[None], np.zeros((1, 2, len(lengths)), np.int64), schedule, 1000, 64, 1, 3)
     segments = planner.plan(0, 60)
     assert planner.passes == (segments[:, START] == 0).sum() / 103

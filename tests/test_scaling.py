@@ -6,7 +6,7 @@ import math
 import pytest
 from click.testing import CliRunner
 
-from bench import scaling
+from bench.downstream import scaling
 from compressors.errors import InputError
 
 

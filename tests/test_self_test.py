@@ -14,7 +14,7 @@ from compressors import doctor
 from compressors.artifact import Artifact
 from compressors.neural import _network, _windows, self_test
 from compressors.neural import model as models
-from proxylm.cli import proxyc
+from proxylm.cli.main import proxyc
 
 Patch = pytest.MonkeyPatch
 

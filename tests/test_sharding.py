@@ -13,15 +13,15 @@ import torch
 import torch.distributed as dist
 from safetensors.torch import load_file
 
-from compressors.documents import Document
-from proxylm.checkpoint import latest
+from compressors.corpus import Document
 from proxylm.config import MixConfig, ModelConfig, Phase, RunConfig, TrainConfig
-from proxylm.encode import encode
-from proxylm.places import Place
-from proxylm.runs import load_run, records
-from proxylm.sharding import local
-from proxylm.store import Store
-from proxylm.train import Loop, train
+from proxylm.data.encode import encode
+from proxylm.data.store import Store
+from proxylm.training.checkpoint import latest
+from proxylm.training.distributed import Place
+from proxylm.training.fsdp import local
+from proxylm.training.run_folder import load_run, records
+from proxylm.training.trainer import Loop, train
 
 TEXT = [b"def held_out(text):\n    return text\n" * 9]
 MIXES = {

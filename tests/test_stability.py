@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import stability
+from bench.codecs import stability
 from compressors.identity import Identity
 
 symbols = st.lists(st.integers(0, 3), max_size=12).map(lambda values: np.array(values, np.uint8))

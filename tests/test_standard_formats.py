@@ -16,7 +16,7 @@ import compressors
 from compressors import CorruptStream, OutputLimitExceeded, ProxycError, files
 from compressors.brotli import Brotli
 from compressors.gzip import Gzip
-from compressors.streams import INPUT_PIECE, StreamCodec
+from compressors.stream_codec import INPUT_PIECE, StreamCodec
 from compressors.zstd import Zstd
 
 TEXT = "naïve — 日本語 🙂\r\n".encode() * 400

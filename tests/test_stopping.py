@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxylm.stopping import told_to_stop
+from proxylm.training.signals import told_to_stop
 
 
 def interrupted(times: int) -> Iterator[list[int]]:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import compressors
-from compressors.documents import Document, Reader
+from compressors.corpus import Document, Reader
 from compressors.errors import FingerprintMismatch, InputError, InvalidConfig
-from proxylm.encode import encode
-from proxylm.store import Store, StoreError
+from proxylm.data.encode import encode
+from proxylm.data.store import Store, StoreError
 
 TEXTS = [b"", b"one\0", b"\xff\xfe not text", b"two " * 400, *(f"document {i}\n".encode() * i for i in range(40))]
 DOCUMENTS = [Document(str(i), data) for i, data in enumerate(TEXTS)]
@@ -37,7 +37,7 @@ def test_views_are_aligned_and_decode(tmp_path, bpe):
 
 def test_fingerprint_is_the_same_in_another_process_and_another_folder(tmp_path, bpe):
     store, other = build(tmp_path / "s", bpe), build(tmp_path / "t", bpe, threads=2)
-    code = f"from proxylm.store import Store; print(Store.open({str(tmp_path / 's')!r}).fingerprint)"
+    code = f"from proxylm.data.store import Store; print(Store.open({str(tmp_path / 's')!r}).fingerprint)"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert store.fingerprint == other.fingerprint == printed
 
@@ -76,7 +76,7 @@ def test_sigkill_in_the_middle_of_an_encode_loses_nothing(tmp_path, bpe):
     command = [
         sys.executable,
         "-m",
-        "proxylm.cli",
+        "proxylm.cli.main",
         "encode",
         str(corpus),
         "--view",

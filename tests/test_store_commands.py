@@ -9,11 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 import compressors
-from compressors.documents import Document
+from compressors.corpus import Document
 from compressors.errors import InputError
-from proxylm.cli import proxyc
-from proxylm.encode import encode
-from proxylm.store import Store
+from proxylm.cli.main import proxyc
+from proxylm.data.encode import encode
+from proxylm.data.store import Store
 
 TEXTS = [b"", b"\xff no text", *(f"def f_{i}(x): return x\n".encode() * i for i in range(60))]
 
@@ -59,7 +59,7 @@ def test_damage_is_named_with_exit_code_1(made):
     data[len(data) // 2] ^= 4
     file.write_bytes(data)
     assert proxyc_store(made.path).exit_code == 0  # the sizes are right: only reading all of it tells
-    command = [sys.executable, "-m", "proxylm.cli", "store", str(made.path), "--verify"]
+    command = [sys.executable, "-m", "proxylm.cli.main", "store", str(made.path), "--verify"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith(f"proxyc: {file} is damaged")
@@ -71,7 +71,7 @@ def test_encode_shows_a_bar_where_there_is_a_terminal(tmp_path):
         json.dumps({"text": "x" * 600_000}) + "\n" + json.dumps({"text": "y" * 900_000})
     )
     ours, theirs = os.openpty()
-    command = [sys.executable, "-m", "proxylm.cli", "encode", "corpus.jsonl", "-o", "s", "--shard-mb", "1"]
+    command = [sys.executable, "-m", "proxylm.cli.main", "encode", "corpus.jsonl", "-o", "s", "--shard-mb", "1"]
     done = subprocess.run(command, cwd=tmp_path, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, check=False)
     os.close(theirs)
     shown = os.read(ours, 1 << 16).decode()

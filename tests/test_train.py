@@ -12,18 +12,18 @@ import torch.distributed as dist
 from safetensors.torch import load_file
 
 import compressors
-from compressors.documents import Document
+from compressors.corpus import Document
 from compressors.errors import FingerprintMismatch, InputError, InvalidConfig
-from proxylm.alphabet import Alphabet
-from proxylm.checkpoint import CheckpointError, latest
 from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
-from proxylm.encode import encode
-from proxylm.model import Decoder
-from proxylm.places import Place
-from proxylm.runs import load_run, view_of
-from proxylm.store import Store
-from proxylm.train import planned_steps, run_flops, train
-from proxylm.watch import Diverged
+from proxylm.data.alphabet import Alphabet
+from proxylm.data.encode import encode
+from proxylm.data.store import Store
+from proxylm.model.decoder import Decoder
+from proxylm.training.checkpoint import CheckpointError, latest
+from proxylm.training.distributed import Place
+from proxylm.training.divergence import Diverged
+from proxylm.training.run_folder import load_run, view_of
+from proxylm.training.trainer import planned_steps, run_flops, train
 
 SHAPE = {"d_model": 32, "n_layers": 2, "n_heads": 2}
 SETTINGS = [f"model.{key}={value}" for key, value in SHAPE.items()] + [
@@ -92,8 +92,8 @@ def test_loss_falls_and_the_log_says_what_was_shown(store, tmp_path):
 
 
 def test_sigkill_and_resume_equal_an_uninterrupted_run(store, tmp_path):
-    whole = [forked.python(), "-m", "proxylm.cli", *command(store, tmp_path / "whole", steps=60)]
-    killed = [sys.executable, "-m", "proxylm.cli", *command(store, tmp_path / "killed", steps=60)]
+    whole = [forked.python(), "-m", "proxylm.cli.main", *command(store, tmp_path / "whole", steps=60)]
+    killed = [sys.executable, "-m", "proxylm.cli.main", *command(store, tmp_path / "killed", steps=60)]
     subprocess.run(whole, check=True, capture_output=True)
     process = subprocess.Popen(killed, stdout=subprocess.DEVNULL)
     deadline = time.time() + 120
@@ -146,7 +146,15 @@ def test_what_no_process_has_used_keeps_no_gradient(monkeypatch):
 def test_two_processes_read_the_same_rows_and_learn_the_same(store, tmp_path):
     """Not forked ones, whose sets of strings would have one order."""
     train(store, config(), tmp_path / "one")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "proxylm.cli"]
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        "-m",
+        "proxylm.cli.main",
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run([*launch, *command(store, tmp_path / "two")], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -223,7 +231,7 @@ def test_a_truncated_view_is_refused_before_training(store, tmp_path, bpe):
     file = made.path / "00000/bpe.bin"
     os.truncate(file, file.stat().st_size // 2)
     done = subprocess.run(
-        [forked.python(), "-m", "proxylm.cli", *command(made, tmp_path / "r")],
+        [forked.python(), "-m", "proxylm.cli.main", *command(made, tmp_path / "r")],
         capture_output=True,
         text=True,
         check=False,

@@ -15,18 +15,19 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
 
-from compressors.documents import Document
+from bench.report import curves
+from compressors.corpus import Document
 from compressors.errors import InputError, InvalidConfig
-from proxylm import checkpoint, plot
-from proxylm.checkpoint import CheckpointError, latest
+from proxylm.cli.train import plot as plot_command
 from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
-from proxylm.encode import encode
-from proxylm.evaluate import evaluate, trained_window
-from proxylm.places import Place
-from proxylm.runs import Log, load_run, records
-from proxylm.train import Loop, train
-from proxylm.train_commands import plot as plot_command
-from proxylm.watch import Diverged, Watch
+from proxylm.data.encode import encode
+from proxylm.evaluation.bits_per_byte import evaluate, trained_window
+from proxylm.training import checkpoint
+from proxylm.training.checkpoint import CheckpointError, latest
+from proxylm.training.distributed import Place
+from proxylm.training.divergence import Diverged, Watch
+from proxylm.training.run_folder import Log, load_run, records
+from proxylm.training.trainer import Loop, train
 
 SHAPE = ModelConfig(d_model=32, n_layers=2, n_heads=2)
 
@@ -95,7 +96,17 @@ def test_compiled_equals_plain_but_for_rounding(store, tmp_path, monkeypatch):
 def test_ctrl_c_writes_a_checkpoint_and_the_run_goes_on_as_if_nothing_had_been(store, tmp_path):
     settings = [f"model.{key}={value}" for key, value in (("d_model", 32), ("n_layers", 2), ("n_heads", 2))]
     settings += ["train.rows=4", "train.row_length=64", "train.checkpoint_every=1000"]
-    command = [forked.python(), "-m", "proxylm.cli", "train", str(store.path), "--recipe", "proxy", "--view", "bpe"]
+    command = [
+        forked.python(),
+        "-m",
+        "proxylm.cli.main",
+        "train",
+        str(store.path),
+        "--recipe",
+        "proxy",
+        "--view",
+        "bpe",
+    ]
     command += ["--steps", "400", *(part for setting in settings for part in ("--set", setting)), "-o"]
     process = subprocess.Popen([*command, str(tmp_path / "a")], stdout=subprocess.DEVNULL)
     log = tmp_path / "a/log.jsonl"
@@ -240,20 +251,20 @@ def test_plot_draws_every_run_against_every_cost(store, tmp_path):
     )
     assert done.exit_code == 0, done.output
     assert (tmp_path / "x.png").read_bytes()[:4] == b"\x89PNG"
-    at, bits = plot.curve(records(tmp_path / "one"), "bytes of text shown", "raw_bits_per_symbol", 0.5)
+    at, bits = curves.curve(records(tmp_path / "one"), "bytes of text shown", "raw_bits_per_symbol", 0.5)
     log = records(tmp_path / "one")
     assert at[-1] <= sum(sum(r["bytes"].values()) for r in log)
     raw = [r["raw_bits_per_symbol"] for r in log if r["raw_bits_per_symbol"] is not None]
     assert bits[0] == pytest.approx(sum(raw[:3]) / 3)
     with pytest.raises(InputError, match="no log"):
-        plot.figure([tmp_path / "nowhere"], tmp_path / "y.png")
+        curves.figure([tmp_path / "nowhere"], tmp_path / "y.png")
 
 
 def test_tensorboard_has_the_numbers_of_the_log(store, tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    from proxylm.boards import board
+    from proxylm.training.trackers import board
 
     with board(tmp_path / "r") as report:
         train(store, config(steps=4), tmp_path / "r", report=report)

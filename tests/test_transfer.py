@@ -6,7 +6,7 @@ from itertools import permutations
 import pytest
 from click.testing import CliRunner
 
-from bench import transfer
+from bench.downstream import transfer
 from compressors.errors import InputError
 
 

@@ -4,13 +4,13 @@ import torch
 
 import compressors
 from compressors.errors import InputError
-from proxylm import alphabet as ids
-from proxylm.alphabet import Alphabet
 from proxylm.config import ModelConfig
-from proxylm.generate import Sampling, complete
-from proxylm.model import Decoder
-from proxylm.perturb import changed, renamed
-from proxylm.translate import translate
+from proxylm.data import alphabet as ids
+from proxylm.data.alphabet import Alphabet
+from proxylm.evaluation.perturb import changed, renamed
+from proxylm.evaluation.translation import translate
+from proxylm.generation import Sampling, complete
+from proxylm.model.decoder import Decoder
 
 DOCUMENTS = [b"", b"a", b"short document\n", b"a longer one, " * 9, b"\xff\x00"]
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from numba.core import caching
 
 from compressors import SlowPath, doctor, kernels
-from proxylm.cli import proxyc
+from proxylm.cli.main import proxyc
 
 # What people do first, in a process of its own; prints the kernels that had to be compiled.
 USE = """

@@ -112,7 +112,7 @@ def test_the_plugin_of_the_readme_compresses_files(environment: Path, tmp_path: 
 
 def test_without_the_train_extra_the_command_says_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError('No module named torch', name='torch')")
-    command = [sys.executable, "-m", "proxylm.cli", "generate", "run", "x"]
+    command = [sys.executable, "-m", "proxylm.cli.main", "generate", "run", "x"]
     done = subprocess.run(command, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == "proxyc: this command needs torch, which is not installed: pip install 'proxyc[train]'\n"

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import compressors
-from compressors import container, testing
+from compressors import testing
 from compressors.artifact import Artifact
+from compressors.files import pxc
 from compressors.neural import windows
 from compressors.neural.codec import Neural, artifact_of
 from compressors.neural.windows import Windows
@@ -228,11 +229,11 @@ def test_other_symbols_have_other_fingerprints_but_streams_stay(codec: Neural) -
         codec_of(codec, "words", 9),
     ]
     assert len({variant.fingerprint for variant in variants}) == len(variants)
-    assert len({container.pack_header(container.Header.of(variant)) for variant in variants}) == 1
+    assert len({pxc.pack_header(pxc.Header.of(variant)) for variant in variants}) == 1
     assert len({variant.compress(CODE) for variant in variants}) == 1
     packed = [compressors.get("pack", codec=variant, bits=8) for variant in variants]
     assert len({pack.fingerprint for pack in packed}) == len(variants)
-    assert len({container.pack_header(container.Header.of(pack)) for pack in packed}) == 1
+    assert len({pxc.pack_header(pxc.Header.of(pack)) for pack in packed}) == 1
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from compressors.bpe._words import lowest
+from compressors._machine_words import lowest
 from compressors.bpe.classes import LETTER, LINE_END, NUMBER, OTHER, QUOTE, SPACE, WHITE
 from compressors.kernels import inlined, kernel
 

@@ -10,8 +10,8 @@ Keys of 128 pieces are made and their buckets asked for before the first is look
 
 import numpy as np
 
+from compressors._machine_words import prefetch, word
 from compressors.bpe._merge import merge_array, merge_heap
-from compressors.bpe._words import prefetch, word
 from compressors.kernels import inlined, kernel
 
 _0, _1, _2, _3, _4, _5, _6, _8 = (np.uint64(k) for k in (0, 1, 2, 3, 4, 5, 6, 8))

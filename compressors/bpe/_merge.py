@@ -5,7 +5,7 @@ A piece of at most 64 bytes is merged with an array, a longer one with a heap: n
 
 import numpy as np
 
-from compressors.bpe._words import highest, lowest, popcount
+from compressors._machine_words import highest, lowest, popcount
 from compressors.kernels import inlined, kernel
 
 _0, _1, _2, _3, _4, _6, _8 = (np.uint64(k) for k in (0, 1, 2, 3, 4, 6, 8))

@@ -8,7 +8,7 @@ A byte that is no part of UTF-8 text is a piece of its own, and text ends before
 
 import numpy as np
 
-from compressors.bpe._words import highest, lowest, popcount
+from compressors._machine_words import highest, lowest, popcount
 from compressors.bpe.classes import LETTER, LINE_END, NUMBER, OTHER, QUOTE, SPACE, WHITE
 from compressors.kernels import inlined, kernel
 

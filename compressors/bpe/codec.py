@@ -56,7 +56,7 @@ class BPE(Compressor):
         instead of on all. Either way their order does not matter, and they are not all held in memory.
         Raises `InvalidConfig` like `compressors.bpe.train.fit`, and for a `sample` below 1.
         """
-        from compressors.bpe import fit_entropy, train
+        from compressors.bpe import fit_id_coder, train
         from compressors.bpe.sampling import Sample
 
         if sample is not None and sample < 1:
@@ -82,7 +82,7 @@ class BPE(Compressor):
             card["sample"] = sum(map(len, texts))
         spec = train.fit(texts, vocab_size=vocab_size, pattern=pattern, progress=progress)
         codec = cls(artifact=_artifact(spec, card))
-        tables = fit_entropy.fit(codec.encode_batch(counted.documents()), codec.vocab.size)
+        tables = fit_id_coder.fit(codec.encode_batch(counted.documents()), codec.vocab.size)
         return cls(artifact=_artifact(spec, card, tables))
 
     @classmethod
@@ -168,12 +168,12 @@ class BPE(Compressor):
 
     @cached_property
     def _ids(self) -> Any:
-        """The `entropy.Model` of what `fit` learnt; of an imported tokenizer, one that only knows the document."""
-        from compressors.bpe import entropy
+        """The `id_coder.Model` of what `fit` learnt; of an imported tokenizer, one that only knows the document."""
+        from compressors.bpe import id_coder
 
         assert self.artifact is not None
         tables = {name: array for name, array in self.artifact.arrays.items() if name != "tokenizer"}
-        return entropy.Model(tables, self.vocab.size)
+        return id_coder.Model(tables, self.vocab.size)
 
     # -- the codec ---------------------------------------------------------------------------------------------------
 
@@ -206,7 +206,7 @@ class BPE(Compressor):
         return decoder.Gather(self.vocab.pieces)
 
     def compress(self, data: bytes) -> bytes:
-        """The ids coded in context, as `compressors.bpe.entropy` says."""
+        """The ids coded in context, as `compressors.bpe.id_coder` says."""
         return cast(bytes, self._ids.encode(self.encode(data)))
 
     def decompress(self, data: bytes, *, max_output: int | None = None) -> bytes:

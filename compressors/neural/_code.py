@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from compressors.bpe._words import prefetch
+from compressors._machine_words import prefetch
 from compressors.kernels import inlined, kernel
 from compressors.neural._context import look, scan
 from compressors.neural._network import advance, fetch, gather, logit

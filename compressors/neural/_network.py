@@ -17,7 +17,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from compressors.bpe._words import prefetch
+from compressors._machine_words import prefetch
 from compressors.kernels import inlined
 
 BLOCK = 16  # hidden units are padded to a multiple

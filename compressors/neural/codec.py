@@ -13,7 +13,7 @@ from compressors.artifact import Artifact
 from compressors.base import Compressor, Ragged, Spans, Symbols, Vocab, check_output, check_range, checked_symbols
 from compressors.errors import CorruptStream, InvalidConfig
 from compressors.neural import windows as dictionaries
-from compressors.neural.entropy import EntropyWindows
+from compressors.neural.entropy_windows import EntropyWindows
 from compressors.neural.model import PARTS, PRESETS, Model, preset, squash_table
 from compressors.neural.self_test import check_stream, check_windows, stream_digest
 from compressors.neural.windows import POLICIES, Windows, apart, together

@@ -1,0 +1,155 @@
+"""What a compressor does to a model: the same model and compute, trained on different views, read in bits per byte."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench.report.curves import COSTS, curve
+from compressors.base import Compressor
+from compressors.corpus import Reader
+from compressors.errors import InputError
+from proxylm.config import RunConfig
+from proxylm.data.store import Store
+from proxylm.evaluation.bits_per_byte import Result, evaluate, trained_window
+from proxylm.training.run_folder import load_run, records, totals
+from proxylm.training.trainer import train
+
+MAX_BYTES = click.option(
+    "--max-bytes",
+    type=click.IntRange(1),
+    default=400_000,
+    show_default=True,
+    help="Held-out bytes that are scored, in documents of at most a fortieth of that.",
+)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to train, and the view it is read in."""
+
+    name: str  # of the run: the arm, its size and seed
+    config: RunConfig
+    reads: str  # "raw", or the compressed view of the store
+    arm: str = ""
+    size: str = ""
+    first: str = ""  # the first arm of the recipe, which the others are set against
+    equal: str = "flops"  # what it gets as much of as its rival (see `bench.downstream.budgets`)
+    rival: Arm | None = None  # where that is not the FLOPs of the configuration
+    at_flops: str = ""  # then: the name of this arm's run with those
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of an arm."""
+
+    arm: Arm
+    result: Result
+    totals: dict[str, float]  # steps, flops, symbols, bytes of text shown, seconds
+
+    @property
+    def bytes_per_symbol(self) -> float:
+        """Of what was shown in training."""
+        return self.totals["bytes"] / self.totals["symbols"]
+
+    def point(self) -> dict[str, Any]:
+        """What a chart of ratio against loss needs (see `bench.measuring.figure`)."""
+        low, high = self.result.interval()
+        name = f"{self.arm.name}, read as {self.arm.reads}"
+        found = {"name": name, "bytes_per_symbol": self.bytes_per_symbol, "bits_per_byte": self.result.bits_per_byte}
+        return found | {"low": low, "high": high}
+
+
+def run_arm(
+    arm: Arm,
+    store: Store,
+    folder: Path,
+    codecs: dict[str, Compressor],
+    documents: Sequence[bytes],
+    report: Callable[[dict[str, Any]], None],
+) -> Outcome:
+    """Train the arm (or go on with it) and evaluate it on `documents`."""
+    codec = codecs[arm.reads] if arm.reads != "raw" else None
+    if codec is not None:
+        store.check_codec(arm.reads, codec)
+    train(store, arm.config, folder, report=report)
+    model, config = load_run(folder)
+    view = arm.reads if codec else None
+    result = evaluate(model, documents, window=trained_window(config), codec=codec, view=view)
+    return Outcome(arm, result, totals(folder))
+
+
+def curves(folder: Path) -> dict[str, list[tuple[float, float]]]:
+    """For each cost: what a run had spent, and its loss in bits per byte of the text shown, at 50 places or fewer.
+
+    The loss is that of raw bytes where the run reads any; that of its symbols, over the bytes they stand for, if it reads none.
+    """
+    log = records(folder)
+    loss = "raw_bits_per_symbol"
+    if all(r[loss] is None for r in log):
+        loss = "bits_per_byte"
+        for r in log:
+            r[loss] = r["comp_bits_per_symbol"] * r["symbols"]["comp"] / max(r["bytes"]["comp"], 1)
+    found = {cost: curve(log, cost, loss, 0.02) for cost in COSTS}
+    return {cost: list(zip(at.tolist(), bits.tolist(), strict=True)) for cost, (at, bits) in found.items()}
+
+
+def scored(paths: tuple[Path, ...], max_bytes: int, say: Callable[[str], None] = lambda text: None) -> list[bytes]:
+    """Documents of at most a fortieth of `max_bytes`, in order, until that is full: many small ones tell more than few.
+
+    say: is told how many of how many these are. Raises `InputError` if there are none.
+    """
+    found: list[bytes] = []
+    size, empty, reader = 0, True, Reader(list(paths))
+    n_documents = n_bytes = 0
+    for document in reader:
+        empty = empty and not document.data
+        n_documents, n_bytes = n_documents + 1, n_bytes + len(document.data)
+        if len(document.data) <= max_bytes // 40 and size + len(document.data) <= max_bytes:
+            found.append(document.data)
+            size += len(document.data)
+    if reader.n_bad:
+        warnings.warn(reader.bad_records, stacklevel=2)
+    if empty:
+        raise InputError(f"all documents of {', '.join(map(str, paths))} are empty; give some with text")
+    if not size:
+        raise InputError(
+            f"no document of {', '.join(map(str, paths))} has 1 to {max_bytes // 40:,} bytes, a fortieth of what is scored; "
+            "give a larger --max-bytes"
+        )
+    say(
+        f"scored: {len(found):,} of {n_documents:,} documents, {size:,} of {n_bytes:,} bytes: the first of at most "
+        f"{max_bytes // 40:,} bytes each that fit into --max-bytes {max_bytes:,}"
+    )
+    return found
+
+
+def asked_codec(view: str) -> str:
+    """What to do where a run is read in a view, and nothing says what made it."""
+    return f"say what made that view with --codec {view}@CODEC, such as {view}@bpe or {view}@bpe=FILE"
+
+
+def digest(documents: Sequence[bytes]) -> str:
+    """SHA-256 of scored documents."""
+    return hashlib.sha256(b"\0".join(documents)).hexdigest()
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """The outcomes as a Markdown table."""
+    lines = [
+        "| trained on | read as | bits per byte (95 %) | FLOPs | bytes shown | bytes per symbol | steps | seconds |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for o in outcomes:
+        low, high = o.result.interval()
+        lines.append(
+            f"| {o.arm.name} | {o.arm.reads} | {o.result.bits_per_byte:.3f} ({low:.3f}-{high:.3f}) | {o.totals['flops']:.3g} | "
+            f"{o.totals['bytes']:,.0f} | {o.bytes_per_symbol:.2f} | {o.totals['steps']} | {o.totals['seconds']:.0f} |"
+        )
+    return "\n".join(lines)

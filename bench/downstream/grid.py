@@ -1,0 +1,173 @@
+"""`proxyc bench downstream`: the runs of a recipe, over the cores, each in a folder of its own; a killed grid goes on.
+
+A run is trained (from its newest checkpoint, if there is one) and evaluated once; results.RESULT.json then holds the bits of every
+held-out document, so that runs can be compared document by document.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench.downstream import budgets, recipe, results
+from bench.downstream.arms import MAX_BYTES, Arm, asked_codec, digest, scored
+from bench.downstream.plan import planned
+from bench.downstream.worker import Job, Processes
+from bench.report import tables
+from compressors import registry
+from compressors.atomic import write_atomically
+from compressors.base import Compressor
+from compressors.errors import InvalidConfig, ProxycError, in_one_line
+from proxylm.config_files import changes, recorded
+from proxylm.data.loader import alphabet_of
+from proxylm.data.store import RAW, Store
+from proxylm.data.views import Shown
+
+PATH = click.Path(path_type=Path, exists=True)
+
+
+@click.command()
+@click.argument("recipe_file", metavar="RECIPE.toml", type=PATH)
+@click.argument("store", type=PATH)
+@click.argument("held_out", nargs=-1, required=True, type=PATH)
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for the runs.")
+@click.option("--codec", "codecs", multiple=True, metavar="VIEW@CODEC", help="What made a view that an arm is read in.")
+@MAX_BYTES
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=lambda: os.cpu_count() or 1,
+    show_default="all cores",
+    help="Runs at a time, with one thread each.",
+)
+@click.option("--only", multiple=True, metavar="NAME", help="Only these runs; * and ? stand for any letters.")
+@click.option(
+    "--plan",
+    is_flag=True,
+    help="Plan the rows of every run, count steps, FLOPs, memory; write their configurations, train nothing.",
+)
+@click.option("--flops-per-second", type=float, help="With --plan: say how many hours that takes.")
+def downstream(
+    recipe_file: Path, store: Path, held_out: tuple[Path, ...], output: Path, codecs: tuple[str, ...], max_bytes: int,
+    jobs: int, only: tuple[str, ...], plan: bool, flops_per_second: float | None,
+) -> None:  # fmt: skip
+    """Train and evaluate the grid of RECIPE.toml on the view store STORE; HELD_OUT documents are scored."""
+    every = recipe.load(recipe_file)
+    names = results.matching([arm.name for arm in every], only)
+    documents = scored(held_out, max_bytes, partial(click.echo, err=True))
+    arms = [arm for arm in every if arm.name in names]
+    grid = _Grid(Store.open(store), held_out, digest(documents), max_bytes, codecs, output)
+    grid.check(arms)
+    grid.finished(every)
+    output.mkdir(parents=True, exist_ok=True)
+    if plan:
+        for arm in arms:
+            click.echo(_planned(arm, grid.store, output, flops_per_second))
+        return
+    processes, failed = Processes(), list[str]()
+    with processes.stopped_by_signals():
+        for timed in (False, True):  # equal seconds can be given once the others' are known
+            wave = [arm for arm in arms if (arm.equal == "seconds") == timed]
+            with ThreadPoolExecutor(jobs) as pool:
+                failed += filter(None, pool.map(lambda arm: grid.run(arm, processes), wave))
+    if found := grid.finished(every):
+        results.write(output / "results.json", found)
+        click.echo(tables.all_of(found))
+    if processes.stopped:
+        raise click.ClickException("stopped; the same command goes on")
+    if failed:
+        raise click.ClickException("\n".join([f"{len(failed)} of {len(arms)} runs failed", *failed]))
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """What the runs of a recipe have in common."""
+
+    store: Store
+    held_out: tuple[Path, ...]
+    held_out_sha256: str
+    max_bytes: int
+    codecs: tuple[str, ...]
+    output: Path
+
+    def check(self, arms: list[Arm]) -> None:
+        """Raise where a run could not begin, before hours have gone into others."""
+        made: dict[str, Compressor] = dict(map(registry.parse_named, self.codecs))
+        for arm in arms:
+            alphabet = alphabet_of(self.store, arm.config)
+            for reading in arm.config.mix.readings:
+                Shown.of(self.store, reading, alphabet)
+            if arm.reads == RAW:
+                continue
+            self.store.view(arm.reads)
+            if arm.reads not in made:
+                raise InvalidConfig(f"arm {arm.name} is read as {arm.reads}; {asked_codec(arm.reads)}")
+            self.store.check_codec(arm.reads, made[arm.reads])
+
+    def finished(self, arms: list[Arm]) -> list[results.Result]:
+        """Results that are there. Raises `InvalidConfig` where one is of another run: it would pass for the recipe's."""
+        return [self._read(arm, file) for arm in arms if (file := self.output / arm.name / results.RESULT).exists()]
+
+    def _read(self, arm: Arm, file: Path) -> results.Result:
+        found = results.read_one(file)
+        before, now = _settings(found["config"], arm), _settings(json.loads(arm.config.to_json()), arm)
+        facts = self._facts(arm)
+        then = {key: found.get(key) for key in facts}
+        if then["rival_config"] is not None:
+            then["rival_config"] = json.loads(recorded(then["rival_config"]).to_json())
+        different = list(changes(then | before, facts | now))
+        if different:
+            raise InvalidConfig(
+                f"{file.parent} holds a finished run with another {'; '.join(different)}; choose another folder with -o, or delete it"
+            )
+        return found
+
+    def run(self, arm: Arm, processes: Processes) -> str | None:
+        """Run an arm; what went wrong, if something does."""
+        if processes.stopped or (self.output / arm.name / results.RESULT).exists():
+            return None
+        try:
+            config = json.loads(budgets.settled(arm, self.store, self.output).config.to_json())
+        except ProxycError as error:
+            return f"{arm.name}: {in_one_line(error)}"
+        job = Job(
+            arm.name, str(self.output / arm.name), str(self.store.path), tuple(map(str, self.held_out)), self.max_bytes,
+            self.codecs, arm.reads, config, self._facts(arm),
+        )  # fmt: skip
+        wrong = processes.run(job)
+        return wrong and f"{arm.name}: {wrong}"
+
+    def _facts(self, arm: Arm) -> dict[str, Any]:
+        """What a result must agree in with the recipe, store and documents it is printed for."""
+        views = sorted({reading.view for reading in arm.config.mix.readings} - {RAW})
+        return {
+            "arm": arm.arm, "size": arm.size, "equal": arm.equal, "rival": arm.first, "reads": arm.reads,
+            "rival_config": json.loads(arm.rival.config.to_json()) if arm.rival else None,
+            "corpus": self.store.fingerprint_of(),
+            "views": {view: self.store.view(view)["fingerprint"] for view in views},
+            "held_out_sha256": self.held_out_sha256,
+        }  # fmt: skip
+
+
+def _planned(arm: Arm, store: Store, output: Path, flops_per_second: float | None) -> str:
+    """A line about the run; its configuration, with the steps that were planned, goes to OUTPUT/NAME.json."""
+    if arm.rival is not None and arm.equal == "seconds":
+        return f"{arm.name}: as long as {arm.rival.name} took"
+    arm = budgets.settled(arm, store, output)
+    write_atomically(output / f"{arm.name}.json", arm.config.to_json().encode())
+    return planned(arm, store, flops_per_second)
+
+
+def _settings(config: dict[str, Any], arm: Arm) -> dict[str, Any]:
+    """Those of a result, also of one from before some of them. The steps of an arm with another budget are planned."""
+    if arm.rival is not None:
+        config = config | {"train": config["train"] | {"steps": 1, "flops": None}}
+    settled: dict[str, Any] = json.loads(recorded(config).to_json())
+    return settled

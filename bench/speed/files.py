@@ -1,0 +1,195 @@
+"""`proxyc compress` and `decompress` against the native tools on one file: whole commands, interleaved, medians.
+
+python -m bench.speed.files CORPUS... -o bench/results/file_speed.json
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench.measuring import OutputFile, environment
+from compressors.corpus import Reader
+
+PROXYC = [sys.executable, "-m", "proxylm.cli.main"]
+# Wall time allowed: this much more than the native tool, and the start of an interpreter.
+FACTOR, START_UP = 1.10, 0.2
+
+
+@dataclass(frozen=True)
+class Native:
+    """A native tool: its commands without file names, and how much of the file it is given. gzip writes to a redirection."""
+
+    pack: list[str]
+    unpack: list[str]
+    suffix: str
+    threads: tuple[int, ...] = (1,)  # gzip and brotli have one thread, there as here
+    share: float = 1.0
+
+    def to(self, output: Path) -> list[str]:
+        return [] if self.pack[0] == "gzip" else ["-o", str(output)]
+
+
+NATIVE = {
+    "zstd:level=3": Native(["zstd", "-q", "-f", "-3"], ["zstd", "-q", "-f", "-d"], ".zst", threads=(1, 2)),
+    "gzip:level=6": Native(["gzip", "-c", "-6"], ["gzip", "-c", "-d"], ".gz"),
+    "brotli:quality=5": Native(["brotli", "-k", "-f", "-q", "5"], ["brotli", "-k", "-f", "-d"], ".br"),
+    # Level 19 needs two minutes for 200 MB. Its jobs are of 32 MB: two of them are the least that two threads can share.
+    "zstd:level=19": Native(
+        ["zstd", "-q", "-f", "-19"], ["zstd", "-q", "-f", "-d"], ".zst", threads=(1, 2), share=0.32
+    ),
+}
+
+
+@dataclass(frozen=True)
+class FileRow:
+    """One codec, direction and number of threads: medians of wall time in seconds, peak resident memory in megabytes."""
+
+    codec: str
+    direction: str
+    threads: int
+    megabytes: float
+    ours_s: float
+    native_s: float
+    ours_peak_mb: float
+    native_peak_mb: float
+
+    def to_json(self) -> dict[str, Any]:
+        allowed = FACTOR * self.native_s + START_UP
+        return asdict(self) | {
+            "ratio": self.ours_s / self.native_s,
+            "allowed_s": allowed,
+            "met": self.ours_s <= allowed,
+        }
+
+
+@click.command()
+@click.argument("corpus", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=OutputFile(), help="JSON to write.")
+@click.option("--megabytes", default=200, show_default=True, help="Size of the file that is made of the corpus.")
+@click.option("--repeats", default=5, show_default=True)
+@click.option("--codec", "chosen", multiple=True, help=f"Of: {', '.join(NATIVE)}. Default: all.")
+def main(corpus: tuple[Path, ...], output: Path | None, megabytes: int, repeats: int, chosen: tuple[str, ...]) -> None:
+    """Time files; a native tool that is not installed is left out and named."""
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "corpus.txt"
+        _write(corpus, source, megabytes * 1_000_000)
+        corpus_sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
+        for codec in chosen or NATIVE:
+            native = NATIVE[codec]
+            if shutil.which(native.pack[0]) is None:
+                click.echo(f"{codec}: the native tool is not installed", err=True)
+                continue
+            part = _beginning(source, native.share)
+            for threads in native.threads:
+                for row in _measure(codec, native, part, threads, repeats):
+                    rows.append(row.to_json())
+                    click.echo(table(rows[-1:]).splitlines()[-1], err=True)
+    click.echo(table(rows))
+    if output:
+        facts = {"megabytes": megabytes, "repeats": repeats, "allowed": f"{FACTOR} x native + {START_UP} s"}
+        facts |= {"environment": environment(), "native_tools": _versions(), "corpus": [path.name for path in corpus]}
+        output.write_text(json.dumps(facts | {"corpus_sha256": corpus_sha256, "rows": rows}, indent=1) + "\n")
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """Rows as `FileRow.to_json` gives them, as a Markdown table; README.md has it of the results that are kept."""
+    lines = [
+        "| codec | | threads | MB | proxyc s | native s | allowed s | | proxyc peak MB | native peak MB |",
+        "|---|---|---:|---:|---:|---:|---:|---|---:|---:|",
+    ]
+    lines += [
+        f"| {r['codec']} | {r['direction']} | {r['threads']} | {r['megabytes']:.0f} | {r['ours_s']:.2f} | {r['native_s']:.2f} | "
+        f"{r['allowed_s']:.2f} | {'met' if r['met'] else 'missed'} | {r['ours_peak_mb']:.0f} | {r['native_peak_mb']:.0f} |"
+        for r in rows
+    ]
+    return "\n".join(lines)
+
+
+def _write(corpus: tuple[Path, ...], target: Path, size: int) -> None:
+    """The documents one after the other, again and again, up to `size` bytes."""
+    with open(target, "wb") as file:
+        while file.tell() < size:
+            for document in Reader(list(corpus)):
+                file.write(document.data[: size - file.tell()])
+                if file.tell() >= size:
+                    break
+
+
+def _beginning(source: Path, share: float) -> Path:
+    """A file of the first `share` of `source`."""
+    if share == 1.0:
+        return source
+    part = source.with_name("beginning.txt")
+    with open(source, "rb") as file:
+        part.write_bytes(file.read(int(share * source.stat().st_size)))
+    return part
+
+
+def _measure(codec: str, native: Native, source: Path, threads: int, repeats: int) -> Iterator[FileRow]:
+    """Both directions; the commands take turns, and each writes a new file: to free an old one of 200 MB takes 0.1 s."""
+    packed, back = source.with_name("packed" + native.suffix), source.with_name("back.txt")
+    several = [f"-T{threads}"] if len(native.threads) > 1 else []
+    ours = ["-q", "-f", f"-T{threads}", "--codec", codec]
+    commands = {
+        "ours compress": [*PROXYC, "compress", *ours, str(source), "-o", str(packed)],
+        "native compress": [*native.pack, *several, str(source), *native.to(packed)],
+        "ours decompress": [*PROXYC, "decompress", *ours, str(packed), "-o", str(back)],
+        "native decompress": [*native.unpack, *several, str(packed), *native.to(back)],
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(repeats):
+        for name, command in commands.items():
+            output = back if name.endswith("decompress") else packed
+            output.unlink(missing_ok=True)
+            os.sync()  # nor does it wait for what the one before it left to be written
+            began = time.perf_counter()
+            with nullcontext() if "-o" in command else open(output, "wb") as redirected:
+                subprocess.run(command, stdout=redirected, check=True)
+            seconds[name].append(time.perf_counter() - began)
+    for direction in ("compress", "decompress"):
+        names = f"ours {direction}", f"native {direction}"
+        medians, peaks = [statistics.median(seconds[n]) for n in names], [_peak(commands[n]) for n in names]
+        yield FileRow(codec, direction, threads, source.stat().st_size / 1e6, *medians, *peaks)
+
+
+def _peak(command: list[str]) -> float:
+    """Peak resident memory of one more run, in a process of its own so that it is the only child that counts.
+
+    Never below the 12 MB which that process has itself: Linux counts a child from before it becomes the command.
+    """
+    code = (
+        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True); "
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *command], check=True, capture_output=True, text=True)
+    return int(done.stdout) * 1024 / 1e6  # Linux counts kilobytes of 1024
+
+
+def _versions() -> dict[str, str]:
+    """First line of `--version` of each native tool that is there."""
+    tools = sorted({native.pack[0] for native in NATIVE.values()})
+    return {
+        tool: subprocess.run([tool, "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
+        for tool in tools
+        if shutil.which(tool)
+    }
+
+
+if __name__ == "__main__":
+    main()

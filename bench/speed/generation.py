@@ -1,0 +1,191 @@
+"""Bytes a second of generation: with and without cache, with and without extra heads, beside `transformers`.
+
+python -m bench.speed.generation RUN -o bench/results/generation_speed.json
+
+RUN is a run with extra heads; without one, a small model is trained on the standard library. It continues held-out documents
+in every way, in turns, in one thread; figures are medians of the turns, seconds are those of the processor.
+"""
+
+from __future__ import annotations
+
+import json
+import operator
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+
+from bench import corpora
+from bench.measuring import OutputFile, environment
+from compressors.atomic import write_atomically
+from compressors.errors import InputError
+from proxylm.config import ModelConfig, RunConfig, TrainConfig
+from proxylm.data.alphabet import ALLOWED, BOS, BYTE_OFFSET, RAW_CLOSE, RAW_OPEN
+from proxylm.data.encode import encode
+from proxylm.evaluation.bits_per_byte import trained_window
+from proxylm.generation import Sampling, generate
+from proxylm.interop.hf import export
+from proxylm.model.decoder import Decoder
+from proxylm.training.run_folder import load_run, records
+from proxylm.training.trainer import train
+
+N_PROMPTS, PROMPT_BYTES, NEW_BYTES = 8, 64, 160  # prompt and text fit into the 254 bytes of the context
+PEER, PLAIN, DRAWN = "transformers", "with cache", "temperature 0.8"
+
+Way = Callable[[Sequence[bytes]], tuple[list[bytes], int]]  # prompts -> what follows each; forward passes, of all rows
+
+
+@click.command()
+@click.argument("run", required=False, type=click.Path(path_type=Path, exists=True))
+@click.option("--rounds", default=5, show_default=True)
+@click.option("-o", "--output", type=OutputFile(), help="JSON to write.")
+def main(run: Path | None, rounds: int, output: Path | None) -> None:
+    """Print the table."""
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as temporary:
+        run = run or _trained(Path(temporary))
+        model, config = load_run(run)
+        if model.heads.ahead is None:
+            raise InputError(f"{run} has no extra heads; train it with --set model.n_ahead=4")
+        ways, prompts = _ways(model, trained_window(config), Path(temporary) / "hf"), _prompts()
+        rows = [row for batch in (1, N_PROMPTS) for row in measure(ways, prompts, batch, rounds)]
+        last = records(run)[-100:]
+    losses = {"next": statistics.mean(r["loss"] for r in last)} | {
+        head: statistics.mean(r["ahead_bits_per_symbol"][head] for r in last)
+        for head in last[0]["ahead_bits_per_symbol"]
+    }
+    facts = {
+        "rows": rows, "rounds": rounds, "threads": 1, "prompts": N_PROMPTS, "prompt_bytes": PROMPT_BYTES, "new_bytes": NEW_BYTES,
+        "config": json.loads(config.to_json()), "training_bits_per_byte": losses, "environment": environment(),
+        "transformers": version("transformers"),
+    }  # fmt: skip
+    click.echo(table(rows))
+    click.echo(", ".join(f"{head}: {bits:.3f}" for head, bits in losses.items()) + " bits per byte, last 100 steps")
+    if output:
+        write_atomically(output, (json.dumps(facts, indent=1) + "\n").encode())
+
+
+def _trained(folder: Path) -> Path:
+    """Some minutes of one core."""
+    train_config = TrainConfig(steps=1500, rows=8, row_length=256, checkpoint_every=500)
+    config = RunConfig(train=train_config, model=ModelConfig(n_ahead=4))
+    train(encode(corpora.standard_library()[0], folder / "store", {}), config, folder / "run")
+    return folder / "run"
+
+
+def _prompts() -> list[bytes]:
+    """From held-out documents, evenly spread."""
+    long = [document.data for document in corpora.standard_library()[1] if len(document.data) > 4 * PROMPT_BYTES]
+    return [data[2 * PROMPT_BYTES : 3 * PROMPT_BYTES] for data in long[:: len(long) // N_PROMPTS][:N_PROMPTS]]
+
+
+def _ways(model: Decoder, context: int, folder: Path) -> dict[str, Way]:
+    """Greedy, and drawn at temperature 0.8; without extra heads it is the same model with these taken away."""
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    export(model, folder, context=context + 2)
+    peer = AutoModelForCausalLM.from_pretrained(folder)
+    plain = Decoder(model.config, model.alphabet)
+    plain.load_state_dict(model.state_dict(), strict=False)
+    plain.heads.ahead = None
+    greedy, drawn = (Sampling(max_bytes=NEW_BYTES, temperature=temperature) for temperature in (0.0, 0.8))
+    return {
+        PEER: lambda prompts: _of_transformers(peer, prompts),
+        "without cache": lambda prompts: _without_cache(plain, prompts),
+        PLAIN: lambda prompts: _ours(plain, prompts, greedy, context),
+        f"{PLAIN}, extra heads": lambda prompts: _ours(model, prompts, greedy, context),
+        DRAWN: lambda prompts: _ours(plain, prompts, drawn, context),
+        f"{DRAWN}, extra heads": lambda prompts: _ours(model, prompts, drawn, context),
+    }
+
+
+def _ours(model: Decoder, prompts: Sequence[bytes], sampling: Sampling, context: int) -> tuple[list[bytes], int]:
+    texts, passes = [b""] * len(prompts), 0
+    for number, more in generate(model, prompts, sampling, context=context):
+        texts[number] += more
+        passes += 1
+    return texts, passes
+
+
+def _ids(prompts: Sequence[bytes]) -> torch.Tensor:
+    return torch.tensor([[BOS, RAW_OPEN, *(byte + BYTE_OFFSET for byte in prompt)] for prompt in prompts])
+
+
+def _text(ids: list[int]) -> bytes:
+    return bytes(i - BYTE_OFFSET for i in (ids[: ids.index(RAW_CLOSE)] if RAW_CLOSE in ids else ids))
+
+
+def _of_transformers(peer: Any, prompts: Sequence[bytes]) -> tuple[list[bytes], int]:
+    ids = _ids(prompts)
+    found = peer.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=NEW_BYTES, do_sample=False)
+    texts = [_text(row) for row in found[:, ids.shape[1] :].tolist()]
+    return texts, sum(map(len, texts))
+
+
+@torch.no_grad()
+def _without_cache(model: Decoder, prompts: Sequence[bytes]) -> tuple[list[bytes], int]:
+    """Everything read anew for each byte."""
+    ids = _ids(prompts)
+    allowed = torch.tensor(ALLOWED)
+    for _ in range(NEW_BYTES):
+        chosen = allowed[model.heads.raw_logits(model(ids)[:, -1])[:, allowed].argmax(1)]
+        ids = torch.cat([ids, chosen[:, None]], 1)
+    texts = [_text(row) for row in ids[:, -NEW_BYTES:].tolist()]
+    return texts, sum(map(len, texts))
+
+
+def measure(ways: dict[str, Way], prompts: list[bytes], batch: int, rounds: int) -> list[dict[str, Any]]:
+    """A row for each way: `batch` prompts side by side, all prompts in each round; a round before warms up."""
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    texts: dict[str, list[bytes]] = {}
+    passes: dict[str, int] = {}
+    for turn in range(rounds + 1):
+        for way, run in ways.items():
+            began = time.process_time()
+            found = [run(prompts[first : first + batch]) for first in range(0, len(prompts), batch)]
+            if turn:
+                seconds[way].append(time.process_time() - began)
+            texts[way] = [text for part, _ in found for text in part]
+            passes[way] = sum(n for _, n in found)
+    sizes = {way: sum(map(len, texts[way])) for way in ways}
+    return [
+        {
+            "batch": batch,
+            "way": way,
+            "bytes": sizes[way],
+            "bytes_per_second": sizes[way] / statistics.median(seconds[way]),
+            "over_transformers": statistics.median(
+                sizes[way] / s / (sizes[PEER] / of_peer) for s, of_peer in zip(seconds[way], seconds[PEER], strict=True)
+            ),
+            "bytes_per_pass": sizes[way] / passes[way],
+            "same_texts": sum(map(operator.eq, texts[way], texts[DRAWN if way.startswith(DRAWN) else PLAIN])),
+            "texts": len(prompts),
+        }
+        for way in ways
+    ]
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown."""
+    lines = [
+        "| side by side | | bytes/s | over transformers | bytes a pass | same text as without extra heads |",
+        "|---:|---|---:|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {r['batch']} | {r['way']} | {r['bytes_per_second']:,.0f} | {r['over_transformers']:.2f} | {r['bytes_per_pass']:.2f} | "
+        f"{r['same_texts']} of {r['texts']} |"
+        for r in rows
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

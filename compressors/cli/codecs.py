@@ -1,0 +1,189 @@
+"""`proxyc codecs | convert | fit | doctor`: prints and parses; the work is done elsewhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import sys
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import click
+
+from compressors import registry
+from compressors.corpus import Reader
+from compressors.errors import InputError, InvalidConfig, PluginError, ProxycError
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def codecs(as_json: bool) -> None:
+    """List the registered compressors, plugins included."""
+    rows = [_row(entry) for entry in registry.entries().values()]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        click.echo(f"{row['name']:<10} {row['from']:<12} {row['state']}")
+
+
+def _row(entry: registry.Entry) -> dict[str, str]:
+    try:
+        summary = (registry.class_of(entry).__doc__ or "").strip().partition("\n")[0]
+    except ProxycError as error:
+        summary = f"BROKEN: {error}"
+    return {"name": entry.name, "from": ", ".join(entry.distributions), "state": summary}
+
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+
+
+def _size(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
+    """A number of bytes, written as 1000000, 1MB or 0.5GB."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+\.?\d*) ?([KMG]?B?)", text.upper())
+    if match is None or match[2] not in _UNITS:
+        raise click.BadParameter(f"{text!r} is no number of bytes; write e.g. 100MB")
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+@click.command()
+@click.argument("name")
+@click.argument("corpus", nargs=-1, required=True, type=click.Path())
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Artifact to write.")
+@click.option("--vocab-size", type=int, help="Number of ids (bpe); short for --set vocab_size=N.")
+@click.option("--pattern", help="How text is cut (bpe): gpt2, llama3 (the default), cl100k, qwen2 or o200k.")
+@click.option(
+    "--sample",
+    metavar="SIZE",
+    callback=_size,
+    help="Bytes of CORPUS to fit on (bpe), e.g. 100MB; chosen by hash. Default: all.",
+)
+@click.option("--preset", help="Size of the network (neural): fast or best; windows for no network.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=N",
+    help="Setting of the codec's fit, e.g. dictionary_size=65536 (zstd).",
+)
+@click.option(
+    "--field",
+    "text_field",
+    default="text",
+    show_default=True,
+    help="Field of records, column of .parquet files that holds the text.",
+)
+@click.option("--glob", default="*", show_default=True, help="Which files of a folder to read.")
+@click.option("-f", "--force", is_flag=True, help="Replace an existing output.")
+def fit(
+    name: str, corpus: tuple[str, ...], output: Path, settings: tuple[str, ...], text_field: str, glob: str,
+    force: bool, **given: Any,
+) -> None:  # fmt: skip
+    """Fit compressor NAME (bpe, neural, zstd) on CORPUS: text files, folders, .jsonl[.gz|.zst], .parquet; paths or URLs.
+
+    An interrupted neural fit goes on when the same command is given again, from OUTPUT.partial.
+    """
+    cls = registry.get_class(name)
+    if not hasattr(cls, "fit"):
+        raise InvalidConfig(f"{name} has nothing to fit; those that have: bpe, neural, zstd (a dictionary)")
+    _check_writable(output, force)  # said before the work, not after it
+    chosen: dict[str, Any] = dict(_setting(text) for text in settings)
+    chosen |= {key: value for key, value in given.items() if value is not None}
+    known = signature(cls.fit).parameters
+    if unknown := set(chosen) - set(known):
+        raise InvalidConfig(
+            f"{name}: fit has no setting {', '.join(sorted(unknown))}; it has: {', '.join(list(known)[1:])}"
+        )
+    reader = Reader(list(corpus), text_field=text_field, pattern=glob)
+    if "progress" in known and sys.stderr.isatty():
+        chosen["progress"] = True
+    partial = output.with_name(output.name + ".partial")
+    if "checkpoint" in known:
+        chosen["checkpoint"] = partial
+    codec = cls.fit((document.data for document in reader), **chosen)
+    codec.save(output)
+    partial.unlink(missing_ok=True)
+    bad = f"; {reader.n_bad} bad records skipped" if reader.n_bad else ""
+    click.echo(f"{output}: {codec.name}, {codec.vocab.size} symbols, {output.stat().st_size:,} bytes{bad}", err=True)
+
+
+def _check_writable(output: Path, force: bool) -> None:
+    if not output.parent.is_dir() or output.is_dir():
+        raise InputError(
+            f"cannot write {output}: {'it is a folder' if output.is_dir() else 'its folder does not exist'}"
+        )
+    if output.exists() and not force:
+        raise InputError(f"{output} exists already; use --force to replace it")
+
+
+def _setting(text: str) -> tuple[str, int]:
+    key, _, value = text.partition("=")
+    if not value.lstrip("-").isdigit():
+        raise InvalidConfig(f"--set {text}: write KEY=NUMBER")
+    return key, int(value)
+
+
+@click.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="File to write, *.json or *.pxa.")
+@click.option("--pattern", help="How text is cut; tiktoken's files do not say: gpt2, llama3, cl100k, qwen2 or o200k.")
+@click.option("--special", multiple=True, metavar="TEXT=ID", help="Special token to go with tiktoken's ranks.")
+@click.option("-f", "--force", is_flag=True, help="Replace an existing output.")
+def convert(source: Path, output: Path, pattern: str | None, special: tuple[str, ...], force: bool) -> None:
+    """Convert a BPE tokenizer; its ids stay.
+
+    SOURCE: an artifact of `proxyc fit bpe`, a Hugging Face tokenizer.json, or tiktoken's ranks with --pattern.
+    An OUTPUT named *.json is a tokenizer.json, *.pxa an artifact. A tokenizer.json has no tables for the coding of ids in files:
+    an artifact made of one compresses less, and does not read the files of the first.
+
+    \b
+    proxyc convert cl100k_base.tiktoken --pattern cl100k --special '<|endoftext|>=100257' -o code.pxa
+    proxyc convert code.pxa -o tokenizer.json
+    """
+    from compressors.bpe.codec import BPE
+
+    _check_writable(output, force)
+    if output.suffix not in (".json", ".pxa"):
+        raise InvalidConfig(
+            f"-o {output}: name it *.json for a tokenizer.json, *.pxa for an artifact; ranks are only read"
+        )
+    if pattern is not None:
+        codec = BPE.from_tiktoken(source, pattern=pattern, special_tokens=dict(map(_special, special)))
+    elif special:
+        raise InvalidConfig("--special goes with --pattern and tiktoken's ranks; other files hold their special tokens")
+    else:
+        codec = BPE(artifact=BPE.read_artifact(source))
+    (codec.to_tokenizer_json if output.suffix == ".json" else codec.save)(output)
+    click.echo(f"{output}: {codec.vocab.size} symbols, {output.stat().st_size:,} bytes", err=True)
+
+
+def _special(text: str) -> tuple[str, int]:
+    content, _, symbol = text.rpartition("=")
+    if not content or not symbol.isdecimal():
+        raise InvalidConfig(f"--special {text}: write TEXT=ID")
+    return content, int(symbol)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--warm", is_flag=True, help="Compile the kernels of all codecs instead, so that no first use waits.")
+def doctor(as_json: bool, warm: bool) -> None:
+    """Check this installation: versions, the digest of every numeric path, the laws over every codec.
+
+    Exit code 1 if anything is wrong.
+    """
+    from compressors import doctor as checks
+
+    findings = []
+    for finding in checks.warm() if warm else checks.examine():
+        findings.append(finding)
+        if not as_json:
+            click.echo(f"{'ok ' if finding.sound else 'BAD'} {finding.name:<20} {finding.detail}")
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=1))
+    if bad := [finding.name for finding in findings if not finding.sound]:
+        raise PluginError(f"{len(bad)} checks failed: {', '.join(bad)}")

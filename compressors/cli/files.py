@@ -1,0 +1,227 @@
+"""`proxyc compress | decompress | test | inspect`: prints and parses; the work is done in `files`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from compressors import files, registry
+from compressors.atomic import atomic_file, sync_folder
+from compressors.base import Compressor
+from compressors.cli.many_files import Say, despite_errors, each, expanded, output
+from compressors.errors import CorruptStream, InputError, InvalidConfig
+from compressors.files.pxc_salvage import salvage_stream
+
+CODEC_HELP = "Codec as NAME, NAME=ARTIFACT or NAME:setting=value, e.g. zstd:level=19 or bpe=code.pxa."
+
+SOURCES = click.argument("source", nargs=-1, type=click.Path(path_type=Path, allow_dash=True, readable=False))
+CODEC = click.option(
+    "--codec", help="Needed only for an artifact or dictionary, and for brotli without its suffix. " + CODEC_HELP
+)
+THREADS = click.option(
+    "-T",
+    "--threads",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Threads for .pxc and for making .zst; 0: all cores. The bytes are the same.",
+)
+QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress, no summary.")
+RECURSIVE = click.option("-r", "--recursive", is_flag=True, help="Take the files below folders, but no links.")
+MAX_OUTPUT = click.option(
+    "--max-output", type=click.IntRange(min=0), help="Fail beyond this many bytes of output for each input."
+)
+
+
+def _writes(command: Any) -> Any:
+    """The options of commands that write files, as in zstd."""
+    for option in (
+        click.option(
+            "-o",
+            "--output",
+            type=click.Path(path_type=Path, readable=False),
+            help="Where to write (one input only); - is -c.",
+        ),
+        click.option("-c", "--stdout", is_flag=True, help="Write to standard output."),
+        click.option("-f", "--force", is_flag=True, help="Replace existing outputs."),
+        click.option(
+            "--rm/--keep",
+            " /-k",
+            "remove",
+            help="Remove the source once its output is complete and checked, or keep it (the default).",
+        ),
+        click.option("-v", "--verbose", is_flag=True, help="Time and speed in the summary; one for streams too."),
+        RECURSIVE,
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@SOURCES
+@click.option("--codec", default="zstd", show_default=True, help=CODEC_HELP)
+@click.option("-l", "--level", type=int, help="Level (zstd, gzip) or quality (brotli).")
+@click.option(
+    "--verify", is_flag=True, help="Decode what is compressed before it is kept (always on for learned codecs)."
+)
+@_writes
+@THREADS
+@QUIET
+def compress(
+    source: tuple[Path, ...], codec: str, level: int | None, verify: bool, threads: int, quiet: bool, **how: Any
+) -> None:
+    """Compress each SOURCE to a file beside it; `-` or nothing: standard input to standard output.
+
+    zstd, gzip and brotli write the standard .zst, .gz and .br; others write .pxc. Mode and times are kept, and so is the
+    source. An output gets its name only when it is complete and on disk.
+
+    \b
+    proxyc compress -l19 -T0 a.txt                       a.txt.zst, on all cores
+    proxyc compress --codec bpe=code.pxa -r --rm folder  every file below it to .pxc, read back, then removed
+    tar c folder | proxyc compress --codec gzip > x.tgz
+
+    Exit codes: 0 fine, 1 an error in one line (other sources are still done), 2 wrong usage.
+    """
+    chosen = registry.parse(codec)
+    if level is not None:
+        chosen = _with_level(chosen, level)
+    options = {"threads": _threads(threads), "verify": verify, "force": how["force"]}
+
+    def one(path: Path, target: Path | None, progress: files.Progress) -> int:
+        if target is None:
+            with files.opened(path) as reader:
+                return files.compress_stream(
+                    chosen, reader, output(binary=not how["force"]), progress=progress, **options
+                )
+        n_bytes = files.compress_file(path, target, chosen, progress=progress, **options)
+        if how["remove"]:
+            _remove(path, target, chosen)
+        return n_bytes
+
+    each(source, one, lambda path: files.compressed_name(path, chosen), Say(quiet, how["verbose"], packs=True), how)
+
+
+def _with_level(codec: Compressor, level: int) -> Compressor:
+    names = {"level", "quality"} & {field.name for field in dataclasses.fields(codec)}
+    if not names:
+        raise InvalidConfig(f"{codec.name} has no levels; leave -l out")
+    return dataclasses.replace(codec, **{names.pop(): level})
+
+
+@click.command()
+@SOURCES
+@CODEC
+@click.option("--salvage", is_flag=True, help="From a damaged .pxc take all sound blocks; say which bytes are missing.")
+@MAX_OUTPUT
+@_writes
+@THREADS
+@QUIET
+def decompress(
+    source: tuple[Path, ...],
+    codec: str | None,
+    salvage: bool,
+    max_output: int | None,
+    threads: int,
+    quiet: bool,
+    **how: Any,
+) -> None:
+    """Decompress each SOURCE (.zst, .gz, .br, .pxc) to a file beside it; `-` or nothing: a stream to a stream.
+
+    The format is taken from the content, that of .br from the suffix. Every checksum is verified; brotli has none.
+
+    \b
+    proxyc decompress a.txt.zst                          a.txt
+    proxyc decompress -c --max-output 1000000 a.gz       to standard output, at most 1 MB
+    proxyc decompress --salvage -o rest x.pxc            what is sound of a damaged file
+
+    Exit codes: 0 fine, 1 an error in one line (other sources are still done), 2 wrong usage.
+    """
+    chosen = registry.parse(codec) if codec else None
+    options = {"threads": _threads(threads), "max_output": max_output, "force": how["force"]}
+
+    def one(path: Path, target: Path | None, progress: files.Progress) -> int:
+        if salvage:
+            return _salvage(path, target, chosen, how["force"])
+        if target is None:
+            with files.opened(path) as reader:
+                return files.decompress_stream(
+                    reader, output(binary=False), codec=chosen, name=str(path), progress=progress, **options
+                )
+        n_bytes = files.decompress_file(path, target, codec=chosen, progress=progress, **options)
+        if how["remove"]:
+            _remove(path, target)
+        return n_bytes
+
+    each(source, one, files.decompressed_name, Say(quiet, how["verbose"], packs=False), how)
+
+
+def _salvage(path: Path, target: Path | None, codec: Compressor | None, force: bool) -> int:
+    if path == files.STDIN:
+        raise InputError("--salvage goes back and forth in its source: name a file")
+    if target is None:
+        gaps, n_bytes = salvage_stream(path, output(binary=False), codec)
+    else:
+        with atomic_file(target, source=path, force=force) as writer:
+            gaps, n_bytes = salvage_stream(path, writer, codec)
+    if gaps:
+        raise CorruptStream(f"{path}: {len(gaps)} gaps, {'; '.join(gaps)}; all else is in the output")
+    return n_bytes
+
+
+@click.command()
+@SOURCES
+@CODEC
+@MAX_OUTPUT
+@RECURSIVE
+@THREADS
+@QUIET
+def test(
+    source: tuple[Path, ...], codec: str | None, max_output: int | None, recursive: bool, threads: int, quiet: bool
+) -> None:
+    """Decompress each SOURCE to nowhere and check every checksum.
+
+    Exit codes: 0 all sound, 1 one is not (the others are still tested), 2 wrong usage.
+    """
+    chosen = registry.parse(codec) if codec else None
+
+    def one(path: Path) -> None:
+        size = files.check_file(path, codec=chosen, threads=_threads(threads), max_output=max_output)
+        if not quiet:
+            click.echo(f"{path}: sound, {size:,} bytes")
+
+    despite_errors(one, expanded(source, recursive))
+
+
+@click.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def inspect(source: Path, as_json: bool) -> None:
+    """What a .pxc file says of itself: codec, configuration, blocks. Decodes nothing."""
+    facts = files.inspect(source)
+    if as_json:
+        click.echo(json.dumps(facts, indent=1))
+        return
+    for key, value in facts.items():
+        click.echo(f"{key:<16} {value:,}" if isinstance(value, int) else f"{key:<16} {value}")
+
+
+def _threads(given: int) -> int:
+    return given or os.cpu_count() or 1
+
+
+def _remove(source: Path, target: Path, codec: Compressor | None = None) -> None:
+    """Remove the file `source` now that `target` is on disk; what `codec` compressed is read back and compared before.
+
+    What was decompressed needs no such look: all its checksums have just been verified. Streams are left alone.
+    """
+    if source == files.STDIN or not source.is_file():
+        return
+    if codec is not None and not files.same_content(source, target, codec):
+        raise CorruptStream(f"{target} does not decompress to {source}; the source is kept")
+    sync_folder(target.parent)
+    source.unlink()

@@ -1,0 +1,150 @@
+"""`proxyc encode | store`: parse and print."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from compressors import registry
+from compressors.corpus import Reader
+from compressors.errors import InvalidConfig
+from proxylm.data.store import Store
+
+PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("corpus", nargs=-1, type=click.Path())
+@click.option("-o", "--output", "store", required=True, type=PATH, help="Folder of the view store.")
+@click.option(
+    "--view",
+    "views",
+    multiple=True,
+    metavar="[NAME@]CODEC",
+    help="A view: bpe=FILE, zstd, zstd:level=19, small@bpe=FILE ...",
+)
+@click.option(
+    "--field",
+    "text_field",
+    default="text",
+    show_default=True,
+    help="Field of records, column of .parquet files that holds the text.",
+)
+@click.option("--glob", "pattern", default="*", show_default=True, help="Which files of a folder to read.")
+@click.option("--strict", is_flag=True, help="A bad record is an error instead of being counted.")
+@click.option("-T", "--threads", default=1, show_default=True, type=click.IntRange(min=1), help="Threads for encoding.")
+@click.option("--shard-mb", default=64, show_default=True, type=click.IntRange(min=1), help="Raw bytes of a shard.")
+@click.option(
+    "--engine",
+    default="local",
+    show_default=True,
+    type=click.Choice(["local", "ray"]),
+    help="ray: shards are made by tasks on a cluster (RAY_ADDRESS), each with so many threads; the same files.",
+)
+@click.option("-q", "--quiet", is_flag=True)
+def encode(
+    corpus: tuple[str, ...], store: Path, views: tuple[str, ...], text_field: str, pattern: str, strict: bool,
+    threads: int, shard_mb: int, engine: str, quiet: bool,
+) -> None:  # fmt: skip
+    """Encode CORPUS (text files, folders, .jsonl[.gz|.zst], .parquet) into a view store; without CORPUS, add views to one.
+
+    Each file is a document, or each record of a .jsonl or .parquet file; folders are read in sorted order. URLs
+    (s3://bucket/folder, memory://...) are read through fsspec. The same command after a kill goes on at the first
+    missing view of a shard.
+    """
+    from proxylm.data import encode as encoding
+
+    codecs = dict(map(registry.parse_named, views))
+    if len(codecs) < len(views):
+        raise InvalidConfig("two views have the same name; name them with NAME@CODEC")
+    reader = Reader(list(corpus), text_field=text_field, pattern=pattern, strict=strict) if corpus else None
+    with _bar(quiet, reader, store) as progress:
+        made = encoding.encode(
+            reader,
+            store,
+            codecs,
+            threads=threads,
+            shard_bytes=shard_mb << 20,
+            progress=progress,
+            engine=_engine(engine),
+        )
+    if reader is not None and reader.n_bad:
+        click.echo(reader.bad_records, err=True)
+    _describe(made)
+
+
+def _engine(name: str) -> Any:
+    if name == "ray":
+        from proxylm.data.encode_on_ray import on_ray as chosen
+    else:
+        from proxylm.data.encode import local as chosen
+    return chosen
+
+
+@contextmanager
+def _bar(quiet: bool, reader: Reader | None, store: Path) -> Iterator[Callable[[int, int, int], None]]:
+    """Progress with ETA, by the bytes of the input that were read, where standard error is a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda *_: None
+        return
+    total = reader.size if reader is not None else Store.open(store, check=("raw",)).n_symbols("raw")
+    done = [0, 0]
+    with click.progressbar(length=total, file=sys.stderr, item_show_func=lambda text: text or "") as bar:
+
+        def progress(n_documents: int, n_bytes: int, n_read: int) -> None:
+            done[0], done[1] = done[0] + n_documents, done[1] + n_bytes
+            bar.update(n_read, f"{done[0]:,} documents, {done[1] / 1e6:,.1f} MB")
+
+        yield progress
+
+
+@click.command()
+@click.argument("path", metavar="STORE", type=PATH)
+@click.option("--verify", is_flag=True, help="Read everything and compare with the recorded SHA-256.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def store(path: Path, verify: bool, as_json: bool) -> None:
+    """What is in the view store STORE: documents, bytes, and of each view its size, codec and fingerprint.
+
+    Exit code 1 if a file is missing, has another size, or with --verify other bytes than were written.
+    """
+    opened = Store.open(path)
+    if verify:
+        opened.verify()
+    if as_json:
+        click.echo(json.dumps(opened.summary() | {"verified": verify}, indent=1))
+        return
+    _describe(opened)
+    if verify:
+        click.echo("all files have the SHA-256 that was recorded")
+
+
+def _describe(opened: Store) -> None:
+    found = opened.summary()
+    click.echo(
+        f"{opened.path}: {found['documents']:,} documents, {found['bytes']:,} bytes, {found['shards']} shards, "
+        f"fingerprint {found['fingerprint'][:16]}"
+    )
+    rows = [("view", "symbols", "bytes/symbol", "vocabulary", "on disk", "fingerprint", "codec")]
+    for name, view in found["views"].items():
+        numbers = (f"{view['symbols']:,}", f"{view['bytes_per_symbol']:.3f}", f"{view['vocab_size']:,}")
+        on_disk = f"{view['size_on_disk'] / 1e6:,.1f} MB"
+        rows.append((name, *numbers, on_disk, view["fingerprint"][:16], _spec(view["codec"], view["config"])))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        aligned = [
+            f"{cell:>{width}}" if 1 <= i <= 4 else f"{cell:<{width}}"
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        click.echo("  " + "  ".join(aligned).rstrip())
+
+
+def _spec(codec: str, config: dict[str, Any]) -> str:
+    """A codec as it is given on the command line, its artifacts as the first digits of their fingerprints."""
+    settings = [f"{key}={str(value)[:12]}" for key, value in config.items() if value is not None]
+    return f"{codec}:{','.join(settings)}" if settings else codec

@@ -1,0 +1,48 @@
+"""Span superposition: a position that stands for a bag of bytes instead of a symbol with an id of its own.
+
+It is shown as the mean of its bytes' embeddings (each times a learnt vector for its place in the bag) and predicts the bytes
+of the next bag through the byte head, by the mean of their cross-entropies. So one embedding and one head serve both
+views, and any compressor with spans is a proxy view. Bags of a fixed size are token superposition (arXiv 2605.06546).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from proxylm.data.store import Column
+
+Ints = npt.NDArray[np.int64]
+
+
+def sizes(spans: npt.NDArray[np.uint16] | None, n_bytes: int, largest: int) -> Ints:
+    """(bags,) bytes in each bag of a document: its spans, longer ones cut into several; without spans, `largest` each."""
+    lengths = np.array([n_bytes], np.int64) if spans is None else spans.astype(np.int64)
+    lengths = lengths[lengths > 0]
+    parts = -(-lengths // largest)
+    found = np.full(parts.sum(), largest, np.int64)
+    found[np.cumsum(parts) - 1] = lengths - (parts - 1) * largest
+    return found
+
+
+def counts(raw: Column, comp: Column | None, largest: int) -> Ints:
+    """(documents,) bags of every document; `comp`: the view whose spans they are."""
+    if comp is None or comp.spans is None:
+        return -(-raw.lengths // largest)
+    found = []
+    for spans, offsets in zip(comp.spans, comp.offsets, strict=True):
+        before = np.concatenate([[0], np.cumsum(-(-spans.astype(np.int64) // largest))])
+        found.append(before[offsets[1:]] - before[offsets[:-1]])
+    return np.concatenate(found)
+
+
+def of(data: npt.NDArray[np.uint8], bag_sizes: Ints, first: int, last: int, largest: int) -> npt.NDArray[np.int16]:
+    """(last - first, largest) bytes of the bags first..last-1 of a document, -1 behind the last byte of each."""
+    ends = np.cumsum(bag_sizes)
+    begin = int(ends[first - 1]) if first else 0
+    end = int(ends[last - 1]) if last else 0
+    rows = np.repeat(np.arange(last - first), bag_sizes[first:last])
+    places = np.arange(begin, end) - (ends - bag_sizes)[first:last][rows]
+    found = np.full((last - first, largest), -1, np.int16)
+    found[rows, places] = data[begin:end]
+    return found

@@ -1,0 +1,122 @@
+"""Corpus -> view store, shard by shard; a killed run goes on at the first missing view of a shard."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeAlias
+
+from compressors.atomic import write_atomically
+from compressors.base import Compressor
+from compressors.corpus import Document
+from compressors.errors import FingerprintMismatch, InvalidConfig
+from proxylm.data.store import FORMAT, RAW, Store, StoreError
+from proxylm.data.store_writer import Maker, Shard, missing, read_facts
+
+SHARD_BYTES = 64 << 20  # raw bytes of a shard; memory holds one being read, one encoded, and a column being written
+
+# Told (documents, raw bytes, bytes of the input read) finished since the last call.
+Progress: TypeAlias = Callable[[int, int, int], None]
+# Makes the columns that are missing in the store at a path, and yields what progress is told of each shard.
+Engine: TypeAlias = Callable[[Iterator[Shard], Path, Sequence[Maker], int], Iterator[tuple[int, int, int]]]
+
+
+def local(shards: Iterator[Shard], path: Path, makers: Sequence[Maker], threads: int) -> Iterator[tuple[int, int, int]]:
+    """The engine of one process: a shard is read and a column written while another is encoded."""
+    with ThreadPoolExecutor(1, "write") as writer:
+        written = writer.submit(lambda: None)
+        for shard in _ahead(shards):
+            for write in missing(path, shard, makers, threads):
+                written.result()  # at most one column waits
+                written = writer.submit(write)
+            yield shard.counts
+        written.result()
+
+
+def encode(
+    documents: Iterable[Document] | None,
+    path: Path,
+    views: Mapping[str, Compressor],
+    *,
+    threads: int = 1,
+    shard_bytes: int = SHARD_BYTES,
+    progress: Progress = lambda n_documents, n_bytes, n_read: None,
+    engine: Engine = local,
+) -> Store:
+    """Write or finish the store at `path`; with `documents` None, add `views` to the store that is there.
+
+    The same call after a kill goes on where it stopped; every engine makes the same files. Raises `StoreError` if the
+    documents are not those the store was begun with, `FingerprintMismatch` if a view of the same name has another codec.
+    """
+    for name in views:
+        if name == RAW or not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or name[0] == ".":
+            raise InvalidConfig(f"view name {name!r}: use letters, digits, '-', '_' and '.', and not 'raw'")
+    shards = _stored(Store.open(path, check=(RAW,))) if documents is None else _shards(documents, shard_bytes)
+    n_shards = 0
+    for counts in engine(shards, path, [Maker(name, codec) for name, codec in views.items()], threads):
+        progress(*counts)
+        n_shards += 1
+    if (path / f"{n_shards:05d}").exists():
+        raise StoreError(
+            f"{path} has more shards than the corpus fills ({n_shards}): the corpus has changed; use another folder"
+        )
+    for name, codec in views.items():
+        if (splits := codec.vocab.splits) is not None:
+            write_atomically(path / f"{name}.splits", splits.astype("<u4").tobytes())
+    _write_manifest(path, [f"{number:05d}" for number in range(n_shards)])
+    return Store.open(path)
+
+
+def _ahead(shards: Iterator[Shard]) -> Iterator[Shard]:
+    """The same, each shard read while the one before it is encoded: reading takes about as long as encoding."""
+    with ThreadPoolExecutor(1, "read") as reader:
+        following = reader.submit(next, shards, None)
+        while (shard := following.result()) is not None:
+            following = reader.submit(next, shards, None)
+            yield shard
+
+
+def _shards(documents: Iterable[Document], shard_bytes: int) -> Iterator[Shard]:
+    numbers = itertools.count()
+    held: list[bytes] = []
+    size = n_read = n_before = 0
+    for document in documents:
+        held.append(document.data)
+        size, n_read = size + len(document.data), document.n_read
+        if size >= shard_bytes:
+            yield Shard(next(numbers), held, n_read - n_before)
+            held, size, n_before = [], 0, n_read
+    if held:
+        yield Shard(next(numbers), held, n_read - n_before)
+
+
+def _stored(store: Store) -> Iterator[Shard]:
+    """The documents of an existing store, shard by shard."""
+    raw = store.column(RAW)
+    for number, (values, offsets) in enumerate(zip(raw.values, raw.offsets, strict=True)):
+        yield Shard(number, [values[a:b].tobytes() for a, b in itertools.pairwise(offsets)], len(values))
+
+
+def _write_manifest(path: Path, shards: list[str]) -> None:
+    """Put together what the shards say of their columns: the views that all of them have."""
+    columns = {
+        shard: {file.stem: read_facts(file) or {} for file in sorted((path / shard).glob("*.json"))} for shard in shards
+    }
+    names = sorted(set.intersection(*(set(found) for found in columns.values())))
+    first = columns[shards[0]]
+    for shard, name in itertools.product(shards, names):
+        if columns[shard][name]["view"] != first[name]["view"]:
+            raise FingerprintMismatch(
+                f"view {name!r} in {path / shard} was made by another codec, or other versions of its libraries, than in "
+                f"{path / shards[0]}; delete {path / shard / name}.json and encode again with one installation"
+            )
+    views = {
+        name: first[name]["view"] | {"files": {shard: columns[shard][name]["files"] for shard in shards}}
+        for name in names
+    }
+    documents = sum(found[RAW]["documents"] for found in columns.values())
+    manifest = {"format": FORMAT, "documents": documents, "shards": shards, "views": views}
+    write_atomically(path / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True).encode())

@@ -1,0 +1,146 @@
+"""One shard: its columns are a pure function of (documents, codecs), made and written the same way by every engine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from compressors.atomic import write_atomically
+from compressors.base import Compressor
+from compressors.errors import FingerprintMismatch
+from compressors.identity import Identity
+from proxylm.data.store import RAW, StoreError
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Documents that are encoded together."""
+
+    number: int
+    documents: list[bytes]
+    n_read: int = 0  # bytes of the input that were read for it
+
+    @property
+    def name(self) -> str:
+        """Its folder in the store."""
+        return f"{self.number:05d}"
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Documents, their bytes, bytes of the input read for them: what progress is told."""
+        return len(self.documents), sum(map(len, self.documents)), self.n_read
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Writes one column (view) of one shard."""
+
+    name: str
+    codec: Compressor
+
+    def facts(self) -> dict[str, Any]:
+        vocab = self.codec.vocab
+        little = vocab.dtype.newbyteorder("<").str
+        return {
+            "codec": self.codec.name,
+            "config": self.codec.config(),
+            "fingerprint": self.codec.fingerprint,
+            "libraries": self.codec.library_versions(),
+            "vocab_size": vocab.size,
+            "dtype": little,
+            "aligned": self.codec.spans(b"") is not None,
+            "splits": None
+            if vocab.splits is None
+            else hashlib.sha256(vocab.splits.astype("<u4").tobytes()).hexdigest(),
+        }
+
+    def arrays(self, documents: list[bytes], threads: int) -> dict[str, npt.NDArray[Any]]:
+        """Files of the column by suffix."""
+        # A thread's turn for each document costs more than taking its bytes as they are.
+        symbols = self.codec.encode_batch(documents, threads=threads if self.name != RAW else 1)
+        arrays: dict[str, npt.NDArray[Any]] = {"bin": symbols.values, "off": symbols.offsets.astype("<u8")}
+        if self.name != RAW and self.codec.spans(b"") is not None:
+            lengths = self.codec.vocab.lengths
+            if lengths is not None:
+                narrow = lengths.astype("<u2") if lengths.max(initial=0) <= 0xFFFF else lengths
+                spans = narrow[symbols.values]  # as wide as the store has them: the corpus has many symbols
+            else:  # aligned, but without fixed pieces
+                spans = np.concatenate([np.empty(0, np.int64), *(self.codec.spans(d) for d in documents)])
+            if len(spans) and int(spans.max()) > 0xFFFF:
+                raise StoreError(
+                    f"view {self.name!r}: a symbol stands for {int(spans.max())} bytes; the store holds at most 65535"
+                )
+            arrays["len"] = spans.astype("<u2", copy=False)
+        return arrays
+
+    def write(self, shard: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
+        for left in shard.glob(f".{self.name}.*.tmp"):  # of a run that was killed
+            left.unlink()
+        facts: dict[str, Any] = {"view": self.facts(), "documents": len(arrays["off"]) - 1, "files": {}}
+        for suffix, array in arrays.items():
+            data = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).view(np.uint8).data
+            write_atomically(shard / f"{self.name}.{suffix}", data)
+            facts["files"][suffix] = {"bytes": data.nbytes, "sha256": hashlib.sha256(data).hexdigest()}
+        write_atomically(shard / f"{self.name}.json", json.dumps(facts).encode())
+
+    def complete(self, shard: Path) -> bool:
+        """Is the column there, whole? Raises `FingerprintMismatch` if another codec made it."""
+        facts = read_facts(shard / f"{self.name}.json")
+        if facts is None:
+            return False
+        made_by = facts["view"]["fingerprint"]
+        if made_by != self.codec.fingerprint:
+            raise FingerprintMismatch(
+                f"view {self.name!r} in {shard} was made by {made_by[:12]}, not by {self.codec.fingerprint[:12]} "
+                f"({self.codec.name}); choose another name for the view (NAME@{self.codec.name}...) or another folder"
+            )
+        return True
+
+
+RAW_MAKER = Maker(RAW, Identity())
+
+
+def missing(path: Path, shard: Shard, makers: Sequence[Maker], threads: int) -> Iterator[Callable[[], None]]:
+    """Encode the columns that the store at `path` lacks of `shard`; each comes as the call that writes it.
+
+    So a killed run goes on here, and so may two runs of it, one after the other. Raises `StoreError` if other documents
+    are there, `FingerprintMismatch` if another codec made a view.
+    """
+    folder = path / shard.name
+    folder.mkdir(parents=True, exist_ok=True)
+    if RAW_MAKER.complete(folder):
+        _check_same(folder, shard.documents)
+    for maker in (RAW_MAKER, *makers):
+        if not maker.complete(folder):
+            yield partial(maker.write, folder, maker.arrays(shard.documents, threads))
+
+
+def _check_same(shard: Path, documents: list[bytes]) -> None:
+    facts = read_facts(shard / f"{RAW}.json") or {}
+    arrays = RAW_MAKER.arrays(documents, 1)
+    digests = {suffix: hashlib.sha256(array.tobytes()).hexdigest() for suffix, array in arrays.items()}
+    if digests != {suffix: file["sha256"] for suffix, file in facts["files"].items()}:
+        raise StoreError(
+            f"{shard} holds other documents than the corpus gives now (or shards of another size); use another folder, or delete it"
+        )
+
+
+def read_facts(file: Path) -> dict[str, Any] | None:
+    """What a column says of itself, or None if it is not complete. Raises `StoreError` if the file is damaged."""
+    try:
+        found: dict[str, Any] = json.loads(file.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise StoreError(f"{file} is damaged: {error}; delete it and encode again") from error
+    if not isinstance(found, dict) or not {"view", "documents", "files"} <= set(found):
+        raise StoreError(f"{file} is damaged: it lacks a field; delete it and encode again")
+    return found

@@ -1,0 +1,205 @@
+"""Bits per byte of held-out documents: every byte scored once, the same context in bytes for every view.
+
+A document is read in windows of W bytes. The first scores all of its symbols; each later one moves on by W/2 bytes and
+scores the new half. Every window begins `bos <raw>` (or <comp>). The end of the document is charged (its closing mark and
+eos) and also reported apart. A view whose symbols stand for several bytes gets the symbols within the same W bytes.
+
+For a compressed view the figure is an upper bound: the model may give the same bytes probability under other symbols too.
+
+Heads are sliced: the softmax of a raw position has no compressed symbol in it. So no mass leaks to the other view, and the
+full softmax needs no renormalising.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from compressors.base import Compressor
+from compressors.errors import InputError, InvalidConfig
+from compressors.identity import Identity
+from proxylm.config import RunConfig
+from proxylm.data import alphabet as ids
+from proxylm.evaluation import perturb
+from proxylm.evaluation.result import resampled
+from proxylm.model.decoder import Decoder
+
+_BATCH_POSITIONS = 1 << 14
+
+
+@dataclass(frozen=True)
+class Result:
+    """Per-document sums; figures in bits."""
+
+    n_bytes: npt.NDArray[np.int64]  # (documents,)
+    text_bits: npt.NDArray[np.float64]  # (documents,) the symbols of the document
+    end_bits: npt.NDArray[np.float64]  # (documents,) its closing mark and eos
+    n_symbols: int
+
+    @property
+    def bits_per_byte(self) -> float:
+        """All bits, the end of the documents included, over all bytes."""
+        return float((self.text_bits.sum() + self.end_bits.sum()) / self.n_bytes.sum())
+
+    def over(self, times: npt.NDArray[np.int64]) -> float:
+        """Bits per byte with document i counted `times[i]` times."""
+        return float((self.text_bits + self.end_bits) @ times / max(int(self.n_bytes @ times), 1))
+
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of `bits_per_byte` from a bootstrap over documents."""
+        low, high = np.percentile([self.over(times) for times in resampled(len(self.n_bytes))], [2.5, 97.5])
+        return float(low), float(high)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "bits_per_byte": self.bits_per_byte,
+            "interval_95": self.interval(),
+            "end_bits_per_document": float(self.end_bits.mean()),
+            "documents": len(self.n_bytes),
+            "bytes": int(self.n_bytes.sum()),
+            "bytes_per_symbol": float(self.n_bytes.sum() / max(self.n_symbols, 1)),
+        }
+
+
+def trained_view(model: Decoder, view: str | None) -> str:
+    """`view`, or the first compressed one of the model. Raises `InvalidConfig` if it has no ids there."""
+    views = list(model.alphabet.views)
+    if not views or (view is not None and view not in views):
+        known = ", ".join(views) or "no compressed view; bags have none"
+        raise InvalidConfig(f"the model has ids for {known}, not for {view or 'symbols'}; read raw bytes")
+    return view or views[0]
+
+
+def trained_window(config: RunConfig) -> int:
+    """The longest context in bytes that a run has seen: what fills a row beside its two opening marks, or a chunk."""
+    row = config.train.row_length - 2
+    return min(row, config.chunk) if config.chunk else row
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A stretch of one document: ids shown, and from which target on they are scored."""
+
+    document: int
+    body: npt.NDArray[np.int64]  # symbols as ids, and at the end of the document its two closing ids
+    scored_from: int
+    n_end: int  # closing ids at the end of `body`: 0 or 2
+
+
+def evaluate(
+    model: Decoder,
+    documents: Sequence[bytes],
+    *,
+    window: int,
+    codec: Compressor | None = None,
+    view: str | None = None,
+) -> Result:
+    """Score `documents` as raw bytes, or as the symbols of `codec`, which made the view called `view` (the first of the model).
+
+    window: context in bytes, at least 2. Raises `InputError` if there is no byte to score, `InvalidConfig` if the model has
+    no ids for the view.
+    """
+    if not any(documents):
+        raise InputError("nothing to evaluate: no document has a byte; give other documents")
+    view = "raw" if codec is None else trained_view(model, view)
+    codec = codec or Identity()
+    windows, n_symbols = [], 0
+    for i, document in enumerate(documents):
+        symbols = codec.encode(document)
+        n_symbols += len(symbols)
+        spans = _spans(codec, document, symbols)
+        windows += list(_windows(i, model.alphabet.ids(view, symbols), spans, window, model.alphabet.marks(view)[1]))
+    text, end = np.zeros(len(documents)), np.zeros(len(documents))
+    for batch in _batches(windows):
+        _score(model, batch, view, text, end)
+    sizes = np.fromiter(map(len, documents), np.int64, len(documents))
+    return Result(sizes, text / math.log(2), end / math.log(2), n_symbols)
+
+
+def deltas(
+    model: Decoder,
+    documents: Sequence[bytes],
+    before: Result,
+    *,
+    window: int,
+    codec: Compressor | None = None,
+    view: str | None = None,
+    seed: int = 0,
+) -> dict[str, dict[str, Any]]:
+    """By change: bits per byte afterwards, how many more than `before`, and the 95 % interval of that (paired bootstrap).
+
+    Bits are over the bytes of the text that is scored, changed or not (`proxylm.evaluation.perturb`).
+    """
+    found = {}
+    for name in perturb.CHANGES:
+        after = evaluate(model, perturb.changed(documents, name, seed), window=window, codec=codec, view=view)
+        differences = [after.over(times) - before.over(times) for times in resampled(len(documents))]
+        found[name] = {
+            "bits_per_byte": after.bits_per_byte,
+            "delta": after.bits_per_byte - before.bits_per_byte,
+            "delta_interval_95": tuple(np.percentile(differences, [2.5, 97.5]).tolist()),
+        }
+    return found
+
+
+def _spans(codec: Compressor, document: bytes, symbols: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Bytes per symbol; in equal parts where the codec does not align."""
+    if codec.vocab.lengths is not None:
+        lengths: npt.NDArray[np.int64] = codec.vocab.lengths[symbols]
+        return lengths
+    spans = codec.spans(document)
+    return np.full(len(symbols), len(document) / max(len(symbols), 1)) if spans is None else spans
+
+
+def _windows(
+    i: int, all_ids: npt.NDArray[np.int64], spans: npt.NDArray[Any], window: int, close: int
+) -> Iterator[_Window]:
+    begins = np.cumsum(spans) - spans  # byte at which each symbol begins
+    half, scored_byte, first = window // 2, window, 0
+    while True:
+        last = int(np.searchsorted(begins, scored_byte))
+        context = int(np.searchsorted(begins, scored_byte - window)) if first else 0
+        at_end = last == len(all_ids)
+        tail = [close, ids.EOS] if at_end else []
+        if last > first or at_end:  # a symbol longer than half a window leaves some windows with nothing to score
+            yield _Window(i, np.append(all_ids[context:last], tail).astype(np.int64), first - context, len(tail))
+        if at_end:
+            return
+        first, scored_byte = last, scored_byte + half
+
+
+def _batches(windows: list[_Window]) -> Iterator[list[_Window]]:
+    """Windows of similar length together, so that little is spent on padding."""
+    ordered = sorted(windows, key=lambda w: len(w.body))
+    while ordered:
+        rows = max(1, _BATCH_POSITIONS // (len(ordered[-1].body) + 1))
+        yield ordered[-rows:]
+        del ordered[-rows:]
+
+
+@torch.no_grad()
+def _score(model: Decoder, batch: list[_Window], view: str, text: npt.NDArray[Any], end: npt.NDArray[Any]) -> None:
+    T = max(len(w.body) for w in batch) + 1
+    inputs, targets = np.zeros((len(batch), T), np.int64), np.full((len(batch), T), -1, np.int64)
+    is_end = np.zeros((len(batch), T), np.bool_)
+    for row, w in enumerate(batch):
+        n = len(w.body)
+        inputs[row, : n + 1] = [ids.BOS, model.alphabet.marks(view)[0], *w.body[:-1]]
+        targets[row, 1 + w.scored_from : n + 1] = w.body[w.scored_from :]
+        is_end[row, n + 1 - w.n_end : n + 1] = True
+    device = next(model.parameters()).device
+    hidden = model(torch.from_numpy(inputs).to(device))  # padding follows the window, and attention is causal
+    scored = targets >= 0
+    where = torch.from_numpy(scored).to(device)
+    wanted = torch.from_numpy(targets).to(device)[where]
+    nats = model.heads.token_nats(hidden[where], wanted, model.alphabet.head(view)).double().cpu().numpy()
+    document = np.repeat([w.document for w in batch], scored.sum(1))
+    ends = is_end[scored]
+    np.add.at(text, document[~ends], nats[~ends])
+    np.add.at(end, document[ends], nats[ends])

@@ -1,0 +1,199 @@
+"""Raw bytes in, raw bytes out, for many prompts side by side. Never a special, never a compressed symbol.
+
+A model with extra heads (`proxylm.model.multi_token`) guesses the bytes after the next one. A forward pass then reads the last byte and the
+guesses behind it, bytes are drawn one after the other as always, and the first that is not the one guessed ends the pass:
+what was read behind it is forgotten. So guesses change how many passes a text takes, not the text, greedy or drawn, but
+for rounding: logits of a pass over several positions differ in the last bits from those of passes over one, as those of
+another number of rows do, and where two bytes are that close the other one may be drawn.
+"""
+
+from __future__ import annotations
+
+import codecs
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from compressors.errors import InvalidConfig
+from proxylm.data.alphabet import ALLOWED, BOS, BYTE_OFFSET, RAW_CLOSE, RAW_OPEN
+from proxylm.model.decoder import Decoder
+from proxylm.model.kv_cache import Cache
+
+_SIDE_BY_SIDE = 32  # prompts; a step of 32 rows takes little longer than one of a single row, and memory is bounded
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How bytes are drawn, and when a text ends: also where the model closes the document.
+
+    temperature 0 is greedy. top_p keeps the smallest set of bytes with that much probability, min_p those with at least
+    that share of the likeliest one's. A stop string ends the text and is not part of it. Prompt i draws from seed + i.
+    """
+
+    max_bytes: int = 256
+    temperature: float = 1.0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    stop: tuple[bytes, ...] = ()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature < math.inf or not 0 < self.top_p <= 1 or not 0 <= self.min_p <= 1:
+            raise InvalidConfig(
+                f"temperature {self.temperature} (0 or more), top_p {self.top_p} (above 0, at most 1), min_p {self.min_p} (0 to 1)"
+            )
+        if self.max_bytes < 1 or b"" in self.stop or not 0 <= self.seed < 1 << 62:
+            raise InvalidConfig(
+                f"max_bytes {self.max_bytes} (1 or more), stop {list(self.stop)} (none empty), seed {self.seed} (0 to 2^62)"
+            )
+
+
+def generate(
+    model: Decoder, prompts: Sequence[bytes], sampling: Sampling, *, context: int
+) -> Iterator[tuple[int, bytes]]:
+    """(number of the prompt, bytes that go on with it), after each forward pass; what may be a stop string is held back.
+
+    context: bytes the model was trained to see. When they are used up, the newer half is read again. Raises `InvalidConfig`.
+    """
+    if context < 2:
+        raise InvalidConfig(f"context is {context}; expected 2 or more")
+    return _generated(model, prompts, sampling, context)
+
+
+def complete(model: Decoder, prompts: Sequence[bytes], sampling: Sampling, *, context: int) -> list[bytes]:
+    """What follows each prompt."""
+    found = [bytearray() for _ in prompts]
+    for number, more in generate(model, prompts, sampling, context=context):
+        found[number] += more
+    return list(map(bytes, found))
+
+
+def as_text(pieces: Iterable[bytes]) -> Iterator[str]:
+    """Bytes as text, each character once it is whole; what is no UTF-8 becomes U+FFFD."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    for piece in pieces:
+        if text := decoder.decode(piece):
+            yield text
+    if text := decoder.decode(b"", final=True):
+        yield text
+
+
+@dataclass
+class _Row:
+    """One prompt on its way."""
+
+    number: int
+    text: bytearray  # prompt and all that was drawn
+    left: int  # bytes still to draw
+    draw: torch.Generator
+    guessed: list[int]  # ids of what may follow the last byte
+    held: bytearray = field(default_factory=bytearray)  # drawn, not shown yet: the beginning of a stop string perhaps
+
+    def window(self, n_bytes: int) -> list[int]:
+        return [BOS, RAW_OPEN, *(byte + BYTE_OFFSET for byte in self.text[-n_bytes:])]
+
+    def take_all(self, drawn: Iterable[int], stop: tuple[bytes, ...]) -> tuple[bytes, bool]:
+        """`take` one after the other, until the text has ended."""
+        shown, ended = bytearray(), False
+        for choice in drawn:
+            more, ended = self.take(choice, stop)
+            shown += more
+            if ended:
+                break
+        return bytes(shown), ended
+
+    def take(self, drawn: int, stop: tuple[bytes, ...]) -> tuple[bytes, bool]:
+        """Add what was drawn: bytes to show now, and whether the text has ended."""
+        if drawn == RAW_CLOSE:
+            return bytes(self.held), True
+        self.text.append(drawn - BYTE_OFFSET)
+        self.held.append(drawn - BYTE_OFFSET)
+        self.left -= 1
+        ended = max((len(s) for s in stop if self.held.endswith(s)), default=0)
+        back = ended or max((n for s in stop for n in range(1, len(s)) if self.held.endswith(s[:n])), default=0)
+        if not ended and not self.left:
+            back = 0
+        shown = bytes(self.held[: len(self.held) - back])
+        del self.held[: len(shown)]
+        return shown, bool(ended) or not self.left
+
+
+@torch.no_grad()
+def _generated(
+    model: Decoder, prompts: Sequence[bytes], sampling: Sampling, context: int
+) -> Iterator[tuple[int, bytes]]:
+    n_ahead = 0 if model.heads.ahead is None else len(model.heads.ahead.blocks)
+    for first in range(0, len(prompts), _SIDE_BY_SIDE):
+        rows = [
+            _Row(i, bytearray(prompts[i]), sampling.max_bytes, torch.Generator().manual_seed(sampling.seed + i),
+                 [BYTE_OFFSET] * n_ahead)
+            for i in range(first, min(first + _SIDE_BY_SIDE, len(prompts)))
+        ]  # fmt: skip
+        cache = Cache(model.config, len(rows), context + 2 + n_ahead, model.embedding.weight)
+        while rows:
+            _read(model, rows, cache, context)
+            going = []
+            for i, (row, drawn) in enumerate(zip(rows, _step(model, rows, cache, sampling, context), strict=True)):
+                shown, ended = row.take_all(drawn, sampling.stop)
+                if shown:
+                    yield row.number, shown
+                if not ended:
+                    going.append(i)
+            if len(going) < len(rows):
+                rows = [rows[i] for i in going]
+                cache.keep(going)
+
+
+def _read(model: Decoder, rows: list[_Row], cache: Cache, context: int) -> None:
+    """Bring rows that have nothing or no room in the cache to where only their last id is to be read."""
+    chosen = [i for i, n in enumerate(cache.lengths) if n in (0, context + 2)]
+    if not chosen:
+        return
+    windows = [rows[i].window(context // 2 if cache.lengths[i] else context)[:-1] for i in chosen]
+    longest = max(map(len, windows))
+    ids = torch.tensor([window + [0] * (longest - len(window)) for window in windows], device=cache.keys.device)
+    read = Cache(model.config, len(chosen), longest, cache.keys)
+    model(ids, cache=read)
+    read.lengths = list(map(len, windows))
+    cache.put(chosen, read)
+
+
+def _step(model: Decoder, rows: list[_Row], cache: Cache, sampling: Sampling, context: int) -> list[list[int]]:
+    """One forward pass: the ids that follow each row, one and as many more as were guessed right; new guesses."""
+    ids = torch.tensor([row.window(1)[-1:] + row.guessed for row in rows], device=cache.keys.device)
+    hidden = model(ids, cache=cache)
+    logits = model.heads.raw_logits(hidden).float().cpu()[..., ALLOWED]
+    choose, drawn = _chooser(logits, sampling), []
+    for i, row in enumerate(rows):
+        found, room = [choose(i, 0, row.draw)], context + 2 - cache.lengths[i]
+        while len(found) < room and row.guessed[len(found) - 1 : len(found)] == found[-1:]:
+            found.append(choose(i, len(found), row.draw))
+        drawn.append(found)
+    cache.lengths = [n + len(found) for n, found in zip(cache.lengths, drawn, strict=True)]
+    if model.heads.ahead is not None:
+        last = hidden[torch.arange(len(rows)), [len(found) - 1 for found in drawn]]
+        for row, guessed in zip(rows, model.heads.guesses(last).tolist(), strict=True):
+            row.guessed = guessed
+    return drawn
+
+
+def _chooser(logits: Tensor, sampling: Sampling) -> Callable[[int, int, torch.Generator], int]:
+    """A function of (row, position, its generator): an id; logits (B, T, 257)."""
+    if sampling.temperature < 1e-6:
+        likeliest = logits.argmax(-1).tolist()
+        return lambda row, at, generator: ALLOWED[likeliest[row][at]]
+    scaled = (logits - logits.amax(-1, keepdim=True)).double() / sampling.temperature
+    p, order = torch.softmax(scaled, -1).sort(dim=-1, descending=True, stable=True)
+    p = torch.where((p.cumsum(-1) - p < sampling.top_p) & (p >= sampling.min_p * p[..., :1]), p, 0.0)
+    below, ranked = p.cumsum(-1).numpy(), order.numpy()
+
+    def choose(row: int, at: int, generator: torch.Generator) -> int:
+        point = torch.rand(1, generator=generator, dtype=torch.float64).item() * below[row, at, -1]
+        rank = int(np.searchsorted(below[row, at], point, side="right"))
+        return ALLOWED[int(ranked[row, at, rank])]
+
+    return choose

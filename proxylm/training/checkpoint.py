@@ -1,0 +1,158 @@
+"""Checkpoints: safetensors and JSON in a folder that is renamed into place once it is whole; the last few are kept."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from compressors.atomic import sync_folder
+from compressors.errors import InputError, ProxycError
+from proxylm.model.decoder import Decoder
+from proxylm.training.fsdp import sliced_like, whole
+
+BEST = "best"  # folder of the best model, beside those of the last steps
+
+
+class CheckpointError(ProxycError, ValueError):
+    """A checkpoint that is damaged or of another run."""
+
+
+def save(
+    run: Path,
+    model: Decoder,
+    optimizers: list[torch.optim.Optimizer],
+    state: dict[str, Any],
+    keep: int,
+    *,
+    write: bool = True,
+) -> None:
+    """Write RUN/checkpoints/step-N for ``state["step"]`` = N, then delete all but the last `keep`.
+
+    write: whether this process does; the others of a sharded run call too, to give their slices.
+    """
+    tensors = {"model": _whole(model.state_dict(), write), "optimizer": _whole(_optimizer_tensors(optimizers), write)}
+    if write:
+        _write(run / "checkpoints" / f"step-{state['step']:08d}", tensors, state)
+        for old in _all(run)[:-keep]:
+            shutil.rmtree(old)
+
+
+def save_best(run: Path, model: Decoder, step: int, bits_per_byte: float, *, write: bool = True) -> None:
+    """Keep the model in RUN/checkpoints/best if it is the best so far, by bits per byte of held-out documents.
+
+    write: as for `save`.
+    """
+    tensors = _whole(model.state_dict(), write)
+    if not write:
+        return
+    try:
+        known = float(json.loads((_best(run) / "state.json").read_text())["bits_per_byte"])
+    except (OSError, ValueError, KeyError):  # none yet, or damaged: this one is better
+        known = math.inf
+    if bits_per_byte < known:
+        _write(run / "checkpoints" / BEST, {"model": tensors}, {"step": step, "bits_per_byte": bits_per_byte})
+
+
+def _whole(tensors: dict[str, Tensor], keep: bool) -> dict[str, Tensor]:
+    """Without slices, on the CPU; nothing if not `keep`. One by one: no GPU holds more than one whole tensor."""
+    found = {}
+    for name, tensor in tensors.items():
+        together = whole(tensor)
+        if keep:
+            found[name] = together.cpu()
+    return found
+
+
+def _write(target: Path, tensors: dict[str, dict[str, Tensor]], state: dict[str, Any]) -> Path:
+    """A folder of safetensors and state.json, renamed into place once it is on disk."""
+    temporary, before = (target.parent / f".{target.name}.{kind}" for kind in ("tmp", "old"))
+    for old in target.parent.glob(".*.old"):
+        whole = old.with_name(old.name.removeprefix(".").removesuffix(".old"))
+        if not whole.exists():  # a run was killed between the two renames below
+            os.replace(old, whole)
+    for left in (*target.parent.glob(".*.tmp"), *target.parent.glob(".*.old")):  # of a run that was killed
+        shutil.rmtree(left)
+    temporary.mkdir(parents=True)
+    for name, found in tensors.items():
+        save_file({key: tensor.contiguous() for key, tensor in found.items()}, temporary / f"{name}.safetensors")
+    (temporary / "state.json").write_text(json.dumps(state))
+    for file in temporary.iterdir():
+        with open(file, "rb") as opened:
+            os.fsync(opened.fileno())
+    if target.exists():  # a folder cannot be renamed over another: the one before goes last
+        os.replace(target, before)
+    os.replace(temporary, target)
+    sync_folder(target.parent)
+    if before.exists():
+        shutil.rmtree(before)
+    return target
+
+
+def _best(run: Path) -> Path:
+    """The folder of the best model; by its other name if a run was killed while it was replaced."""
+    best = run / "checkpoints" / BEST
+    old = best.with_name(f".{BEST}.old")
+    return old if old.exists() and not best.exists() else best
+
+
+def latest(run: Path) -> Path | None:
+    """The newest whole checkpoint of a run, or None."""
+    found = _all(run)
+    return found[-1] if found else None
+
+
+def load(checkpoint: Path, model: Decoder, optimizers: list[torch.optim.Optimizer]) -> dict[str, Any]:
+    """Restore model and optimizers in place; return the state. Raises `CheckpointError`."""
+    try:
+        own = model.state_dict()
+        parameters = load_file(checkpoint / "model.safetensors")
+        model.load_state_dict({key: sliced_like(value, own.get(key, value)) for key, value in parameters.items()})
+        tensors = load_file(checkpoint / "optimizer.safetensors")
+        state: dict[str, Any] = json.loads((checkpoint / "state.json").read_text())
+    except (SafetensorError, RuntimeError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{checkpoint} cannot be read ({error}); delete it to go on from the one before"
+        ) from error
+    for name, tensor in tensors.items():
+        which, index, key = name.split(".")
+        optimizer = optimizers[int(which)]
+        parameter = [p for group in optimizer.param_groups for p in group["params"]][int(index)]
+        optimizer.state[parameter][key] = sliced_like(tensor, parameter)
+    return state
+
+
+def load_model(run: Path, model: Decoder, *, best: bool = False) -> int:
+    """Restore the newest model of a run, or the best; return its step. Raises `InputError` if there is none."""
+    checkpoint = _best(run) if best else latest(run)
+    if checkpoint is None or not checkpoint.exists():
+        missing = "no best model; train it with --held-out" if best else "no checkpoint; train it with `proxyc train`"
+        raise InputError(f"{run} has {missing}")
+    try:
+        model.load_state_dict(load_file(checkpoint / "model.safetensors"))
+        return int(json.loads((checkpoint / "state.json").read_text())["step"])
+    except (SafetensorError, RuntimeError, OSError, ValueError) as error:
+        remedy = "use the newest instead, without --best" if best else "delete it to use the one before"
+        raise CheckpointError(f"{checkpoint} cannot be read ({error}); {remedy}") from error
+
+
+def _all(run: Path) -> list[Path]:
+    return sorted((run / "checkpoints").glob("step-*"))
+
+
+def _optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
+    """State tensors by optimizer number, parameter number and key."""
+    tensors: dict[str, Tensor] = {}
+    for which, optimizer in enumerate(optimizers):
+        for index, parameter in enumerate(p for group in optimizer.param_groups for p in group["params"]):
+            for key, value in optimizer.state[parameter].items():
+                tensors[f"{which}.{index}.{key}"] = value
+    return tensors
