@@ -87,7 +87,7 @@ def test_what_is_not_lossless_is_left_out():
 
 def test_a_peak_is_that_of_the_work_alone():
     script = (
-        "from bench import children\n"
+        "from bench import isolated\n"
         "made = b'x' * 80_000_000\n"
         "del made\n"
         "before = isolated.forget_peak()\n"

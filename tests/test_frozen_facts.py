@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 from safetensors.numpy import load_file
 
-from proxylm.cli import proxyc  # the only name of ours in this file
+from proxylm.cli.main import proxyc  # the only name of ours in this file
 
 FROZEN = Path(__file__).parent / "golden" / "facts" / "facts.json"
 TOLERANCE = 1e-4

@@ -12,13 +12,10 @@ import warnings
 import forked
 import pytest
 import torch
-from click.testing import CliRunner
 from safetensors.torch import load_file
 
-from bench.report import curves
 from compressors.corpus import Document
 from compressors.errors import InputError, InvalidConfig
-from proxylm.cli.train import plot as plot_command
 from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
 from proxylm.data.encode import encode
 from proxylm.evaluation.bits_per_byte import evaluate, trained_window
@@ -241,23 +238,6 @@ def test_flex_attention_on_a_cpu_is_refused_before_there_is_a_folder(store, tmp_
 def test_bad_settings_are_named(bad):
     with pytest.raises(InvalidConfig, match=next(iter(bad))):
         config(**bad)
-
-
-def test_plot_draws_every_run_against_every_cost(store, tmp_path):
-    for name in ("one", "two"):
-        train(store, config(steps=6, seed=len(name)), tmp_path / name)
-    done = CliRunner().invoke(
-        plot_command, [str(tmp_path / "one"), str(tmp_path / "two"), "-o", str(tmp_path / "x.png")]
-    )
-    assert done.exit_code == 0, done.output
-    assert (tmp_path / "x.png").read_bytes()[:4] == b"\x89PNG"
-    at, bits = curves.curve(records(tmp_path / "one"), "bytes of text shown", "raw_bits_per_symbol", 0.5)
-    log = records(tmp_path / "one")
-    assert at[-1] <= sum(sum(r["bytes"].values()) for r in log)
-    raw = [r["raw_bits_per_symbol"] for r in log if r["raw_bits_per_symbol"] is not None]
-    assert bits[0] == pytest.approx(sum(raw[:3]) / 3)
-    with pytest.raises(InputError, match="no log"):
-        curves.figure([tmp_path / "nowhere"], tmp_path / "y.png")
 
 
 def test_tensorboard_has_the_numbers_of_the_log(store, tmp_path):

@@ -24,7 +24,7 @@ import numpy as np
 
 from compressors import files
 from compressors.files import pxc
-from compressors.neural import _code, _windows, train, windows
+from compressors.neural import _code, _entropy_windows, _windows, train, windows
 from compressors.neural.codec import Neural
 from compressors.neural.model import Model, features
 
