@@ -101,7 +101,7 @@ def opened(source: Source) -> Iterator[Content]:
 
 def _compression(source: Source, head: bytes, path: PurePosixPath) -> str | None:
     """By content; by name for brotli, which has no magic number, and to notice a file that is not what it says."""
-    by_content = next((method for magic, method in _MAGIC.items() if head.startswith(magic)), None)
+    by_content = _by_magic(head, _MAGIC)
     by_name = _SUFFIXES.get(path.suffix)
     if by_content or by_name in (None, "brotli"):
         return by_content or by_name
@@ -113,15 +113,20 @@ def _compression(source: Source, head: bytes, path: PurePosixPath) -> str | None
 
 def _check_known(source: Source, head: bytes, path: PurePosixPath, *, inside: bool) -> None:
     """Raise `InputError` for archives and other formats that are not to be read as text."""
-    found = next((what for magic, what in _OTHER_MAGIC.items() if head.startswith(magic)), None)
-    found = found or ("a tar archive" if _is_tar(head) else _OTHER_SUFFIXES.get(path.suffix))
-    twice = path.suffix in _SUFFIXES or any(head.startswith(magic) for magic in (*_MAGIC, PARQUET))
+    found = _by_magic(head, _OTHER_MAGIC) or ("a tar archive" if _is_tar(head) else _OTHER_SUFFIXES.get(path.suffix))
+    twice = path.suffix in _SUFFIXES or head.startswith((*_MAGIC, PARQUET))
     if inside and twice and found is None:
         found = "compressed more than once"
     if found is not None:
         known = found if not inside else found.replace("tar ", "")  # fsspec knows few names of compressed ones
         remedy = next(text for word, text in _REMEDIES.items() if word in known).format(name=source.name)
         raise InputError(f"cannot read {source.name}: it is {found}; {remedy}, or {_left_out(source)}")
+
+
+def _by_magic(head: bytes, known: dict[bytes, str]) -> str | None:
+    if not head.startswith(tuple(known)):
+        return None
+    return next(what for magic, what in known.items() if head.startswith(magic))
 
 
 def _left_out(source: Source) -> str:
