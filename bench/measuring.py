@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
-from compressors.corpus import Document, Reader
+from compressors.corpus import Reader
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -41,11 +41,6 @@ def described(paths: Sequence[Path], texts: Sequence[bytes]) -> dict[str, Any]:
     """What a result says of the text it was measured on."""
     facts = {"corpus": [path.name for path in paths], "documents": len(texts), "bytes": sum(map(len, texts))}
     return facts | {"corpus_sha256": fingerprint(texts)}
-
-
-def package(document: Document) -> str:
-    """The package a document comes from, if its name has one: all but the last part of the path. Documents of a package are alike."""
-    return document.id.rpartition("/")[0]
 
 
 # -- time --------------------------------------------------------------------------------------------------------------

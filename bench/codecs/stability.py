@@ -1,6 +1,6 @@
 """How much of a view changes when its text changes a little, and which texts a view cannot tell apart.
 
-python -m bench.codecs.stability CORPUS... -o bench/results/stability.json
+    proxyc bench stability CORPUS... -o bench/results/stability.json
 
 A view whose symbols change wholesale at the least edit teaches a model little about bytes (Zheng et al., arXiv
 2602.04289, find that the distance at 10 % deletion predicts which views transfer).
@@ -8,9 +8,7 @@ A view whose symbols change wholesale at the least edit teaches a model little a
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 import random
 import statistics
 from collections import defaultdict
@@ -22,10 +20,12 @@ import click
 import numpy as np
 
 import compressors
-from bench.measuring import OutputFile, environment
+from bench import markdown
+from bench.measuring import fingerprint
+from bench.output import as_json, output, write_json
 from compressors.base import Compressor, Symbols
 from compressors.corpus import Reader
-from compressors.errors import InvalidConfig, ProxycError
+from compressors.errors import InvalidConfig, MissingExtra, ProxycError
 from proxylm.evaluation.perturb import SHARE, Change, deleted, recased, spaced
 
 LONGEST = 8_192  # characters of a document that are looked at: some views, and edit distances of bytes, take time
@@ -66,8 +66,11 @@ AT_ONE_PLACE: dict[str, Change] = {"deleted": one_deleted, "inserted": one_inser
 
 
 def edit_distance(a: Symbols, b: Symbols) -> int:
-    """Levenshtein distance of two sequences of symbols."""
-    from rapidfuzz.distance import Levenshtein
+    """Levenshtein distance of two sequences of symbols. Raises `MissingExtra` without rapidfuzz."""
+    try:
+        from rapidfuzz.distance import Levenshtein
+    except ImportError as error:
+        raise MissingExtra("edit distances need rapidfuzz: pip install 'proxyc[bench]'") from error
 
     return int(Levenshtein.distance(a.tolist(), b.tolist()))
 
@@ -159,28 +162,25 @@ def default_codecs() -> list[str]:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Rows as they are kept, as a Markdown table; README.md has it of the results."""
-    lines = [
-        "| view | bytes per symbol | 10 % deleted | white space | case | symbols changed by one deletion | resynchronised after "
-        "| colliding chunks |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    for r in rows:
-        d, one, c = r["distance"], r["one_edit"]["deleted"], r["collisions"]
-        lines.append(
-            f"| {r['codec']} | {r['bytes_per_symbol']:.2f} | {d['deletion']:.3f} | {d['white_space']:.3f} | {d['case']:.3f} | "
-            f"{one['symbols_changed']:,.1f} | {one['resynchronised_after']:,.1f} | "
-            f"{'no spans' if c is None else format(c['colliding'], '.0%')} |"
-        )
-    return "\n".join(lines)
+    """Rows as they are kept, as a Markdown table."""
+    heads = ["view", "bytes per symbol", "10 % deleted", "white space", "case", "symbols changed by one deletion"]
+    return markdown.table([*heads, "resynchronised after", "colliding chunks"], map(_cells, rows))
+
+
+def _cells(row: dict[str, Any]) -> list[str | None]:
+    distance, one, found = row["distance"], row["one_edit"]["deleted"], row["collisions"]
+    shares = (f"{distance[name]:.3f}" for name in ("deletion", "white_space", "case"))
+    after = (f"{one['symbols_changed']:,.1f}", f"{one['resynchronised_after']:,.1f}")
+    colliding = "no spans" if found is None else f"{found['colliding']:.0%}"
+    return [row["codec"], f"{row['bytes_per_symbol']:.2f}", *shares, *after, colliding]
 
 
 @click.command()
 @click.argument("corpus", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=OutputFile(), help="JSON to write.")
+@output()
 @click.option("--codec", "given", multiple=True, help="One more codec, e.g. bpe=FILE.")
 @click.option("--only", is_flag=True, help="Only those given with --codec, not all that need no artifact.")
-@click.option("--documents", "n_documents", default=200, show_default=True, help="At most so many, the first ones.")
+@click.option("--documents", "n_documents", default=200, show_default=True, help="At most this number of documents.")
 @click.option("--seed", default=0, show_default=True)
 def main(
     corpus: tuple[Path, ...], output: Path | None, given: tuple[str, ...], only: bool, n_documents: int, seed: int
@@ -198,10 +198,5 @@ def main(
     if output:
         facts: dict[str, Any] = {"documents": len(texts), "longest_in_characters": LONGEST, "share_changed": SHARE}
         facts |= {"seed": seed, "bytes": sum(len(text.encode()) for text in texts)}
-        facts |= {"corpus": [path.name for path in corpus], "environment": environment()}
-        facts |= {"corpus_sha256": hashlib.sha256("\0".join(texts).encode()).hexdigest(), "rows": rows}
-        output.write_text(json.dumps(facts, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+        facts |= {"corpus": [path.name for path in corpus], "corpus_sha256": fingerprint(t.encode() for t in texts)}
+        write_json(output, as_json("stability", rows, **facts))
