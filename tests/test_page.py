@@ -5,10 +5,10 @@ import shutil
 import subprocess
 
 import pytest
+from bench.report.curves import COSTS
 from click.testing import CliRunner
 
 from bench.report import page
-from bench.report.curves import COSTS
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 

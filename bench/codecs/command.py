@@ -6,6 +6,7 @@ Each is measured in a process of its own, in turns: sizes, stability and memory 
 from __future__ import annotations
 
 import importlib.util
+import time
 from collections.abc import Collection
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,7 +16,7 @@ import click
 
 from bench import isolated
 from bench.codecs import encoders, measure, peers, stability, table
-from bench.measuring import Progress, described, timed
+from bench.measuring import Progress, described
 from bench.measuring import documents as read
 from bench.output import as_json, output, write_json
 from compressors import registry
@@ -30,11 +31,21 @@ _OF_FILES = ("compress_s", "decompress_s", "peak_mb", "model_bytes", "document_b
 
 @click.command("codecs")
 @click.argument("corpus", nargs=-1, required=True, type=PATH)
-@click.option("--codec", "given", multiple=True, metavar="[NAME@]CODEC", help="One more, e.g. bpe=FILE or zstd:level=19.")
+@click.option(
+    "--codec", "given", multiple=True, metavar="[NAME@]CODEC", help="One more, e.g. bpe=FILE or zstd:level=19."
+)
 @click.option("--only", is_flag=True, help="Only those given with --codec.")
 @click.option("--except", "left_out", multiple=True, metavar="NAME", help="Not these; * and ? stand for any letters.")
-@click.option("--measure", "sections", multiple=True, type=click.Choice(measure.SECTIONS), help="Only these; default: all.")
-@click.option("--max-bytes", type=click.IntRange(1), default=5_000_000, show_default=True, help="Stop after the first documents that hold so many.")
+@click.option(
+    "--measure", "sections", multiple=True, type=click.Choice(measure.SECTIONS), help="Only these; default: all."
+)
+@click.option(
+    "--max-bytes",
+    type=click.IntRange(1),
+    default=5_000_000,
+    show_default=True,
+    help="Stop after the first documents that hold so many.",
+)
 @click.option("-T", "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads for encoding.")
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Times that speeds are measured.")
 @output(help="Write OUTPUT.json and OUTPUT.md.", beside=(".json", ".md"))
@@ -52,7 +63,7 @@ def codecs(
         raise InputError(f"no document of {', '.join(map(str, corpus))} has a byte to measure; give others")
     names = list(given) if only else [*stability.default_codecs(), *given, *(p.name for p in peers.general()), *_IDS]
     names = [name for name in names if not any(fnmatchcase(name, pattern) for pattern in left_out)]
-    asked = {"corpus": [str(path) for path in corpus], "max_bytes": max_bytes, "threads": threads}
+    asked = {"corpus": [str(path) for path in corpus], "max_bytes": max_bytes, "n_threads": threads}
     rows = _measured(names, sections, rounds, asked)
     if not rows:
         raise InputError(f"nothing could be measured of {', '.join(names) or 'no codec'}; name one with --codec")
@@ -79,16 +90,13 @@ def _measured(names: list[str], sections: Collection[str], rounds: int, asked: d
             progress.at(turn * len(names) + i, rounds * len(names), f"round {turn + 1}: {name}")
             own = [section for section in sections if section != "files" or name not in same_files]
             more = asked | {"sections": own, "speed_only": turn > 0}
-            row, seconds = timed(
-                lambda name=name, more=more: isolated.answer(
-                    "bench.codecs.command:child", threads=asked["threads"], name=name, **more
-                )
-            )
+            began = time.monotonic()
+            row = isolated.answer("bench.codecs.command:child", threads=asked["n_threads"], name=name, **more)
             if isinstance(row, str):
                 click.echo(f"{name}: {'left out' if turn == 0 else 'this round left out'}: {row}", err=True)
                 continue
             found.setdefault(name, []).append(row)
-            slow |= {name} if seconds > SLOW else set()
+            slow |= {name} if time.monotonic() - began > SLOW else set()
     for name, other in same_files.items():
         if name in found and other in found:
             for row, of_other in zip(found[name], found[other], strict=False):
@@ -111,7 +119,7 @@ def _same_files(names: list[str]) -> dict[str, str]:
 
 
 def child(
-    name: str, corpus: list[str], max_bytes: int, threads: int, sections: list[str], speed_only: bool
+    name: str, corpus: list[str], max_bytes: int, n_threads: int, sections: list[str], speed_only: bool
 ) -> dict[str, Any]:
     """The row of one compressor, in a process of its own."""
     documents = read([Path(path) for path in corpus], max_bytes)
@@ -119,9 +127,9 @@ def child(
     if name in general:
         row = measure.of_peer(general[name], documents, speed_only=speed_only)
     elif name in _IDS:
-        row = measure.of_encoder(name, documents, threads)
+        row = measure.of_encoder(name, documents, n_threads)
     else:
         given, codec = registry.parse_named(name)
-        row = measure.of_codec(codec, documents, threads, sections, speed_only=speed_only)
+        row = measure.of_codec(codec, documents, n_threads, sections, speed_only=speed_only)
         name = given if name.startswith(f"{given}@") else name
     return {"name": name, "bytes": sum(map(len, documents))} | row

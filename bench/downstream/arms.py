@@ -101,9 +101,7 @@ def curves(folder: Path) -> dict[str, list[tuple[float, float]]]:
     return {cost: list(zip(at.tolist(), bits.tolist(), strict=True)) for cost, (at, bits) in found.items()}
 
 
-def scored(
-    paths: tuple[Path, ...], max_bytes: int, say: Callable[[str], None] = lambda text: None
-) -> list[Document]:
+def scored(paths: tuple[Path, ...], max_bytes: int, say: Callable[[str], None] = lambda text: None) -> list[Document]:
     """Documents of at most a fortieth of `max_bytes`, in order, until that is full: many small ones tell more than few.
 
     say: is told how many of how many these are. Raises `InputError` if there are none.
@@ -167,7 +165,16 @@ def asked_codec(view: str) -> str:
 
 def table(outcomes: Sequence[Outcome]) -> str:
     """The outcomes as a Markdown table."""
-    heads = ["trained on", "read as", "bits per byte (95 %)", "FLOPs", "bytes shown", "bytes per symbol", "steps", "seconds"]
+    heads = [
+        "trained on",
+        "read as",
+        "bits per byte (95 %)",
+        "FLOPs",
+        "bytes shown",
+        "bytes per symbol",
+        "steps",
+        "seconds",
+    ]
     return markdown.table(heads, map(_cells, outcomes), text=2)
 
 

@@ -60,4 +60,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 def _cells(row: dict[str, Any]) -> list[str]:
     both = (row["first"], row["again"])
-    return [row["run"], *(f"{found['right']:.1%}" for found in both), *(f"{found['bits_per_byte']:.2f}" for found in both)]
+    return [
+        row["run"],
+        *(f"{found['right']:.1%}" for found in both),
+        *(f"{found['bits_per_byte']:.2f}" for found in both),
+    ]

@@ -64,7 +64,9 @@ def load(path: Path) -> list[Arm]:
             arm = replace(arm, first=arms[0][0])
             found.append(arm)
             found += [
-                replace(arm, name=arm.name.replace(name, label, 1), arm=label, equal=equal, rival=rival, at_flops=arm.name)
+                replace(
+                    arm, name=arm.name.replace(name, label, 1), arm=label, equal=equal, rival=rival, at_flops=arm.name
+                )
                 for equal, label in _budgets(where, name, settings)
             ]
     return found
