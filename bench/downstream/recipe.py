@@ -59,9 +59,8 @@ def load(path: Path) -> list[Arm]:
         rivals: dict[str, Arm] = {}  # the first arm of each budget, which the others with that budget are set against
         for name, budget, settings in arms:
             where = f"{path}: arm {name}"
-            arm = _run(where, name, size, budget, recipe, settings, seed)
+            arm = replace(_run(where, name, size, budget, recipe, settings, seed), first=arms[0][0])
             rival = rivals.setdefault(budget, arm)
-            arm = replace(arm, first=arms[0][0])
             found.append(arm)
             found += [
                 replace(

@@ -55,7 +55,7 @@ def _difference(found: Difference | None, *, of_seeds: bool = True) -> str | Non
     """In per cent: the difference, its interval over documents (none of one document), its interval over seeds."""
     if found is None:
         return None
-    ranges = [] if found.low == found.high else [f"{100 * found.low:+.1f} to {100 * found.high:+.1f}"]
+    ranges = [] if found.high - found.low < 1e-9 else [f"{100 * found.low:+.1f} to {100 * found.high:+.1f}"]
     if of_seeds:
         ranges.append(
             "one seed" if found.seeds is None else "{:+.1f} to {:+.1f}".format(*(100 * x for x in found.seeds))
