@@ -9,7 +9,7 @@ from proxylm.cli.lazy import LazyGroup
 COMMANDS = {
     "codecs": ("bench.codecs.command:codecs", "Ratio, speed, memory, stability of all compressors and their peers."),
     "stability": ("bench.codecs.stability:main", "What an edit of the text does to a view."),
-    "encode": ("bench.speed.encode:encode", "BPE encoders side by side: speed, worst cases, a whole corpus."),
+    "encode": ("bench.speed.encode:encode", "BPE encoders side by side on the same text."),
     "files": ("bench.speed.files:files", "Whole commands on a file, beside the native tools."),
     "train": ("bench.speed.train:main", "Training beside `transformers`, and its parts."),
     "generation": ("bench.speed.generation:main", "Generation beside `transformers`."),

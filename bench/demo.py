@@ -198,10 +198,7 @@ def _write(path: Path, codec_table: str, arm_table: str, text: str, scored: list
         path,
         [
             ("", f"# Ratio against loss: the demo\n\n{finding}\n\n![ratio against loss](report.png)"),
-            (
-                "Codecs, on all held-out documents",
-                codec_table + "\n\nOne thread, measured once.",
-            ),
+            ("Codecs, on all held-out documents", codec_table + "\n\nOne thread, measured once."),
             (
                 "One model trained four ways at equal compute",
                 f"{arm_table}\n\nHeld-out: {len(scored)} documents, {sum(map(len, scored)):,} bytes; one seed. Bits per byte: every "

@@ -45,21 +45,7 @@ def one_deleted(text: str, draw: random.Random) -> str:
     return text[:i] + text[i + 1 :]
 
 
-def one_inserted(text: str, draw: random.Random) -> str:
-    """A character of the text put in at one place."""
-    i = draw.randrange(len(text) + 1)
-    return text[:i] + draw.choice(text) + text[i:]
-
-
-def one_substituted(text: str, draw: random.Random) -> str:
-    """A character replaced by another one of the text."""
-    i = draw.randrange(len(text))
-    others = [c for c in sorted(set(text)) if c != text[i]] or ["x"]
-    return text[:i] + draw.choice(others) + text[i + 1 :]
-
-
 THROUGHOUT: dict[str, Change] = {"deletion": deleted, "white_space": spaced, "case": recased}
-AT_ONE_PLACE: dict[str, Change] = {"deleted": one_deleted, "inserted": one_inserted, "substituted": one_substituted}
 
 
 # -- measures ----------------------------------------------------------------------------------------------------------
@@ -89,9 +75,9 @@ def differing(a: Symbols, b: Symbols) -> int:
 
 
 def collisions(codec: Compressor, documents: Sequence[bytes], views: Sequence[Symbols]) -> dict[str, float] | None:
-    """Of the distinct chunks of text under the symbols: how many share their symbol with another one, and how alike they are.
+    """The distinct chunks of text under the symbols, and the share of them whose symbol stands for another one, too.
 
-    None for codecs whose symbols do not align with bytes. The common prefix of two chunks is over the longer's length.
+    None for codecs whose symbols do not align with bytes.
     """
     chunks: dict[int, set[bytes]] = defaultdict(set)
     for document, view in zip(documents, views, strict=True):
@@ -101,20 +87,9 @@ def collisions(codec: Compressor, documents: Sequence[bytes], views: Sequence[Sy
         ends = np.cumsum(spans)
         for symbol, begin, end in zip(view.tolist(), ends - spans, ends, strict=True):
             chunks[symbol].add(document[begin:end])
-    shared = [sorted(found) for found in chunks.values() if len(found) > 1]
-    pairs = [pair for found in shared for pair in itertools.pairwise(found)]  # neighbours in sorted order: the likest
-    prefixes = [common_prefix(a, b) / max(len(a), len(b)) for a, b in pairs]
-    return {
-        "chunks": sum(map(len, chunks.values())),
-        "colliding": sum(map(len, shared)) / max(1, sum(map(len, chunks.values()))),
-        "common_prefix": statistics.mean(prefixes) if prefixes else 1.0,
-        "common_prefix_over_0.8": sum(p >= 0.8 for p in prefixes) / len(prefixes) if prefixes else 1.0,
-    }
-
-
-def common_prefix(a: bytes, b: bytes) -> int:
-    """Bytes in which both begin alike."""
-    return next((k for k, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    sharing = sum(len(found) for found in chunks.values() if len(found) > 1)
+    n_chunks = sum(map(len, chunks.values()))
+    return {"chunks": n_chunks, "colliding": sharing / max(1, n_chunks)}
 
 
 def measure(codec: Compressor, texts: Sequence[str], seed: int = 0) -> dict[str, Any]:
@@ -129,17 +104,14 @@ def measure(codec: Compressor, texts: Sequence[str], seed: int = 0) -> dict[str,
     row["distance"] = {
         name: statistics.mean(map(distance, views, after(name, change))) for name, change in THROUGHOUT.items()
     }
-    row["one_edit"] = {}
-    for name, change in AT_ONE_PLACE.items():
-        changed = after(name, change)
-        stretches = sorted(map(differing, views, changed))
-        row["one_edit"][name] = {
+    changed = after("deleted", one_deleted)
+    row["one_edit"] = {
+        "deleted": {
             "distance": statistics.mean(map(distance, views, changed)),
             "symbols_changed": statistics.mean(map(edit_distance, views, changed)),
-            "resynchronised_after": statistics.mean(stretches),
-            "resynchronised_after_median": statistics.median(stretches),
-            "resynchronised_after_p90": stretches[9 * len(stretches) // 10],
+            "resynchronised_after": statistics.mean(map(differing, views, changed)),
         }
+    }
     return row | {"collisions": collisions(codec, raw, views)}
 
 

@@ -37,8 +37,7 @@ _OF_FACTS = {
     "codecs": ("bench.codecs.table:described", False),
     "stability": ("bench.codecs.stability:table", True),
     "files": ("bench.speed.files:table", True),
-    "encode": ("bench.speed.encode:speed_table", True),
-    "worst": ("bench.speed.encode:worst_table", True),
+    "encode": ("bench.speed.encode:table", True),
     "train": ("bench.speed.train:table", True),
     "generation": ("bench.speed.generation:table", True),
 }
