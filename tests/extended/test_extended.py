@@ -11,7 +11,6 @@ from bench.corpora import standard_library
 from compressors.bpe.codec import BPE
 from tests.extended import faults, fuzz_bpe, fuzz_streams, fuzz_texts, neural_digests, portability
 
-pytestmark = pytest.mark.extended
 ROOT = Path(__file__).parent.parent.parent
 
 
