@@ -66,8 +66,9 @@ def described(facts: dict[str, Any]) -> str:
     """The tables, and what they were measured on."""
     threads = "one thread" if facts["threads"] == 1 else f"{facts['threads']} threads"
     slow = [row["name"] for row in facts["rows"] if row.get("rounds", facts["rounds"]) < facts["rounds"]]
+    rounds = "one round" if facts["rounds"] == 1 else f"medians of {facts['rounds']} rounds"
     fewer = f" ({', '.join(slow)}: one)" if slow else ""
     return (
         f"{codecs(facts['rows'])}\n\n{', '.join(facts['corpus'])}: {facts['documents']:,} documents, {facts['bytes']:,} bytes "
-        f"(SHA-256 {facts['corpus_sha256'][:16]}); {threads}, medians of {facts['rounds']} rounds{fewer}; {facts['environment']}."
+        f"(SHA-256 {facts['corpus_sha256'][:16]}); {threads}, {rounds}{fewer}; {facts['environment']}."
     )

@@ -26,6 +26,7 @@ from bench.output import output
 from compressors.errors import InputError
 
 _ALIKE = {"lanes", "sentinels", "chunk"}  # settings that make no other kind of run; but see below for chunk
+_RENAMED = (("ngrams", "hash_ngrams"), ("shifted_keys", "partial_key_offset"))  # in older results, and now
 Points = dict[tuple[int, float], list[float]]  # (d_model, FLOPs asked for) -> bits per byte of every seed
 
 
@@ -41,7 +42,8 @@ def points(found: Sequence[Result]) -> dict[str, Points]:
         # older results, which lack it, dealt whole documents.
         mix = r["config"]["mix"]
         settings = sorted((k, v) for k, v in mix.items() if v and k not in _ALIKE)
-        kind = str((model.get("ngrams", 0), model.get("shifted_keys", False), settings, mix.get("chunk", 0)))
+        switches = [model.get(new, model.get(old, 0)) for old, new in _RENAMED]
+        kind = str((*switches, settings, mix.get("chunk", 0)))
         if key in seen or kinds.setdefault(r["arm"], kind) != kind:
             raise InputError(f"two kinds of {r['arm']}, or one run twice ({r['name']}); give files that agree on names")
         seen[key] = r["name"]

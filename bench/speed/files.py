@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,28 +55,6 @@ NATIVE = {
 }
 
 
-@dataclass(frozen=True)
-class FileRow:
-    """One codec, direction and number of threads: medians of wall time in seconds, peak resident memory in megabytes."""
-
-    codec: str
-    direction: str
-    threads: int
-    megabytes: float
-    ours_s: float
-    native_s: float
-    ours_peak_mb: float
-    native_peak_mb: float
-
-    def to_json(self) -> dict[str, Any]:
-        allowed = FACTOR * self.native_s + START_UP
-        return asdict(self) | {
-            "ratio": self.ours_s / self.native_s,
-            "allowed_s": allowed,
-            "met": self.ours_s <= allowed,
-        }
-
-
 @click.command()
 @click.argument("corpus", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--megabytes", default=200, show_default=True, help="Size of the file that is made of the corpus.")
@@ -98,7 +76,7 @@ def files(corpus: tuple[Path, ...], megabytes: int, repeats: int, chosen: tuple[
             part = _beginning(source, native.share)
             for threads in native.threads:
                 for row in _measure(codec, native, part, threads, repeats):
-                    rows.append(row.to_json())
+                    rows.append(row)
                     click.echo(table(rows[-1:]).splitlines()[-1], err=True)
     click.echo(table(rows))
     if output:
@@ -108,7 +86,7 @@ def files(corpus: tuple[Path, ...], megabytes: int, repeats: int, chosen: tuple[
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Rows as `FileRow.to_json` gives them, as a Markdown table."""
+    """Markdown: medians of wall time in seconds, peak resident memory in megabytes."""
     heads = ["codec", "", "threads", "MB", "proxyc s", "native s", "allowed s", "", "proxyc peak MB", "native peak MB"]
     return markdown.table(heads, map(_cells, rows), text=2)
 
@@ -140,15 +118,15 @@ def _beginning(source: Path, share: float) -> Path:
     return part
 
 
-def _measure(codec: str, native: Native, source: Path, threads: int, repeats: int) -> Iterator[FileRow]:
+def _measure(codec: str, native: Native, source: Path, threads: int, repeats: int) -> Iterator[dict[str, Any]]:
     """Both directions; the commands take turns, and each writes a new file: to free an old one of 200 MB takes 0.1 s."""
     packed, back = source.with_name("packed" + native.suffix), source.with_name("back.txt")
     several = [f"-T{threads}"] if len(native.threads) > 1 else []
-    ours = ["-q", "-f", f"-T{threads}", "--codec", codec]
+    options = ["-q", "-f", f"-T{threads}", "--codec", codec]
     commands = {
-        "ours compress": [*PROXYC, "compress", *ours, str(source), "-o", str(packed)],
+        "ours compress": [*PROXYC, "compress", *options, str(source), "-o", str(packed)],
         "native compress": [*native.pack, *several, str(source), *native.to(packed)],
-        "ours decompress": [*PROXYC, "decompress", *ours, str(packed), "-o", str(back)],
+        "ours decompress": [*PROXYC, "decompress", *options, str(packed), "-o", str(back)],
         "native decompress": [*native.unpack, *several, str(packed), *native.to(back)],
     }
     seconds: dict[str, list[float]] = {name: [] for name in commands}
@@ -163,11 +141,15 @@ def _measure(codec: str, native: Native, source: Path, threads: int, repeats: in
             seconds[name].append(time.perf_counter() - began)
     for direction in ("compress", "decompress"):
         names = f"ours {direction}", f"native {direction}"
-        medians, peaks = [statistics.median(seconds[n]) for n in names], [_peak(commands[n]) for n in names]
-        yield FileRow(codec, direction, threads, source.stat().st_size / 1e6, *medians, *peaks)
+        ours_s, native_s = (statistics.median(seconds[name]) for name in names)
+        peaks = [_peak(commands[name], source.parent) for name in names]
+        allowed = FACTOR * native_s + START_UP
+        row = {"codec": codec, "direction": direction, "threads": threads, "megabytes": source.stat().st_size / 1e6}
+        row |= {"ours_s": ours_s, "native_s": native_s, "ours_peak_mb": peaks[0], "native_peak_mb": peaks[1]}
+        yield row | {"ratio": ours_s / native_s, "allowed_s": allowed, "met": ours_s <= allowed}
 
 
-def _peak(command: list[str]) -> float:
+def _peak(command: list[str], folder: Path) -> float:
     """Peak resident memory of one more run, in a process of its own so that it is the only child that counts.
 
     Never below the 12 MB which that process has itself: Linux counts a child from before it becomes the command.
@@ -177,7 +159,7 @@ def _peak(command: list[str]) -> float:
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, *command], check=True, capture_output=True, text=True, cwd=tempfile.gettempdir()
+        [sys.executable, "-c", code, *command], check=True, capture_output=True, text=True, cwd=folder
     )
     return int(done.stdout) * 1024 / 1e6  # Linux counts kilobytes of 1024
 
