@@ -42,7 +42,7 @@ def points(found: Sequence[Result]) -> dict[str, Points]:
         # older results, which lack it, dealt whole documents.
         mix = r["config"]["mix"]
         settings = sorted((k, v) for k, v in mix.items() if v and k not in _ALIKE)
-        switches = [model.get(new, model.get(old, 0)) for old, new in _RENAMED]
+        switches = [int(model.get(new, model.get(old)) or 0) for old, new in _RENAMED]
         kind = str((*switches, settings, mix.get("chunk", 0)))
         if key in seen or kinds.setdefault(r["arm"], kind) != kind:
             raise InputError(f"two kinds of {r['arm']}, or one run twice ({r['name']}); give files that agree on names")
