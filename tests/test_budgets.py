@@ -156,7 +156,7 @@ def test_finished_runs_are_scored_on_other_text(ran, tmp_path, documents):
     runs, held, other = (str(ran / name) for name in ("runs", "held.py", "other.py"))
     before = {r["name"]: r for r in results.collect(ran / "runs")}
     arguments = [runs, other, "--max-bytes", "40000", "-o", str(tmp_path / "final.json")]
-    done = CliRunner().invoke(rescore.final, [*arguments, "--only", "bags-small-s3", "--only", "bytes-small-s3"])
+    done = CliRunner().invoke(rescore.rescore, [*arguments, "--only", "bags-small-s3", "--only", "bytes-small-s3"])
     assert done.exit_code == 0, done.output
     found = json.loads((tmp_path / "final.json").read_text())
     assert [r["name"] for r in found] == ["bags-small-s3", "bytes-small-s3"]
@@ -166,12 +166,12 @@ def test_finished_runs_are_scored_on_other_text(ran, tmp_path, documents):
         expected = evaluate(model, [documents[22][:700]], window=trained_window(config))
         assert record["evaluation"] == json.loads(json.dumps(expected.to_json()))
         assert record["document_bytes"] == [700]
-        assert record["held_out_sha256"] == digest([documents[22][:700]])
+        assert record["held_out_sha256"] == digest([Document("", documents[22][:700])])
         assert record["totals"] == before[record["name"]]["totals"]
-    again = CliRunner().invoke(rescore.final, [runs, held, "--max-bytes", "40000", "-o", str(tmp_path / "same.json")])
+    again = CliRunner().invoke(rescore.rescore, [runs, held, "--max-bytes", "40000", "-o", str(tmp_path / "same.json")])
     assert again.exit_code == 0
     for record in json.loads((tmp_path / "same.json").read_text()):
         assert record["document_bits"] == pytest.approx(before[record["name"]]["document_bits"])
-    unknown = CliRunner().invoke(rescore.final, [*arguments, "--only", "nothing"])
+    unknown = CliRunner().invoke(rescore.rescore, [*arguments, "--force", "--only", "nothing"])
     assert "nothing names no run; there are: bags,equal=seconds-small-s3" in str(unknown.exception)
     assert "bags-small-s3, bytes-small-s3" in str(unknown.exception)

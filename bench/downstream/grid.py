@@ -1,4 +1,4 @@
-"""`proxyc bench downstream`: the runs of a recipe, over the cores, each in a folder of its own; a killed grid goes on.
+"""`proxyc bench downstream`: the runs of a recipe, over the cores, each in a folder of its own; a killed grid resumes.
 
 A run is trained (from its newest checkpoint, if there is one) and evaluated once; results.RESULT.json then holds the bits of every
 held-out document, so that runs can be compared document by document.
@@ -81,7 +81,7 @@ def downstream(
         results.write(output / "results.json", found)
         click.echo(tables.all_of(found))
     if processes.stopped:
-        raise click.ClickException("stopped; the same command goes on")
+        raise click.ClickException("stopped; the same command resumes")
     if failed:
         raise click.ClickException("\n".join([f"{len(failed)} of {len(arms)} runs failed", *failed]))
 

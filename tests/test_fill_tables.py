@@ -25,7 +25,7 @@ def folder(tmp_path):
     found = [_run("bytes-s0", 2.0), _run("bytes-s1", 3.0), _run("ours-s0", 1.0)]
     (tmp_path / "some.json").write_text(json.dumps(found))
     rates = {"right": 0.5, "bits_per_byte": 4.0}
-    (tmp_path / "copied.json").write_text(json.dumps({"bytes-s0": {"first": rates, "again": rates}}))
+    (tmp_path / "copied.json").write_text(json.dumps({"rows": [{"run": "bytes-s0", "first": rates, "again": rates}]}))
     return tmp_path, found
 
 
@@ -36,7 +36,7 @@ def test_tables_are_put_in_and_what_stands_around_them_stays(folder):
     assert made.startswith(
         f"# A\n\n<!-- runs some only=*-s0 against=ours -->\n\n{tables.runs([found[0], found[2]], 'ours')}\n\n<!-- end -->\nB\n"
     )
-    assert copying.table(json.loads((path / "copied.json").read_text())) in made
+    assert copying.table(json.loads((path / "copied.json").read_text())["rows"]) in made
     assert fill_tables.filled(made, path) == made
 
 
@@ -48,7 +48,7 @@ def test_texts_are_columns(folder):
     assert lines[4:6] == ["| bytes | 1e+09 | 2.500 | 2.000 |", "| ours | 1e+09 | 1.000: -50.0% | 3.000: +50.0% |"]
     shorter = fill_tables.filled("<!-- differences some other titles=here,there -->\n<!-- end -->\n", path).splitlines()
     assert shorter[2:4] == lines[2:4]
-    assert shorter[4:] == ["| ours | 1e+09 | -50.0% | +50.0% |", "", "<!-- end -->"]
+    assert shorter[4:] == ["| ours | 1e+09 | -50.0% (one seed) | +50.0% (one seed) |", "", "<!-- end -->"]
 
 
 def test_differences_have_intervals_and_no_row_of_the_rival(folder):
@@ -62,9 +62,12 @@ def test_differences_have_intervals_and_no_row_of_the_rival(folder):
     ]
     (path / "several.json").write_text(json.dumps(runs))
     lines = fill_tables.filled("<!-- differences several against=bytes -->\n<!-- end -->\n", path).splitlines()
-    ratio, low, high = results.difference([runs[1]], [runs[0]])
+    ratio, low, high, _ = results.difference([runs[1]], [runs[0]])
     assert low < ratio == -0.25 < high
-    assert lines[4:6] == [f"| ours | 1e+09 | -25.0% ({low:+.1%} to {high:+.1%}) |", "| alone | 1e+09 | - |"]
+    assert lines[4:6] == [
+        f"| ours | 1e+09 | -25.0% ({100 * low:+.1f} to {100 * high:+.1f}; one seed) |",
+        "| alone | 1e+09 | - |",
+    ]
 
 
 @pytest.mark.parametrize(
