@@ -91,17 +91,13 @@ class MixConfig:
     view: str | None = None  # how the compressed view is read (`proxylm.data.views`); not needed for raw bytes alone
     recipe: str = "raw"
     phases: tuple[Phase, ...] = ()
-    # Chunks of documents are read side by side in so many lanes, one row of each in turn: a row's neighbours come from other
-    # chunks. More lanes than rows in a step, so that consecutive steps differ too.
-    lanes: int = 64
-    # Longer documents are dealt in chunks of so many bytes at most, each on its own; 0: whole; None: of four rows of bytes,
-    # so that symbols that stand for four bytes still fill one. Rows of one document close to each other train badly: at
-    # d = 64 and 6.25e12 FLOPs, bytes alone end at 1.65 bits per byte with whole documents, at 1.58 with chunks of 4 rows,
-    # at 1.53 with chunks of one (with n-grams and shifted keys; without them at 1.83 and, of one row, 1.77).
+    # Longer documents are dealt in chunks of so many bytes at most, each on its own; 0: whole; None: what fills one row.
+    # Rows of one document close to each other train badly: at d = 64 and 6.25e12 FLOPs, bytes alone end at 1.65 bits per
+    # byte with whole documents, at 1.58 with chunks of 4 rows, at 1.53 with chunks of one (with n-grams and shifted keys;
+    # without them at 1.83 and, of one row, 1.77).
     chunk: int | None = None
     # Symbols that are one byte have the byte's id and embedding; for views with a refinable vocabulary.
     shared_bytes: bool = False
-    sentinels: bool = True  # compressed symbols stand between marks of their own; if not, between those of raw bytes
     composed: bool = False  # compressed symbols are read as the bags of their bytes, plus a vector of their own
 
     def __post_init__(self) -> None:
@@ -112,8 +108,6 @@ class MixConfig:
             raise InvalidConfig(f"mix: phases end at {ends}; expected rising shares of the run, the last 1.0")
         if not all(0 <= rate <= 1 for phase in self.schedule for rate in (phase.start, phase.end)):
             raise InvalidConfig("mix: a rate is outside 0..1")
-        if self.lanes < 1:
-            raise InvalidConfig(f"mix: lanes is {self.lanes}; expected 1 or more")
         if self.chunk is not None and (self.chunk < 0 or self.chunk == 1):  # evaluation needs contexts of 2
             raise InvalidConfig(f"mix: chunk is {self.chunk}; expected 2 bytes or more, or 0 for whole documents")
         if self.view is None and any((phase.end or phase.start) and not phase.views for phase in self.schedule):
@@ -122,11 +116,11 @@ class MixConfig:
             if any(not 0 < weight < math.inf for weight in phase.views.values()):
                 raise InvalidConfig(f"mix: views {dict(phase.views)}; expected positive weights")
             shown = list(phase.views) or list(filter(None, [self.view]))
-            alone = [name for name in shown if (found := Reading.parse(name)).bags or found.turns]
+            alone = [name for name in shown if Reading.parse(name).bags]
             if phase.pair and alone:
                 raise InvalidConfig(
-                    f"mix: {', '.join(alone)}: bags and interleaved views cannot share a context with their own bytes, and "
-                    f"{self.recipe!r} has pairs; use recipe comp-then-raw, or phases without pair"
+                    f"mix: {', '.join(alone)}: bags cannot share a context with their own bytes, and {self.recipe!r} has "
+                    "pairs; use recipe comp-then-raw, or phases without pair"
                 )
         _ = self.readings  # raises if one is not understood
 
@@ -176,7 +170,6 @@ class TrainConfig:
     attention: str = "sdpa"  # or compiled: "bands" on CPUs, "flex" on GPUs (`proxylm.model.attention`)
     shard: bool = False  # parameters, gradients and optimizer states over the processes, where one cannot hold them
     micro_rows: int | None = None  # rows of one forward pass of a process, where memory does not hold all of a step
-    spike: float = 3.0  # stop where a loss is so many times the mean of the 50 steps before (`proxylm.training.divergence`); 0: never
     checkpoint_every: int = 200
     keep: int = 2
     eval_every: int | None = None  # steps between scores of held-out documents; None: only at the end
@@ -199,8 +192,6 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InvalidConfig(f"train: {name} is {value}; expected 1 or more")
-        if not (self.spike == 0 or 1 < self.spike < math.inf):
-            raise InvalidConfig(f"train: spike is {self.spike}; expected a number above 1, or 0 for never")
         if self.dtype not in ("fp32", "bf16"):
             raise InvalidConfig(f"train: dtype is {self.dtype!r}; expected fp32 or bf16")
         if self.attention not in ("sdpa", "bands", "flex") or (self.attention != "sdpa" and not self.compile):
@@ -219,33 +210,10 @@ class RunConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     mix: MixConfig = field(default_factory=MixConfig)
 
-    def __post_init__(self) -> None:
-        if self.mix.lanes < self.train.rows:  # else a batch would hold consecutive rows of one document
-            raise InvalidConfig(
-                f"mix.lanes is {self.mix.lanes}, fewer than train.rows {self.train.rows}; use at least {4 * self.train.rows}"
-            )
-
     @property
     def chunk(self) -> int:
         """Bytes of a chunk at most, 0: documents are dealt whole."""
-        return 4 * self.train.row_length if self.mix.chunk is None else self.mix.chunk
-
-    @property
-    def lag(self) -> float:
-        """Steps, about, for which a chunk is still shown after the phase it was begun in: its rows, each when its lane's turn comes.
-
-        One of 1,024 bytes in 64 lanes, rows of 256 and 4 of them a step: 80 steps. Documents dealt whole have no such bound: 0.
-        """
-        return -(-self.chunk // max(1, self.train.row_length - 2)) * self.mix.lanes / self.train.rows
-
-    def behind(self, steps: int) -> str:
-        """What to say of a run of so many steps if it lags behind its schedule by more than a tenth of them; else nothing."""
-        if len(self.mix.schedule) < 2 or self.lag <= steps / 10:
-            return ""
-        return (
-            f"a chunk is shown to its end as it was begun, which takes about {self.lag:,.0f} steps ({self.chunk:,} bytes, {self.mix.lanes} lanes, "
-            f"{self.train.rows} rows a step): so far a run of {steps:,} lags behind its schedule; lower mix.chunk or mix.lanes"
-        )
+        return self.train.row_length - 2 if self.mix.chunk is None else self.mix.chunk
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=1)

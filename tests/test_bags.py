@@ -34,15 +34,15 @@ def store(tmp_path_factory, bpe, texts):
     return encode([Document(str(i), t) for i, t in enumerate(texts)], path, {"bpe": bpe})
 
 
-def config(view="bpe:bags=4", phases=BAGS_THEN_BYTES, lanes=4, steps=12):
-    mix = MixConfig(view=view, phases=phases, lanes=lanes, chunk=0)
-    settings = TrainConfig(steps=steps, rows=min(4, lanes), row_length=48, checkpoint_every=5)
+def config(view="bpe:bags=4", phases=BAGS_THEN_BYTES, rows=4, steps=12):
+    mix = MixConfig(view=view, phases=phases, chunk=0)
+    settings = TrainConfig(steps=steps, rows=rows, row_length=48, checkpoint_every=5)
     return RunConfig(train=settings, model=ModelConfig(d_model=32, n_layers=2, n_heads=2), mix=mix)
 
 
 @pytest.mark.parametrize(("view", "size"), [("bpe", 3), ("bpe", 16), ("raw", 4)])
 def test_every_byte_of_every_document_is_in_one_bag(store, texts, view, size):
-    always = config(f"{view}:bags={size}", (Phase(until=1.0, start=1.0, end=1.0),), lanes=1, steps=400)
+    always = config(f"{view}:bags={size}", (Phase(until=1.0, start=1.0, end=1.0),), rows=1, steps=400)
     batch = Loader(store, always, 400).rows(0, 400)
     found, documents = bytearray(), []
     for target, bag in zip(batch.targets.ravel(), batch.bags.reshape(-1, size), strict=True):

@@ -138,7 +138,7 @@ def test_pieces_are_those_of_the_codec(store, bpe, shared):
 
 def config(model=SHAPE, **mix):
     settings = TrainConfig(steps=8, rows=4, row_length=48, checkpoint_every=3)
-    return RunConfig(train=settings, model=model, mix=MixConfig(**{"view": "bpe", "recipe": "proxy", "lanes": 4} | mix))
+    return RunConfig(train=settings, model=model, mix=MixConfig(**{"view": "bpe", "recipe": "proxy"} | mix))
 
 
 def test_a_run_with_both_resumes_to_the_same_weights_and_all_of_them_learn(store, bpe, tmp_path):
@@ -165,7 +165,7 @@ def test_a_smaller_vocabulary_composed_with_shared_bytes_spells_the_documents(st
     merges = RunConfig(
         train=TrainConfig(steps=400, rows=1, row_length=48),
         model=SHAPE,
-        mix=MixConfig(view=f"bpe:level={level}", recipe="comp", composed=True, shared_bytes=True, lanes=1, chunk=0),
+        mix=MixConfig(view=f"bpe:level={level}", recipe="comp", composed=True, shared_bytes=True, chunk=0),
     )
     loader = Loader(store, merges, 400)
     batch, pieces = loader.rows(0, 400), pieces_of(store, loader.alphabet, LONGEST_PIECE)

@@ -1,7 +1,5 @@
 """Bits per byte against a slow reading of the definition."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -27,13 +25,13 @@ def model(bpe):
     return made.eval()
 
 
-def slow_bits(model, document, window, codec=None, marks=None):
+def slow_bits(model, document, window, codec=None):
     """One symbol at a time: the context is the window of the definition, from the latest cut that scores its first byte."""
     view = "raw" if codec is None else "bpe"
     symbols = model.alphabet.ids(view, np.frombuffer(document, np.uint8) if codec is None else codec.encode(document))
     spans = np.ones(len(symbols), int) if codec is None else codec.spans(document)
     begins = (np.cumsum(spans) - spans).tolist()
-    opened, closed = marks or ((ids.RAW_OPEN, ids.RAW_CLOSE) if codec is None else (ids.COMP_OPEN, ids.COMP_CLOSE))
+    opened, closed = (ids.RAW_OPEN, ids.RAW_CLOSE) if codec is None else (ids.COMP_OPEN, ids.COMP_CLOSE)
     head, bits = model.alphabet.head(view), 0.0
     body = [*symbols.tolist(), closed, ids.EOS]
     for i, target in enumerate(body):
@@ -58,13 +56,6 @@ def test_bits_equal_the_slow_definition(model, bpe, window, comp):
     assert result.bits_per_byte == pytest.approx(sum(slow) / sum(map(len, DOCUMENTS)), rel=1e-4)
     assert result.n_bytes.tolist() == [len(d) for d in DOCUMENTS]
     assert (result.end_bits > 0).all()
-
-
-def test_without_sentinels_symbols_stand_between_the_marks_of_bytes(model, bpe, monkeypatch):
-    monkeypatch.setattr(model, "alphabet", replace(model.alphabet, sentinels=False))
-    result = evaluate(model, DOCUMENTS, window=40, codec=bpe)
-    slow = [slow_bits(model, document, 40, bpe, marks=(ids.RAW_OPEN, ids.RAW_CLOSE)) for document in DOCUMENTS]
-    np.testing.assert_allclose(result.text_bits + result.end_bits, slow, rtol=1e-4)
 
 
 def test_no_mass_leaks_from_raw_positions_to_symbols(model):

@@ -27,7 +27,7 @@ RECORDED = ("rows_checksum", "symbols", "bytes", "flops", "loss")  # what is fro
 
 SMALL = {"d_model": 32, "n_layers": 1, "n_heads": 2}
 SHORT = {"steps": 6, "rows": 4, "row_length": 64, "seed": 7}
-MIX = {"lanes": 4, "chunk": 62}  # the rows of a step, and the bytes that fit a row
+MIX = {"chunk": 62}  # the bytes that fit a row
 LEVEL = "bpe:level=320"
 BOTH = {"shared_bytes": True, "composed": True}
 PROXY, COMP, COMP_THEN_RAW = ({"recipe": name, "view": "bpe"} for name in ("proxy", "comp", "comp-then-raw"))

@@ -25,9 +25,9 @@ from proxylm.training.trainer import Loop, train
 
 TEXT = [b"def held_out(text):\n    return text\n" * 9]
 MIXES = {
-    "proxy": MixConfig(view="bpe", recipe="proxy", lanes=8, chunk=0),
+    "proxy": MixConfig(view="bpe", recipe="proxy", chunk=0),
     # Half of the documents: in some passes one process has bags, and the other none.
-    "bags": MixConfig(view="bpe:bags=4", phases=(Phase(until=1.0, start=0.5, end=0.5),), lanes=8, chunk=0),
+    "bags": MixConfig(view="bpe:bags=4", phases=(Phase(until=1.0, start=0.5, end=0.5),), chunk=0),
 }
 
 

@@ -26,7 +26,7 @@ def planned(arm: Arm, store: Store, flops_per_second: float | None = None) -> st
         f"{arm.name}: {steps:,} steps of {train.rows} x {train.row_length}, {flops:.4g} FLOPs, {passes:.2g} passes over the corpus, "
         f"{parameters:,} parameters; for one process with all of them {_size(parameters * 16)} for weights, gradients and optimizer, "
         f"at most {_size(activation_bytes(model, train))} for the activations of {train.micro_rows or train.rows} rows "
-        f"(fp32, not compiled){hours}" + (f"; {behind}" if (behind := arm.config.behind(steps)) else "")
+        f"(fp32, not compiled){hours}"
     )
 
 

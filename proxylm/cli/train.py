@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ PATH = click.Path(path_type=Path)
 @click.argument("store", type=PATH)
 @click.option("-o", "--output", "run", required=True, type=PATH, help="Folder of the run; an interrupted one goes on.")
 @click.option("--recipe", help="raw, comp, proxy (the published schedule) or comp-then-raw.")
-@click.option("--view", help="The compressed view: NAME, NAME:level=K, NAME:bags=N or NAME:raw=N:comp=M.")
+@click.option("--view", help="The compressed view: NAME, NAME:level=K or NAME:bags=N.")
 @click.option("--steps", type=int, help="Length of the run, or:")
 @click.option("--flops", type=float, help="as many steps as fit into these FLOPs.")
 @click.option("--seed", type=int)
@@ -68,8 +68,6 @@ def train(
     with ExitStack() as stack:
         place = stack.enter_context(Place.here())
         reports = [stack.enter_context(_training_bar(quiet or place.rank != 0))]
-        if place.rank == 0:
-            reports.append(_told_if_behind(run_config))
         if tensorboard and place.rank == 0:
             reports.append(stack.enter_context(trackers.board(run)))
 
@@ -81,18 +79,6 @@ def train(
     if place.rank == 0:
         done = run_folder.totals(run)
         click.echo(f"{run}: {done['steps']} steps, {done['flops']:.3g} FLOPs, {done['bytes']:,.0f} bytes of text shown")
-
-
-def _told_if_behind(config: Any) -> Callable[[dict[str, Any]], None]:
-    """Says with the first step, before which the number of steps is not known, whether the schedule can be kept."""
-    to_tell = [True]
-
-    def report(record: dict[str, Any]) -> None:
-        if to_tell and (text := config.behind(record["steps"])):
-            click.echo(f"proxyc: {text}", err=True)
-        to_tell.clear()
-
-    return report
 
 
 @contextmanager

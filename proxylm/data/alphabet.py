@@ -48,7 +48,6 @@ class Alphabet:
 
     views: Mapping[str, int]
     shared: bool = False
-    sentinels: bool = True  # compressed symbols stand between marks of their own; if not, between those of the bytes
 
     @property
     def comp_size(self) -> int:
@@ -78,8 +77,7 @@ class Alphabet:
 
     def marks(self, view: str) -> tuple[int, int]:
         """The ids that stand before and behind what is shown of `view`."""
-        own = view != "raw" and self.sentinels
-        return (COMP_OPEN, COMP_CLOSE) if own else (RAW_OPEN, RAW_CLOSE)
+        return (RAW_OPEN, RAW_CLOSE) if view == "raw" else (COMP_OPEN, COMP_CLOSE)
 
     def head(self, view: str, level: int | None = None) -> HeadSlice:
         """The softmax for `view`, of its first `level` symbols only."""

@@ -96,11 +96,10 @@ class Loader:
         self.planner = Planner(
             raw_lengths=self._raw.lengths,
             comp_lengths=np.stack([shown.lengths for shown in self._shown] or [self._raw.lengths]),
-            comp_inner=np.stack([shown.inner for shown in self._shown] or [np.zeros((2, len(self._raw)), np.int64)]),
             schedule=mixture.table(mix.schedule, mix.views),
             total_rows=total_rows,
             row_length=self._row_length,
-            lanes=mix.lanes,
+            lanes=self._rows,
             seed=config.train.seed,
             n_ahead=config.model.n_ahead,
             before=chunks.before,
@@ -150,8 +149,6 @@ class Loader:
         stop = start + planned[COUNT]
         if start == 0:
             shares.documents[("raw", "comp", "pair", "pair")[kind]] += 1
-        if kind == row_plan.COMP and self._shown[planned[READING]].interleaved is not None:
-            return self._interleaved(planned, shares)
         parts: list[npt.NDArray[Any]] = []
         modes: list[npt.NDArray[np.int8]] = []
         begin = 0
@@ -177,18 +174,6 @@ class Loader:
             begin += length + 2
         return np.concatenate(parts), np.concatenate(modes)
 
-    def _interleaved(self, planned: list[int], shares: Shares) -> tuple[Ints, npt.NDArray[np.int8]]:
-        """The same of a document whose views are interleaved."""
-        shown = self._shown[planned[READING]]
-        found, comp, sizes = shown.body(planned[DOCUMENT])
-        start = planned[COMP_FIRST] + planned[START]
-        here = slice(start, start + planned[COUNT])
-        for name, of_view in (("raw", ~comp[here]), ("comp", comp[here])):
-            elements = sizes[here][of_view & (found[here] >= ids.N_SPECIALS)]
-            shares.symbols[name] += len(elements)
-            shares.n_bytes[name] += int(elements.sum())
-        return found[here], np.where(comp[here], 1 + planned[READING], 0).astype(np.int8)
-
     def _bytes(self, shown: Shown, document: int, count: int, first: int) -> float:
         """Bytes that positions of a document stand for; of a view without alignment in proportion."""
         sizes = shown.sizes(document)
@@ -205,9 +190,7 @@ def alphabet_of(store: Store, config: RunConfig) -> Alphabet:
             raise InvalidConfig(
                 f"mix.{setting}: the first 256 symbols of view {view!r} are not the bytes; its vocabulary is not refinable"
             )
-    return Alphabet(
-        {view: store.view(view)["vocab_size"] for view in views}, config.mix.shared_bytes, config.mix.sentinels
-    )
+    return Alphabet({view: store.view(view)["vocab_size"] for view in views}, config.mix.shared_bytes)
 
 
 def pieces_of(store: Store, alphabet: Alphabet, longest: int) -> npt.NDArray[np.int16]:

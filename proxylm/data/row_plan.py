@@ -1,9 +1,9 @@
 """Row k of a run as a pure function of (lengths in the store, config, seed, k).
 
-Documents are cut into chunks (`proxylm.data.chunks`), and these are dealt, in the order of a keyed permutation per epoch, to lanes;
-row k continues lane k % lanes. The kind of the j-th chunk (raw, comp, pair) is drawn from a hash of (seed, j) and the schedule
-at the row where it begins. So the rows do not depend on the number of processes, nor on how many rows make a step, and a plan
-needs lengths and cuts only.
+Documents are cut into chunks (`proxylm.data.chunks`), and these are dealt, in the order of a keyed permutation per epoch, to lanes,
+of which there are as many as rows in a step: row i of a step continues row i of the step before. The kind of the j-th chunk (raw,
+comp, pair) is drawn from a hash of (seed, j) and the schedule at the row where it begins. So the rows do not depend on the
+number of processes, and a plan needs lengths and cuts only.
 
 A document is shown as `bos <raw> bytes </raw> eos` (or <comp>, or both views one after the other). What follows the first
 two marks is its *body*; of chunks the last alone has the end. A row is filled with segments of bodies; each is preceded by
@@ -35,14 +35,11 @@ class Planner:
 
     raw_lengths (documents,), comp_lengths (readings, documents): symbols. before (documents + 1,): chunks of all documents
     before each; cuts (1 + readings, chunks): the position in its document, raw and in each reading, at which a chunk begins;
-    without them documents are dealt whole. comp_inner (readings, 2, documents): of a compressed
-    body, the targets that are predicted as raw, and the marks inside that are no targets (`proxylm.data.interleave`). schedule:
-    `mixing.table`; total_rows: the run's length, against which it is read.
+    without them documents are dealt whole. schedule: `mixture.table`; total_rows: the run's length, against which it is read.
     """
 
     raw_lengths: Ints
     comp_lengths: Ints
-    comp_inner: Ints
     schedule: npt.NDArray[np.float64]
     total_rows: int
     row_length: int
@@ -73,10 +70,7 @@ class Planner:
         return out[: self._advance(last, out, self._no_targets())]
 
     def targets(self, first: int, last: int) -> Ints:
-        """(1 + readings + n_ahead,) positions with a target in rows first..last-1: raw, of each reading, of each extra head.
-
-        Exact but for interleaved documents that a row or a chunk cuts: their heads are taken to be spread evenly.
-        """
+        """(1 + readings + n_ahead,) positions with a target in rows first..last-1: raw, of each reading, of each extra head."""
         self._skip_to(first)
         scored = self._no_targets()
         self._advance(last, np.empty((0, 12), np.int64), scored)
@@ -99,7 +93,7 @@ class Planner:
     def _advance(self, last: int, out: Ints, scored: Ints) -> int:
         written = _fill(
             self._next_row, last, self.row_length, self.total_rows, np.uint64(self.seed),
-            self.before, self.cuts, self.raw_lengths, self.comp_lengths, self.comp_inner, self.schedule, self._lanes,
+            self.before, self.cuts, self.raw_lengths, self.comp_lengths, self.schedule, self._lanes,
             self._drawn, out, scored,
         )  # fmt: skip
         self._next_row = last
@@ -179,22 +173,16 @@ def _reading(seed, j, chance):  # type: ignore[no-untyped-def] # a kernel
 
 
 @numba.njit(cache=True, nogil=True)
-def _count_targets(kind, reading, raw, comp, inner, length, first, start, count, scored, readings):  # type: ignore[no-untyped-def] # a kernel
+def _count_targets(kind, reading, raw, comp, start, count, scored, readings):  # type: ignore[no-untyped-def] # a kernel
     """Add the segment's targets to scored [raw, readings .., extra heads ..]; a pair's second mark is no target.
 
-    raw, comp: symbols of the chunk, in which the segment begins at start; inner, length: of the whole compressed body, in which
-    the chunk begins at first.
+    raw, comp: symbols of the chunk, in which the segment begins at start.
     """
-    before, runs = scored[0], 1
+    before = scored[0]
     if kind == RAW:
         scored[0] += count
     elif kind == COMP:
-        begin, stop = first + start, first + start + count
-        of_raw = stop * inner[0] // length - begin * inner[0] // length  # sums to inner[0] over those of a document
-        marks = stop * inner[1] // length - begin * inner[1] // length
-        scored[0] += of_raw
-        scored[1 + reading] += count - of_raw - marks
-        runs = marks // 2 + 1
+        scored[1 + reading] += count
     else:
         first, second = (0, 1 + reading) if kind == RAW_COMP else (1 + reading, 0)
         mark = (raw if first == 0 else comp) + 1
@@ -202,7 +190,7 @@ def _count_targets(kind, reading, raw, comp, inner, length, first, start, count,
         scored[first] += until_mark
         scored[second] += count - until_mark - (1 if start <= mark < start + count else 0)
     for i in range(1, len(scored) - readings):  # of raw targets that follow each other the first i are none of head i
-        scored[readings + i] += max(scored[0] - before - i * runs, 0)
+        scored[readings + i] += max(scored[0] - before - i, 0)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -218,7 +206,7 @@ def _deal(lane, j, seed, before, schedule, at):  # type: ignore[no-untyped-def] 
 
 
 @numba.njit(cache=True, nogil=True)
-def _fill(row, last, T, total_rows, seed, before, cuts, raw, comp, inner, schedule, lanes, drawn, out, scored):  # type: ignore[no-untyped-def] # a kernel
+def _fill(row, last, T, total_rows, seed, before, cuts, raw, comp, schedule, lanes, drawn, out, scored):  # type: ignore[no-untyped-def] # a kernel
     """Fill rows row..last-1; write segments to `out` unless it is empty; return how many."""
     written = 0
     for k in range(row, last):
@@ -254,10 +242,7 @@ def _fill(row, last, T, total_rows, seed, before, cuts, raw, comp, inner, schedu
                     int(ends),
                 )
                 written += 1
-            _count_targets(
-                kind, reading, n_raw, n_comp, inner[reading, :, document], of_comp + 2, first, start, count, scored,
-                len(comp),
-            )  # fmt: skip
+            _count_targets(kind, reading, n_raw, n_comp, start, count, scored, len(comp))
             lane[4] += count
             room -= count + 1
             if lane[4] == length:

@@ -4,7 +4,6 @@
     bpe:level=1024      the same with only 1,024 symbols: every later one is undone into the two it was made of
     bpe:bags=16         its spans as bags of up to 16 bytes (`proxylm.data.bags`)
     raw:bags=4          the bytes in bags of four
-    bpe:raw=64:comp=192 pieces of 64 bytes as bytes and of 192 as symbols, in turn (`proxylm.data.interleave`)
 
 A reading is what the plan needs of it, lengths, and what a batch needs, the symbols of a document.
 """
@@ -14,7 +13,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,13 +24,12 @@ from proxylm.data import alphabet as ids
 from proxylm.data import bags
 from proxylm.data.alphabet import RAW_SLICE, Alphabet, HeadSlice
 from proxylm.data.chunks import Chunks
-from proxylm.data.interleave import Interleaved
 from proxylm.data.store import RAW, Column, Store
 
 Ints = npt.NDArray[np.int64]
 Made = TypeVar("Made")
-_SETTINGS = ((), ("level",), ("bags",), ("raw", "comp"))
-_WRITE = "write NAME, NAME:level=K, NAME:bags=N or NAME:raw=N:comp=M"
+_SETTINGS = ((), ("level",), ("bags",))
+_WRITE = "write NAME, NAME:level=K or NAME:bags=N"
 _CACHED = 256  # documents: the rows of a chunk follow each other in a lane
 
 
@@ -42,7 +40,6 @@ class Reading:
     view: str
     level: int | None = None
     bags: int = 0
-    turns: tuple[int, int] | None = None  # bytes of a piece that is shown raw, and of one that is shown compressed
 
     @classmethod
     def parse(cls, text: str) -> Reading:
@@ -54,14 +51,11 @@ class Reading:
             if not equals or not value.isdecimal() or key in values:
                 raise InvalidConfig(f"mix: view {text!r}; {_WRITE}")
             values[key] = int(value)
-        turns = (values["raw"], values["comp"]) if set(values) == {"raw", "comp"} else None
-        made = cls(view, values.get("level"), values.get("bags", 0), turns)
+        made = cls(view, values.get("level"), values.get("bags", 0))
         if not view or tuple(values) not in _SETTINGS or (view == RAW and not made.bags):
             raise InvalidConfig(f"mix: view {text!r}; {_WRITE}")
         if ("bags" in values and not 1 <= made.bags <= 255) or (made.level is not None and made.level < 256):
             raise InvalidConfig(f"mix: view {text!r}; bags hold 1 to 255 bytes, and a level has 256 symbols or more")
-        if turns is not None and min(turns) < 1:
-            raise InvalidConfig(f"mix: view {text!r}; pieces have 1 byte or more")
         return made
 
 
@@ -80,9 +74,10 @@ class Shown:
     def of(cls, store: Store, reading: Reading, alphabet: Alphabet) -> Shown:
         """Raises `InvalidConfig` if the view cannot be read so."""
         raw, comp = store.column(RAW), None if reading.view == RAW else store.column(reading.view)
-        if (reading.bags or reading.turns) and comp is not None and comp.spans is None:
-            made = "make bags of" if reading.bags else "cut it at"
-            raise InvalidConfig(f"mix: view {reading.view!r} has no spans to {made}; use one that aligns with bytes")
+        if reading.bags and comp is not None and comp.spans is None:
+            raise InvalidConfig(
+                f"mix: view {reading.view!r} has no spans to make bags of; use one that aligns with bytes"
+            )
         splits = store.splits(reading.view) if reading.level is not None else None
         if reading.level is not None and splits is None:
             raise InvalidConfig(f"mix: view {reading.view!r} has no levels: its vocabulary is not refinable")
@@ -99,8 +94,6 @@ class Shown:
         if self.reading.bags:
             return bags.counts(self.raw, self.comp, self.reading.bags)
         assert self.comp is not None
-        if self.interleaved is not None:
-            return self.interleaved.counts[0]  # type: ignore[no-any-return] # rows of an array
         if self.splits is None:
             return self.comp.lengths
         counts, found = np.diff(self._parts[1]), []
@@ -114,7 +107,7 @@ class Shown:
         size = self.reading.bags
         if self.comp is None:
             return -(-chunks.shares(self.raw.lengths) // size)
-        if self.comp.spans is None or self.interleaved is not None:
+        if self.comp.spans is None:
             return chunks.shares(self.lengths)
         if size:
             positions = [-(-spans.astype(np.int64) // size) for spans in self.comp.spans]
@@ -123,25 +116,6 @@ class Shown:
         else:
             positions = [np.broadcast_to(np.int64(1), len(spans)) for spans in self.comp.spans]
         return chunks.aligned(self.comp.offsets, self.comp.spans, positions)
-
-    @property
-    def inner(self) -> Ints:
-        """(2, documents) targets under the raw head, and marks that are no targets, inside each compressed body."""
-        if self.interleaved is None:
-            return np.zeros((2, len(self.raw)), np.int64)
-        return self.interleaved.counts[1:]
-
-    @cached_property
-    def interleaved(self) -> Interleaved | None:
-        """The documents cut into pieces, if they are."""
-        if self.reading.turns is None or self.comp is None:
-            return None
-        return Interleaved(self.raw, self.comp, *self.reading.turns)
-
-    def body(self, document: int) -> tuple[Ints, npt.NDArray[np.bool_], Ints]:
-        """`Interleaved.body` of a document."""
-        assert self.interleaved is not None
-        return self._kept(document, partial(self.interleaved.body, view=self.reading.view, alphabet=self.alphabet))
 
     def ids(self, document: int, start: int = 0, stop: int | None = None) -> Ints:
         """(positions,) ids of a document, or of positions start..stop-1 of it; `BAG` for every bag."""

@@ -53,7 +53,7 @@ def load_run(run: Path, *, best: bool = False) -> tuple[Decoder, RunConfig]:
     """
     facts = _facts(run)
     config = recorded(facts["config"])
-    model = Decoder.of(config, Alphabet(facts["alphabet"], config.mix.shared_bytes, config.mix.sentinels))
+    model = Decoder.of(config, Alphabet(facts["alphabet"], config.mix.shared_bytes))
     checkpoint.load_model(run, model, best=best)
     return model.eval(), config
 

@@ -25,7 +25,7 @@ from proxylm.model.attention import mask_maker
 from proxylm.model.decoder import Decoder, training_flops
 from proxylm.training import checkpoint, fsdp, run_folder
 from proxylm.training.distributed import Place
-from proxylm.training.divergence import Watch
+from proxylm.training.divergence import diverged
 from proxylm.training.optim import optimizers, set_rates
 from proxylm.training.signals import told_to_stop
 
@@ -78,7 +78,7 @@ def train(
     held_out: documents scored every `train.eval_every` steps; the best model is kept beside the last ones. Ctrl-C or
     SIGTERM ends the run after the step at hand, with a checkpoint. Raises `InvalidConfig` if `run` holds a run of another
     configuration or store, `InputError` if another process trains there or `held_out` has no byte, `Diverged` if the loss is
-    no number or leaps. The model of a sharded run stays in slices (`proxylm.training.fsdp`); `run_folder.load_run` gives it whole.
+    not a number. The model of a sharded run stays in slices (`proxylm.training.fsdp`); `run_folder.load_run` gives it whole.
     """
     if place is None:
         with Place.here() as here:
@@ -142,7 +142,6 @@ class Loop:
         weights = [1.0] * n_heads + [config.train.ahead_weight / max(n_ahead, 1)] * n_ahead
         self.weights = torch.tensor(weights, device=place.device)  # of the losses of every softmax and extra head
         self.tuned = optimizers(self.model, config.train)
-        self.watch = Watch(config.train.spike)
         for block in self.model.blocks if config.train.compile else ():
             block.compile(dynamic=False)
 
@@ -162,11 +161,9 @@ class Loop:
             ((lost @ self.weights) / total).backward()
             nats += lost.detach().double().cpu()
         nats = place.summed(nats)
-        found = self.watch.look(nats.tolist(), counts[:n_losses].tolist())
-        if found:
-            self.watch.stop(
-                found, step, batch, self.loader.first_row(step, place.rank, place.world), self._row_bits(batch)
-            )
+        if not nats.isfinite().all():
+            first_row = self.loader.first_row(step, place.rank, place.world)
+            raise diverged(float(nats.sum()), step, batch, first_row, self._row_bits(batch))
         if not self.sharded:
             place.reduce_gradients(self.model)
         set_rates(self.tuned, self.config.train, (step + 0.5) / self.steps)
