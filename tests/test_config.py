@@ -4,7 +4,7 @@ import pytest
 
 from compressors.errors import InputError, InvalidConfig
 from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
-from proxylm.config_files import from_mapping, load, override, recorded
+from proxylm.config_files import from_mapping, load, override
 
 GOOD = {
     "train": {"steps": 3},
@@ -56,14 +56,6 @@ def test_json_and_toml_round_trip(tmp_path):
 def test_bad_settings_are_named(values, message):
     with pytest.raises(InvalidConfig, match=message):
         from_mapping(RunConfig, values)
-
-
-def test_a_run_from_before_chunks_was_dealt_whole_documents():
-    made = from_mapping(RunConfig, GOOD)
-    values = json.loads(made.to_json())
-    assert recorded(values) == made
-    del values["mix"]["chunk"]
-    assert recorded(values).chunk == 0 != made.chunk
 
 
 def test_override():

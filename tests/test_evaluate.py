@@ -12,6 +12,7 @@ from proxylm.data.alphabet import Alphabet
 from proxylm.evaluation import perturb
 from proxylm.evaluation.bits_per_byte import deltas, evaluate
 from proxylm.model.decoder import Decoder
+from proxylm.view_spec import ViewSpec
 
 DOCUMENTS = [b"", b"a", b"short document\n", b"a longer one, " * 9, b"0123456789" * 13, b"\xff\x00"]
 
@@ -27,12 +28,12 @@ def model(bpe):
 
 def slow_bits(model, document, window, codec=None):
     """One symbol at a time: the context is the window of the definition, from the latest cut that scores its first byte."""
-    view = "raw" if codec is None else "bpe"
-    symbols = model.alphabet.ids(view, np.frombuffer(document, np.uint8) if codec is None else codec.encode(document))
+    plain = ids.byte_ids(np.frombuffer(document, np.uint8))
+    symbols = plain if codec is None else model.alphabet.symbol_ids("bpe", codec.encode(document))
     spans = np.ones(len(symbols), int) if codec is None else codec.spans(document)
     begins = (np.cumsum(spans) - spans).tolist()
     opened, closed = (ids.RAW_OPEN, ids.RAW_CLOSE) if codec is None else (ids.COMP_OPEN, ids.COMP_CLOSE)
-    head, bits = model.alphabet.head(view), 0.0
+    head, bits = ids.RAW_SLICE if codec is None else model.alphabet.symbol_head("bpe"), 0.0
     body = [*symbols.tolist(), closed, ids.EOS]
     for i, target in enumerate(body):
         at = [*begins, 0][min(i, max(len(begins) - 1, 0))]  # both closing ids belong to the last symbol's window
@@ -61,7 +62,7 @@ def test_bits_equal_the_slow_definition(model, bpe, window, comp):
 def test_no_mass_leaks_from_raw_positions_to_symbols(model):
     """All that the raw softmax runs over, scored one by one, has probability one."""
     hidden = model(torch.tensor([[ids.BOS, ids.RAW_OPEN, 161]]))[0, -1:].expand(320, -1)
-    nats = model.heads.token_nats(hidden, torch.arange(320), model.alphabet.head("raw"))
+    nats = model.heads.token_nats(hidden, torch.arange(320), ids.RAW_SLICE)
     assert torch.exp(-nats).sum().item() == pytest.approx(1, abs=1e-5)
 
 
@@ -104,6 +105,11 @@ def test_deltas_compare_with_the_unchanged_text_and_repeat(model, documents):
 
 def test_a_view_without_ids_is_refused(model, bpe):
     bags = Decoder(model.config, Alphabet({}), 4)
-    for wrong, view in ((bags, None), (bags, "bpe"), (model, "other")):
+    for wrong, view in (
+        (bags, None),
+        (bags, ViewSpec("bpe")),
+        (model, ViewSpec("other")),
+        (model, ViewSpec("bpe", merges=9)),
+    ):
         with pytest.raises(InvalidConfig, match="read raw bytes"):
             evaluate(wrong, DOCUMENTS, window=16, codec=bpe, view=view)

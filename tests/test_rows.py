@@ -7,12 +7,13 @@ import pytest
 
 import compressors
 from compressors.corpus import Document
+from compressors.errors import InputError, InvalidConfig
 from proxylm.config import MixConfig, Phase, RunConfig, TrainConfig
 from proxylm.data import alphabet as ids
 from proxylm.data import mixture
 from proxylm.data.encode import encode
 from proxylm.data.loader import Loader
-from proxylm.data.row_plan import CHUNK, COMP, COMP_RAW, COUNT, DOCUMENT, KIND, RAW, RAW_COMP, START, Planner
+from proxylm.data.row_plan import COMP, COMP_RAW, RAW, RAW_COMP, Layout, RowPlanner
 
 N = 37
 
@@ -90,11 +91,11 @@ def dealt(made, last):
     """The targets of each chunk in the order in which one row reads them: [((document, chunk), kind, targets)]."""
     batch, found, at, row = made.rows(0, last), [], 0, -1
     for planned in made.planner.plan(0, last):
-        at, row = (at, row) if planned[0] == row else (0, planned[0])
-        here = batch.targets[row, at + 1 : at + 1 + planned[COUNT]].tolist()
-        at += planned[COUNT] + 1
-        if planned[START] == 0:
-            found.append(((int(planned[DOCUMENT]), int(planned[CHUNK])), int(planned[KIND]), here))
+        at, row = (at, row) if planned["row"] == row else (0, planned["row"])
+        here = batch.targets[row, at + 1 : at + 1 + planned["length"]].tolist()
+        at += planned["length"] + 1
+        if planned["start"] == 0:
+            found.append(((int(planned["document"]), int(planned["chunk"])), int(planned["kind"]), here))
         else:
             found[-1][2].extend(here)
     return found[:-1]  # the last may be cut
@@ -145,7 +146,9 @@ def test_a_chunk_may_have_no_symbol(tmp_path, pair):
     assert len(symbols) < 3000 / 17
     made = loader(store, view="zstd", phases=(Phase(until=1.0, start=0.5, end=0.5, pair=pair),), rows=1, chunk=17)
     batch, found = made.rows(0, 1600), dealt(made, 1600)
-    assert made.planner.targets(0, 1600).tolist() == np.bincount(batch.mode[batch.targets >= 0], minlength=2).tolist()
+    assert (
+        made.planner.scan(0, 1600).targets.tolist() == np.bincount(batch.mode[batch.targets >= 0], minlength=2).tolist()
+    )
     comp = [targets for _, kind, targets in found if kind == COMP]
     if pair:
         assert [ids.RAW_CLOSE, -1] in [targets[-2:] for _, kind, targets in found if kind == RAW_COMP]
@@ -176,16 +179,20 @@ def test_seed_changes_rows_and_equal_seeds_do_not(store):
 
 def test_rows_of_a_step_come_from_different_documents(store):
     segments = loader(store, rows=8).planner.plan(80, 88)
-    first = {int(row): int(document) for row, document in reversed(segments[:, :2].tolist())}
+    first = {int(row): int(document) for row, document in reversed(segments[["row", "document"]].tolist())}
     assert len(set(first.values())) == len(first) == 8
 
 
+def planner(lengths, schedule, total_rows, rows, seed):
+    """Of documents that are dealt whole, as long in the one view as in bytes."""
+    layout = Layout.of(lengths, [], 0)
+    return RowPlanner(layout, mixture.table(schedule), total_rows=total_rows, row_length=64, rows=rows, seed=seed)
+
+
 def _shares(schedule, n=20000):
-    lengths = np.full(100, 10)
-    planner = Planner(lengths, lengths[None], mixture.table(schedule), n, 64, 16, 0)
-    segments = planner.plan(0, n)
-    begun = segments[segments[:, START] == 0]
-    return begun, Counter(begun[:, KIND].tolist())
+    segments = planner(np.full(100, 10), schedule, n, 16, 0).plan(0, n)
+    begun = segments[segments["start"] == 0]
+    return begun, Counter(begun["kind"].tolist())
 
 
 @pytest.mark.parametrize("rate", [0.3, 0.5, 0.7, 0.9])
@@ -204,24 +211,24 @@ def test_share_of_comp_views_is_the_rate(rate, pair):
 def test_schedule_is_read_at_the_row_where_a_document_begins():
     schedule = (Phase(until=0.25, start=0.0, end=0.0), Phase(until=1.0, start=1.0, end=1.0))
     begun, _ = _shares(schedule)
-    assert set(begun[begun[:, 0] < 5000, KIND]) == {RAW}
-    assert set(begun[begun[:, 0] >= 5000, KIND]) == {COMP}
+    assert set(begun["kind"][begun["row"] < 5000]) == {RAW}
+    assert set(begun["kind"][begun["row"] >= 5000]) == {COMP}
 
 
 def test_a_chunk_is_shown_to_its_end_in_the_view_it_was_begun_in(store):
     phases = (Phase(until=0.25, start=0.0, end=0.0), Phase(until=1.0, start=1.0, end=1.0))
     rows = loader(store, phases=phases, chunk=90).planner.plan(0, 1600)
-    last = rows[rows[:, KIND] == RAW, 0].max() // 4  # the step
+    last = rows["row"][rows["kind"] == RAW].max() // 4  # the step
     assert 100 < last <= 100 + 3  # rows of a chunk
 
 
 def test_row_i_of_a_step_continues_row_i_of_the_step_before(store):
     rows = loader(store, chunk=90).planner.plan(0, 1600)
-    continued = rows[rows[:, START] > 0]
+    continued = rows[rows["start"] > 0]
     assert len(continued) > 100
-    for row, document, chunk in continued[:, [0, DOCUMENT, CHUNK]].tolist():
-        before = rows[rows[:, 0] == row - 4][-1]
-        assert before[[DOCUMENT, CHUNK]].tolist() == [document, chunk]
+    for row, document, chunk in continued[["row", "document", "chunk"]].tolist():
+        before = rows[rows["row"] == row - 4][-1]
+        assert (before["document"], before["chunk"]) == (document, chunk)
 
 
 def test_paper_schedule_rises_then_stays():
@@ -233,14 +240,21 @@ def test_paper_schedule_rises_then_stays():
 
 
 def test_epochs_are_permutations_and_differ():
-    lengths = np.full(103, 5)
-    schedule = mixture.table((Phase(until=1.0, start=0, end=0),))
-    planner = Planner(lengths, lengths[None], schedule, 1000, 64, 1, 3)
-    segments = planner.plan(0, 60)
-    assert planner.passes == (segments[:, START] == 0).sum() / 103
-    order = segments[segments[:, START] == 0, 1]
+    made = planner(np.full(103, 5), (Phase(until=1.0, start=0, end=0),), 1000, 1, 3)
+    segments = made.plan(0, 60)
+    begun = segments[segments["start"] == 0]
+    assert made.scan(0, 60).passes == len(begun) / 103
+    order = begun["document"]
     assert sorted(order[:103]) == sorted(order[103:206]) == list(range(103))
     assert order[:103].tolist() != order[103:206].tolist()
+
+
+def test_steps_and_processes_that_a_run_has_not_are_refused(store):
+    made = loader(store, rows=8)
+    with pytest.raises(InvalidConfig, match=r"train.rows 8 cannot be shared by 3 processes; use a multiple"):
+        made.batch(0, 0, 3)
+    with pytest.raises(InputError, match="step 200 is not in this run; it has 200 steps"):
+        made.batch(200)
 
 
 @pytest.mark.parametrize("chunk", [0, 30])
@@ -248,7 +262,7 @@ def test_planned_targets_equal_those_of_the_batches(store, chunk):
     made = loader(store, recipe="proxy", chunk=chunk)
     batch = made.rows(0, 300)
     found = np.bincount(batch.mode[batch.targets >= 0], minlength=2)
-    assert loader(store, recipe="proxy", chunk=chunk).planner.targets(0, 300).tolist() == found.tolist()
+    assert loader(store, recipe="proxy", chunk=chunk).planner.scan(0, 300).targets.tolist() == found.tolist()
 
 
 def test_shares_count_what_was_shown(store):

@@ -23,7 +23,8 @@ from proxylm.training.checkpoint import CheckpointError, latest
 from proxylm.training.distributed import Place
 from proxylm.training.divergence import Diverged
 from proxylm.training.run_folder import Log, load_run, records
-from proxylm.training.trainer import Loop, train
+from proxylm.training.run_plan import RunPlan
+from proxylm.training.trainer import Trainer, train
 
 SHAPE = ModelConfig(d_model=32, n_layers=2, n_heads=2)
 
@@ -35,7 +36,7 @@ def store(tmp_path_factory, bpe, documents):
 
 
 def config(**options):
-    options = {"steps": 20, "rows": 4, "row_length": 64, "checkpoint_every": 5} | options
+    options = {"steps": 20, "rows": 4, "row_length": 64, "checkpoint_every": 5, "dtype": "fp32"} | options
     return RunConfig(train=TrainConfig(**options), model=SHAPE, mix=MixConfig(view="bpe", recipe="proxy"))
 
 
@@ -83,15 +84,17 @@ def test_bf16_resumes_bit_for_bit(store, tmp_path):
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
 def test_compiled_equals_plain_but_for_rounding(store, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
-    loops = [Loop(store, config(compile=compiled), 20, Place(torch.device("cpu"))) for compiled in (False, True)]
+    trainers = [
+        Trainer(RunPlan.of(store, config(compile=compiled)), Place(torch.device("cpu"))) for compiled in (False, True)
+    ]
     for step in range(3):
-        plain, compiled = (loop.step(step)[0]["loss"] for loop in loops)
+        plain, compiled = (trainer.step(step)[0]["loss"] for trainer in trainers)
         assert compiled == pytest.approx(plain, rel=1e-4)
 
 
 def test_ctrl_c_writes_a_checkpoint_and_the_run_goes_on_as_if_nothing_had_been(store, tmp_path):
     settings = [f"model.{key}={value}" for key, value in (("d_model", 32), ("n_layers", 2), ("n_heads", 2))]
-    settings += ["train.rows=4", "train.row_length=64", "train.checkpoint_every=1000"]
+    settings += ["train.rows=4", "train.row_length=64", "train.checkpoint_every=1000", "train.dtype=fp32"]
     command = [
         forked.python(),
         "-m",
@@ -114,21 +117,21 @@ def test_ctrl_c_writes_a_checkpoint_and_the_run_goes_on_as_if_nothing_had_been(s
     reached = int(latest(tmp_path / "a").name.removeprefix("step-"))
     assert 3 < reached == len(records(tmp_path / "a")) < 400
     chosen = config(steps=400, checkpoint_every=1000)
-    loop = Loop(store, chosen, 400, Place(torch.device("cpu")))
-    straight = [loop.step(step)[0]["loss"] for step in range(reached)]
+    trainer = Trainer(RunPlan.of(store, chosen), Place(torch.device("cpu")))
+    straight = [trainer.step(step)[0]["loss"] for step in range(reached)]
     assert straight == losses(tmp_path / "a")
     weights = load_file(latest(tmp_path / "a") / "model.safetensors")
-    assert all(weights[name].equal(value) for name, value in loop.model.state_dict().items())
+    assert all(weights[name].equal(value) for name, value in trainer.model.state_dict().items())
 
 
 def test_a_loss_that_is_not_a_number_names_rows_and_documents_and_spares_the_weights(store):
-    loop = Loop(store, config(rows=16), 20, Place(torch.device("cpu")))
+    trainer = Trainer(RunPlan.of(store, config(rows=16)), Place(torch.device("cpu")))
     with torch.no_grad():
-        loop.model.heads.raw[5, 0] = float("inf")
-    before = {name: value.clone() for name, value in loop.model.state_dict().items()}
+        trainer.model.heads.raw[5, 0] = float("inf")
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
     with pytest.raises(Diverged, match=r"step 3: the loss is inf.*row (4[8-9]|5\d|6[0-3]) \(.*documents \d"):
-        loop.step(3)
-    assert all(before[name].equal(value) for name, value in loop.model.state_dict().items())
+        trainer.step(3)
+    assert all(before[name].equal(value) for name, value in trainer.model.state_dict().items())
 
 
 def test_held_out_documents_are_scored_and_the_best_model_is_kept(store, tmp_path, documents):
@@ -151,8 +154,8 @@ def test_held_out_documents_are_scored_and_the_best_model_is_kept(store, tmp_pat
 
 
 def test_a_best_model_survives_a_kill_between_the_renames(store, tmp_path, monkeypatch):
-    loop = Loop(store, config(), 20, Place(torch.device("cpu")))
-    checkpoint.save_best(tmp_path, loop.model, 5, 2.0)
+    trainer = Trainer(RunPlan.of(store, config()), Place(torch.device("cpu")))
+    checkpoint.save_best(tmp_path, trainer.model, 5, 2.0)
     renames = []
 
     def killed(source, target):
@@ -163,20 +166,20 @@ def test_a_best_model_survives_a_kill_between_the_renames(store, tmp_path, monke
 
     monkeypatch.setattr(checkpoint.os, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
-        checkpoint.save_best(tmp_path, loop.model, 10, 1.5)
+        checkpoint.save_best(tmp_path, trainer.model, 10, 1.5)
     monkeypatch.undo()
-    assert checkpoint.load_model(tmp_path, loop.model, best=True) == 5
-    checkpoint.save_best(tmp_path, loop.model, 15, 3.0)  # worse than what was there: not taken
-    checkpoint.save(tmp_path, loop.model, loop.tuned, {"step": 15}, keep=1)  # tidies up, but keeps the best
-    assert checkpoint.load_model(tmp_path, loop.model, best=True) == 5
-    checkpoint.save_best(tmp_path, loop.model, 20, 1.9)
+    assert checkpoint.load_model(tmp_path, trainer.model, best=True) == 5
+    checkpoint.save_best(tmp_path, trainer.model, 15, 3.0)  # worse than what was there: not taken
+    checkpoint.save(tmp_path, trainer.model, trainer.optimizers, {"step": 15}, keep=1)  # tidies up, but keeps the best
+    assert checkpoint.load_model(tmp_path, trainer.model, best=True) == 5
+    checkpoint.save_best(tmp_path, trainer.model, 20, 1.9)
     assert json.loads((tmp_path / "checkpoints/best/state.json").read_text()) == {"step": 20, "bits_per_byte": 1.9}
     assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"best", "step-00000015"}
     (tmp_path / "checkpoints/best/state.json").write_text("")
     with pytest.raises(CheckpointError, match="without --best"):
-        checkpoint.load_model(tmp_path, loop.model, best=True)
-    checkpoint.save_best(tmp_path, loop.model, 25, 9.0)  # a damaged one is replaced
-    assert checkpoint.load_model(tmp_path, loop.model, best=True) == 25
+        checkpoint.load_model(tmp_path, trainer.model, best=True)
+    checkpoint.save_best(tmp_path, trainer.model, 25, 9.0)  # a damaged one is replaced
+    assert checkpoint.load_model(tmp_path, trainer.model, best=True) == 25
 
 
 def test_two_processes_do_not_train_in_one_folder_and_held_out_text_must_have_bytes(store, tmp_path):

@@ -13,6 +13,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -38,12 +39,19 @@ def points(found: Sequence[Result]) -> dict[str, Points]:
         # older results, which lack it, dealt whole documents.
         mix = r["config"]["mix"]
         settings = sorted((k, v) for k, v in mix.items() if v and k not in _ALIKE)
-        kind = str((model.get("ngrams", 0), model.get("shifted_keys", False), settings, mix.get("chunk", 0)))
+        kind = str((*_named(model), settings, mix.get("chunk", 0)))
         if key in seen or kinds.setdefault(r["arm"], kind) != kind:
             raise InputError(f"two kinds of {r['arm']}, or one run twice ({r['name']}); give files that agree on names")
         seen[key] = r["name"]
         sorted_[r["arm"]][key[1], flops].append(results.bits_per_byte(r))
     return sorted_
+
+
+def _named(model: dict[str, Any]) -> tuple[int, bool]:
+    """Two settings that older results have under other names."""
+    ngrams: int = model.get("hash_ngrams", model.get("ngrams", 0))
+    offset: bool = model.get("partial_key_offset", model.get("shifted_keys", False))
+    return ngrams, offset
 
 
 def power_law(flops: Sequence[float], bits: Sequence[float]) -> tuple[float, float]:

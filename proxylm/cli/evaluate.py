@@ -51,7 +51,7 @@ def evaluate(
 
     model, config = run_folder.load_run(run, best=best)
     chosen = registry.parse(codec) if codec else None
-    view = run_folder.view_of(run, chosen) if chosen is not None else None
+    view = evaluation.trained_spec(config, run_folder.view_of(run, chosen)) if chosen is not None else None
     documents = _documents(Reader(list(corpus), text_field=text_field, pattern=pattern), max_bytes)
     window = window or evaluation.trained_window(config)
     result = evaluation.evaluate(model, documents, window=window, codec=chosen, view=view)

@@ -13,6 +13,7 @@ import bisect
 import hashlib
 import itertools
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,9 +24,9 @@ import numpy.typing as npt
 
 from compressors.base import Compressor, digest
 from compressors.errors import FingerprintMismatch, ProxycError
+from proxylm.view_spec import RAW
 
 FORMAT = 1
-RAW = "raw"
 
 
 class StoreError(ProxycError, ValueError):
@@ -33,42 +34,91 @@ class StoreError(ProxycError, ValueError):
 
 
 @dataclass(frozen=True)
+class ColumnShard:
+    """The part of a column that lies in one shard: mapped, and checked against its SHA-256, when it is first read."""
+
+    path: Path
+    """Without the suffix."""
+    dtype: str
+    aligned: bool
+    digests: dict[str, str]
+    """SHA-256 of each file by suffix."""
+
+    @cached_property
+    def values(self) -> npt.NDArray[Any]:
+        """(symbols,) of all documents of the shard, one after the other."""
+        return self._mapped("bin", self.dtype)
+
+    @cached_property
+    def offsets(self) -> npt.NDArray[np.int64]:
+        """(documents + 1,) where each document begins in `values`."""
+        return self._mapped("off", "<u8").astype(np.int64)
+
+    @cached_property
+    def spans(self) -> npt.NDArray[np.uint16]:
+        """(symbols,) bytes of each symbol. Only of a view that aligns with bytes."""
+        return self._mapped("len", "<u2")
+
+    def documents(self) -> list[npt.NDArray[Any]]:
+        """The symbols of each document."""
+        return [self.values[a:b] for a, b in itertools.pairwise(self.offsets.tolist())]
+
+    def totals(self, of_symbols: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        """(documents,) the sum over each document of a number that every symbol of the shard has."""
+        before = np.concatenate([[0], np.cumsum(of_symbols, dtype=np.int64)])
+        totals: npt.NDArray[np.int64] = before[self.offsets[1:]] - before[self.offsets[:-1]]
+        return totals
+
+    def _mapped(self, suffix: str, dtype: str) -> npt.NDArray[Any]:
+        file = self.path.with_name(f"{self.path.name}.{suffix}")
+        # A plain array: slices of a memmap are slow to make. An empty file cannot be mapped.
+        empty = file.stat().st_size == 0
+        mapped: npt.NDArray[Any] = np.empty(0, dtype) if empty else np.asarray(np.memmap(file, dtype, "r"))
+        _check_digest(file, hashlib.sha256(mapped.data).hexdigest(), self.digests[suffix])
+        return mapped
+
+
+@dataclass(frozen=True)
 class Column:
     """One view (or the raw bytes) of all documents: symbols by document index, over shards."""
 
-    values: list[npt.NDArray[Any]]  # per shard, memory-mapped
-    offsets: list[npt.NDArray[np.int64]]  # per shard (documents + 1,)
-    spans: list[npt.NDArray[np.uint16]] | None  # per shard, bytes per symbol
+    shards: tuple[ColumnShard, ...]
+    aligned: bool
+    """Whether the bytes of each symbol are known."""
 
     @cached_property
     def _firsts(self) -> list[int]:
-        """The first document of each shard, and how many there are."""
-        return list(itertools.accumulate((len(o) - 1 for o in self.offsets), initial=0))
+        """The first document of each shard, and the number of documents."""
+        return list(itertools.accumulate((len(shard.offsets) - 1 for shard in self.shards), initial=0))
 
     @cached_property
     def lengths(self) -> npt.NDArray[np.int64]:
         """(documents,) symbols of each document."""
-        return np.concatenate([np.diff(o) for o in self.offsets])
+        return np.concatenate([np.diff(shard.offsets) for shard in self.shards])
+
+    def totals(self, of_symbols: Callable[[ColumnShard], npt.NDArray[Any]]) -> npt.NDArray[np.int64]:
+        """(documents,) the sum over each document of a number that every symbol of a shard has."""
+        return np.concatenate([shard.totals(of_symbols(shard)) for shard in self.shards])
 
     def __len__(self) -> int:
         return self._firsts[-1]
 
-    def _locate(self, document: int) -> tuple[int, slice]:
-        shard = bisect.bisect_right(self._firsts, document) - 1
-        offsets, i = self.offsets[shard], document - self._firsts[shard]
-        return shard, slice(int(offsets[i]), int(offsets[i + 1]))
+    def _locate(self, document: int) -> tuple[ColumnShard, slice]:
+        number = bisect.bisect_right(self._firsts, document) - 1
+        shard, i = self.shards[number], document - self._firsts[number]
+        return shard, slice(int(shard.offsets[i]), int(shard.offsets[i + 1]))
 
     def __getitem__(self, document: int) -> npt.NDArray[Any]:
         """(n,) symbols of one document."""
         shard, where = self._locate(document)
-        return self.values[shard][where]
+        return shard.values[where]
 
     def spans_of(self, document: int) -> npt.NDArray[np.uint16] | None:
         """(n,) bytes per symbol of one document, or None where the view does not align with bytes."""
-        if self.spans is None:
+        if not self.aligned:
             return None
         shard, where = self._locate(document)
-        return self.spans[shard][where]
+        return shard.spans[where]
 
 
 @dataclass(frozen=True)
@@ -103,6 +153,11 @@ class Store:
     def views(self) -> list[str]:
         """Names of the compressed views."""
         return [name for name in self.manifest["views"] if name != RAW]
+
+    @property
+    def refinable(self) -> list[str]:
+        """Names of the views whose later symbols are made of two earlier ones."""
+        return [name for name in self.views if self.view(name).get("splits")]
 
     @property
     def fingerprint(self) -> str:
@@ -170,13 +225,22 @@ class Store:
             )
 
     def column(self, name: str) -> Column:
-        """The symbols of view `name`, or the bytes for "raw", memory-mapped."""
+        """The symbols of view `name`, or the bytes for "raw", memory-mapped.
+
+        A shard is checked when it is first read, which raises `StoreError` where it is damaged.
+        """
         view = self.view(name)
-        shards = [self.path / shard for shard in self.manifest["shards"]]
-        values = [_mapped(shard / f"{name}.bin", view["dtype"]) for shard in shards]
-        offsets = [_mapped(shard / f"{name}.off", "<u8").astype(np.int64) for shard in shards]
-        spans = [_mapped(shard / f"{name}.len", "<u2") for shard in shards] if view["aligned"] and name != RAW else None
-        return Column(values, offsets, spans)
+        aligned = bool(view["aligned"]) and name != RAW
+        shards = [
+            ColumnShard(
+                self.path / shard / name,
+                view["dtype"],
+                aligned,
+                {suffix: facts["sha256"] for suffix, facts in view["files"][shard].items()},
+            )
+            for shard in self.manifest["shards"]
+        ]
+        return Column(tuple(shards), aligned)
 
     def splits(self, name: str) -> npt.NDArray[np.uint32] | None:
         """(size - 256, 2) the two earlier symbols of each symbol of a refinable view, or None. Raises `StoreError`."""
@@ -199,10 +263,7 @@ class Store:
                     if hasattr(hashlib, "file_digest")
                     else hashlib.sha256(opened.read())
                 )
-            if found.hexdigest() != facts["sha256"]:
-                raise StoreError(
-                    f"{file} is damaged: its SHA-256 differs; delete {file.with_suffix('.json')} and encode again"
-                )
+            _check_digest(file, found.hexdigest(), facts["sha256"])
 
     def _files(self) -> list[tuple[str, Path, dict[str, Any]]]:
         """View, file, its size and SHA-256."""
@@ -226,10 +287,6 @@ class Store:
                 )
 
 
-def _mapped(file: Path, dtype: str) -> npt.NDArray[Any]:
-    if file.stat().st_size == 0:  # an empty file cannot be mapped
-        return np.empty(0, dtype)
-    mapped: npt.NDArray[Any] = np.asarray(
-        np.memmap(file, dtype, "r")
-    )  # a plain array: slices of a memmap are slow to make
-    return mapped
+def _check_digest(file: Path, found: str, recorded: str) -> None:
+    if found != recorded:
+        raise StoreError(f"{file} is damaged: its SHA-256 differs; delete {file.with_suffix('.json')} and encode again")
