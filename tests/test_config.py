@@ -4,7 +4,7 @@ import pytest
 
 from compressors.errors import InputError, InvalidConfig
 from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
-from proxylm.config_files import from_mapping, load, override
+from proxylm.config_files import from_mapping, load, override, run_config
 
 GOOD = {
     "train": {"steps": 3},
@@ -84,3 +84,42 @@ def test_defaults():
     assert TrainConfig(steps=1).flops is None
     chunks = [RunConfig(train=TrainConfig(steps=1, row_length=256), mix=MixConfig(chunk=n)).chunk for n in (None, 0, 7)]
     assert chunks == [254, 0, 7]
+
+
+def test_the_merges_recipe_needs_nothing_but_a_budget():
+    made = run_config({}, {"mix.recipe": "merges", "train.flops": 1e14}, [], refinable=["bpe"])
+    model, train, mix = made.model, made.train, made.mix
+    assert (model.d_model, model.n_layers, model.n_heads, model.hash_ngrams) == (128, 4, 4, 5)
+    assert model.partial_key_offset
+    assert (train.rows, train.row_length, train.matrix_lr, train.flops, made.chunk) == (8, 512, 0.02, 1e14, 510)
+    assert (mix.view, [phase.until for phase in mix.schedule]) == ("bpe:merges=256", [0.25, 1.0])
+
+
+def test_settings_that_a_user_gives_replace_those_of_a_recipe_and_the_later_win():
+    file = {"model": {"d_model": 64, "n_heads": 2}, "train": {"steps": 5, "seed": 1}}
+    flags = {"mix.recipe": "merges", "mix.view": "b", "train.flops": 1e9, "train.seed": 2, "train.steps": None}
+    made = run_config(file, flags, ["train.rows=16", "train.seed=2"], refinable=["bpe", "b"])
+    assert (made.model.d_model, made.model.n_heads, made.model.hash_ngrams) == (64, 2, 5)
+    assert (made.train.steps, made.train.flops, made.train.seed, made.train.rows) == (None, 1e9, 2, 16)
+    assert made.mix.view == "b:merges=256"
+    kept = run_config({"mix": {"view": "b:merges=9"}}, {"mix.recipe": "merges", "train.steps": 1}, [])
+    assert kept.mix.view == "b:merges=9"
+
+
+@pytest.mark.parametrize(
+    ("file", "flags", "assignments", "match"),
+    [
+        ({"mix": {"phases": []}}, {"mix.recipe": "raw"}, [], "recipe 'raw' and the phases .* contradict each other"),
+        ({}, {"train.seed": 2, "train.steps": 1}, ["train.seed=1"], "--seed 2 and --set train.seed=1 contradict"),
+        ({}, {"mix.view": "a", "train.steps": 1}, ["mix.view=b"], "--view a and --set mix.view=b contradict"),
+        ({}, {"train.steps": 1, "train.flops": 1.0}, [], "exactly one"),
+        ({}, {"mix.recipe": "merges"}, ["train.steps=1"], r"say of which with --view. There are: x, y"),
+        ({}, {"mix.recipe": "merges", "mix.view": "x:bags=4"}, ["train.steps=1"], "merges=256, not x:bags=4"),
+        ({"train": 5}, {}, [], "expected a table"),
+        ({"mix": {"recipe": "comp", "view": "b", "phases": [{"until": 1, "start": 0, "end": 0}]}}, {"train.steps": 1}, [],
+         "recipe 'comp' and phases contradict"),
+    ],
+)  # fmt: skip
+def test_settings_that_contradict_each_other_are_refused(file, flags, assignments, match):
+    with pytest.raises(InvalidConfig, match=match):
+        run_config(file, flags, assignments, refinable=["x", "y"])

@@ -6,11 +6,11 @@ import torch
 
 import compressors
 from compressors.errors import InputError, InvalidConfig
-from proxylm.config import ModelConfig
+from proxylm.config import MixConfig, ModelConfig, Phase, RunConfig, TrainConfig
 from proxylm.data import alphabet as ids
 from proxylm.data.alphabet import Alphabet
 from proxylm.evaluation import perturb
-from proxylm.evaluation.bits_per_byte import deltas, evaluate
+from proxylm.evaluation.bits_per_byte import deltas, evaluate, trained_spec
 from proxylm.model.decoder import Decoder
 from proxylm.view_spec import ViewSpec
 
@@ -113,3 +113,31 @@ def test_a_view_without_ids_is_refused(model, bpe):
     ):
         with pytest.raises(InvalidConfig, match="read raw bytes"):
             evaluate(wrong, DOCUMENTS, window=16, codec=bpe, view=view)
+
+
+def test_merges_are_scored_as_the_run_was_shown_them(bpe):
+    few = Decoder(ModelConfig(d_model=32, n_layers=1, n_heads=2), Alphabet({}, {"bpe": bpe.vocab.size - 256}))
+    torch.nn.init.zeros_(few.heads.raw)
+    torch.nn.init.zeros_(few.heads.comp)
+    text = [DOCUMENTS[-1] * 3 + b"the same text in symbols"]
+    result = evaluate(few, text, window=64, codec=bpe, view=ViewSpec("bpe", merges=20))
+    undone = views_symbols(bpe, text[0], 256 + 20)
+    assert result.n_symbols == len(undone) > len(bpe.encode(text[0]))
+    # A uniform model: every symbol, and the two at the end, cost the logarithm of the softmax that was trained.
+    assert result.text_bits[0] == pytest.approx(len(undone) * np.log2(320 + 20), rel=1e-5)
+    mix = MixConfig(phases=(Phase(until=0.5, start=1.0, end=1.0, views={"bpe:merges=20": 1.0}),
+                            Phase(until=1.0, start=1.0, end=1.0, views={"bpe:bags=4": 1.0})))  # fmt: skip
+    config = RunConfig(train=TrainConfig(steps=1), mix=mix)
+    assert trained_spec(config, "bpe") == trained_spec(config) == ViewSpec("bpe", merges=20)
+    with pytest.raises(InvalidConfig, match=r"the run was shown bpe:merges=20, bpe:bags=4, and has no ids for zstd"):
+        trained_spec(config, "zstd")
+    torch.nn.init.constant_(few.heads.raw, float("nan"))
+    with pytest.raises(InputError, match="weights of the model are not finite"):
+        evaluate(few, text, window=64)
+
+
+def views_symbols(bpe, text, size):
+    def undone(symbol):
+        return [symbol] if symbol < size else [p for s in bpe.vocab.splits[symbol - 256] for p in undone(int(s))]
+
+    return [part for symbol in bpe.encode(text).tolist() for part in undone(symbol)]

@@ -98,7 +98,7 @@ def misplaced(module: str, tree: ast.AST) -> list[str]:
         if (
             isinstance(node, ast.Constant)
             and node.value in STORE_FILES
-            and not fits(module, OPENS_STORES + ("bench.*",))
+            and not fits(module, (*OPENS_STORES, "bench.*"))
         ):
             found.append(f"{module} names {node.value!r}, a file of a store; ask proxylm.data.store")
     return found
@@ -150,8 +150,8 @@ def test_planted_violations_are_found(tmp_path):
             "import compressors.cli.codecs",
             "import numba",
             "RAW_OPEN = 12",
-            "x = open('manifest.json')",
         ),
+        "proxylm/evaluation/planted.py": ("x = open('manifest.json')",),
         "proxylm/generation.py": ("from proxylm.data import alphabet", "x = alphabet.EOS"),
     }
     for name, lines in planted.items():

@@ -7,21 +7,24 @@ import signal
 import subprocess
 import time
 import warnings
+from dataclasses import replace
 
 import forked
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from compressors.corpus import Document
 from compressors.errors import InputError, InvalidConfig
 from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
 from proxylm.data.encode import encode
 from proxylm.evaluation.bits_per_byte import evaluate, trained_window
-from proxylm.training import checkpoint
+from proxylm.training import checkpoint, precision
 from proxylm.training.checkpoint import CheckpointError, latest
 from proxylm.training.distributed import Place
 from proxylm.training.divergence import Diverged
+from proxylm.training.memory import OutOfMemory
 from proxylm.training.run_folder import Log, load_run, records
 from proxylm.training.run_plan import RunPlan
 from proxylm.training.trainer import Trainer, train
@@ -202,9 +205,119 @@ def test_a_damaged_run_folder_is_named_in_one_line(store, tmp_path):
     with pytest.raises(InputError, match="checkpoint is of step 10"):
         train(store, config(steps=10), tmp_path / "r")
     log.write_bytes(whole)
-    (tmp_path / "r/run.json").write_text("{}")
-    with pytest.raises(InputError, match=r"run.json lacks alphabet, config"):
-        load_run(tmp_path / "r")
+    facts = (tmp_path / "r/run.json").read_text()
+    for wrong, match in (
+        ("{}", r"run.json has format 1, written by a version before 0.1; this version reads format 2: use"),
+        ('{"format": 2}', r"run.json lacks alphabet, chosen, config"),
+        ("[]", "has format"),
+    ):
+        (tmp_path / "r/run.json").write_text(wrong)
+        with pytest.raises(InputError, match=match):
+            load_run(tmp_path / "r")
+    (tmp_path / "r/run.json").unlink()
+    with pytest.raises(InputError, match=r"has checkpoints and no run.json"):
+        train(store, config(steps=10), tmp_path / "r")
+    (tmp_path / "r/run.json").write_text(facts)
+    train(store, config(steps=10, keep=5, checkpoint_every=3, eval_every=2), tmp_path / "r")  # harmless: it resumes
+    with pytest.raises(InvalidConfig, match=r"train.steps \(10, now 12\).*begin another one with --init"):
+        train(store, config(steps=12), tmp_path / "r")
+    with pytest.raises(InvalidConfig, match=r"another held_out \(None, now .*proxyc eval"):
+        train(store, config(steps=10), tmp_path / "r", held_out=[b"text"])
+
+
+def test_a_run_that_never_shows_bytes_has_no_held_out_score(store, tmp_path):
+    only_symbols = replace(config(), mix=MixConfig(view="bpe", recipe="comp"))
+    with pytest.raises(InvalidConfig, match=r"never shows raw bytes, as which held-out documents are scored"):
+        train(store, only_symbols, tmp_path / "r", held_out=[b"text"])
+    assert not (tmp_path / "r").exists()
+
+
+def test_weights_that_are_not_finite_are_not_saved_scored_or_used(store, tmp_path, monkeypatch):
+    one_step = config(steps=1, matrix_lr=1e38, embedding_lr=1e38, head_lr=1e38, warmup=0.0)
+    with pytest.raises(Diverged, match=r"^step 1: weights are not finite after it, and are not saved"):
+        train(store, one_step, tmp_path / "r", held_out=[b"text"])
+    assert latest(tmp_path / "r") is None
+    assert not (tmp_path / "r/checkpoints/best").exists()
+    train(store, config(steps=1), tmp_path / "sound")
+    file = latest(tmp_path / "sound") / "model.safetensors"
+    tensors = load_file(file)
+    tensors["heads.raw"][3, 3] = float("nan")
+    save_file(tensors, file)
+    with pytest.raises(
+        CheckpointError, match=r"weights that are not finite; it is the only one: delete it to train from"
+    ):
+        load_run(tmp_path / "sound")
+
+
+def test_a_gradient_that_is_not_finite_spares_the_weights(store):
+    trainer = Trainer(RunPlan.of(store, config()), Place(torch.device("cpu")))
+    trainer.model.norm.weight.register_hook(lambda gradient: gradient * float("inf"))
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    with pytest.raises(Diverged, match=r"step 0: the loss is \d.*its gradient is not finite\. Worst: row"):
+        trainer.step(0)
+    assert all(before[name].equal(value) for name, value in trainer.model.state_dict().items())
+
+
+def test_a_full_disk_and_too_little_memory_are_one_line(store, tmp_path, monkeypatch):
+    def full(*_):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(
+        CheckpointError, match=r"^cannot write [^\n]*No space left on device[^\n]*resumes at the checkpoint"
+    ):
+        train(store, config(steps=1), tmp_path / "r")
+    assert not list((tmp_path / "r/checkpoints").iterdir())
+    monkeypatch.undo()
+
+    def large(*_):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+
+    monkeypatch.setattr(Trainer, "_nats", large)
+    with pytest.raises(
+        OutOfMemory, match=r"^not enough memory for a pass over 4 rows of 64 positions; set train.micro_rows"
+    ):
+        train(store, config(steps=1), tmp_path / "other")
+
+
+def test_a_run_may_begin_with_the_weights_of_another(store, tmp_path):
+    train(store, config(steps=2), tmp_path / "first")
+    raw = replace(config(steps=1, matrix_lr=0.0, embedding_lr=0.0, head_lr=0.0), mix=MixConfig())
+    train(store, raw, tmp_path / "second", init=tmp_path / "first")
+    first, second = (load_run(tmp_path / name)[0].state_dict() for name in ("first", "second"))
+    assert second["embedding.weight"].equal(first["embedding.weight"][:320])  # the rows of raw bytes
+    assert all(second[name].equal(first[name]) for name in second if name != "embedding.weight")
+    train(store, raw, tmp_path / "second", init=tmp_path / "first")  # finished: nothing to do
+    with pytest.raises(InvalidConfig, match="another init"):
+        train(store, raw, tmp_path / "second")
+    wider = replace(raw, model=replace(SHAPE, d_model=48))
+    with pytest.raises(InvalidConfig, match=r"cannot be the beginning: .* give the same model settings"):
+        train(store, wider, tmp_path / "third", init=tmp_path / "first")
+    with pytest.raises(InputError, match="no checkpoint to begin with"):
+        train(store, raw, tmp_path / "third", init=tmp_path / "none")
+
+
+def test_auto_is_chosen_once_for_a_run(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(precision, "best_dtype", lambda config, place: "bf16")
+    monkeypatch.setattr(Place, "has_bf16", True)
+    train(store, config(dtype="auto", steps=6), tmp_path / "r")
+    facts = json.loads((tmp_path / "r/run.json").read_text())
+    assert (facts["chosen"], facts["config"]["train"]["dtype"]) == ({"dtype": "bf16", "attention": "sdpa"}, "auto")
+    assert {record["dtype"] for record in records(tmp_path / "r")} == {"bf16"}
+    shutil.rmtree(latest(tmp_path / "r"))
+    monkeypatch.setattr(precision, "best_dtype", lambda config, place: "fp32")
+    train(store, config(dtype="auto", steps=6), tmp_path / "r")  # resumed, it keeps what was chosen
+    assert {record["dtype"] for record in records(tmp_path / "r")} == {"bf16"}
+
+
+def test_auto_measures_only_where_there_are_units(monkeypatch):
+    monkeypatch.setattr(Place, "has_bf16", False)
+    assert precision.best_dtype(config(), Place(torch.device("cpu"))) == "fp32"
+    monkeypatch.setattr(Place, "has_bf16", True)
+    seconds = iter([1.0, 2.0, 2.0, 2.0])  # of bf16 and of fp32, twice
+    monkeypatch.setattr(precision, "_seconds", lambda work: next(seconds))
+    found = [precision.best_dtype(config(), Place(torch.device("cpu"))) for _ in range(2)]
+    assert found == ["bf16", "fp32"]
 
 
 def test_flex_attention_on_a_cpu_is_refused_before_there_is_a_folder(store, tmp_path):
