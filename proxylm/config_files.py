@@ -7,7 +7,7 @@ import json
 import sys
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -61,12 +61,12 @@ def run_config(
     flags: Mapping[str, Any],
     assignments: Sequence[str],
     *,
-    refinable: Sequence[str] = (),
+    refinable: Callable[[], Sequence[str]] = tuple,
 ) -> RunConfig:
     """A run from all that a user may say of it: the recipe's settings, then a file's, then flags, then assignments.
 
     The later ones win. file: sections and their settings; flags: section.key -> value, None if not given; assignments:
-    section.key=value; refinable: views of the store that have merges, of which a recipe may need one. Raises
+    section.key=value; refinable: gives the views of the store that have merges, where a recipe needs one. Raises
     `InvalidConfig`, also where two of them contradict each other in what only one can say.
     """
     given, assigned = _nested({key: value for key, value in flags.items() if value is not None}), dict[str, Any]()
@@ -99,15 +99,16 @@ def run_config(
     return from_mapping(RunConfig, chosen)
 
 
-def _shown(recipe: str, shows: str, view: str | None, refinable: Sequence[str]) -> str:
+def _shown(recipe: str, shows: str, view: str | None, refinable: Callable[[], Sequence[str]]) -> str:
     """The view of a recipe that shows one in its own way. Raises `InvalidConfig`."""
     if view is None:
-        if len(refinable) != 1:
-            known = ", ".join(refinable) or "none; make one with `proxyc encode --view bpe`"
+        names = refinable()
+        if len(names) != 1:
+            known = ", ".join(names) or "none; make one with `proxyc encode --view bpe`"
             raise InvalidConfig(
                 f"recipe {recipe!r} shows the merges of a view; say of which with --view. There are: {known}"
             )
-        view = refinable[0]
+        view = names[0]
     setting = shows.partition("=")[0]
     if ":" in view and f":{setting}=" not in view:
         raise InvalidConfig(f"recipe {recipe!r} shows NAME:{shows}, not {view}; use recipe comp-then-raw")

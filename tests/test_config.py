@@ -87,7 +87,7 @@ def test_defaults():
 
 
 def test_the_merges_recipe_needs_nothing_but_a_budget():
-    made = run_config({}, {"mix.recipe": "merges", "train.flops": 1e14}, [], refinable=["bpe"])
+    made = run_config({}, {"mix.recipe": "merges", "train.flops": 1e14}, [], refinable=lambda: ["bpe"])
     model, train, mix = made.model, made.train, made.mix
     assert (model.d_model, model.n_layers, model.n_heads, model.hash_ngrams) == (128, 4, 4, 5)
     assert model.partial_key_offset
@@ -98,7 +98,7 @@ def test_the_merges_recipe_needs_nothing_but_a_budget():
 def test_settings_that_a_user_gives_replace_those_of_a_recipe_and_the_later_win():
     file = {"model": {"d_model": 64, "n_heads": 2}, "train": {"steps": 5, "seed": 1}}
     flags = {"mix.recipe": "merges", "mix.view": "b", "train.flops": 1e9, "train.seed": 2, "train.steps": None}
-    made = run_config(file, flags, ["train.rows=16", "train.seed=2"], refinable=["bpe", "b"])
+    made = run_config(file, flags, ["train.rows=16", "train.seed=2"], refinable=lambda: ["bpe", "b"])
     assert (made.model.d_model, made.model.n_heads, made.model.hash_ngrams) == (64, 2, 5)
     assert (made.train.steps, made.train.flops, made.train.seed, made.train.rows) == (None, 1e9, 2, 16)
     assert made.mix.view == "b:merges=256"
@@ -122,4 +122,4 @@ def test_settings_that_a_user_gives_replace_those_of_a_recipe_and_the_later_win(
 )  # fmt: skip
 def test_settings_that_contradict_each_other_are_refused(file, flags, assignments, match):
     with pytest.raises(InvalidConfig, match=match):
-        run_config(file, flags, assignments, refinable=["x", "y"])
+        run_config(file, flags, assignments, refinable=lambda: ["x", "y"])

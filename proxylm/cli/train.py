@@ -59,10 +59,9 @@ def train(
     from proxylm.training import run_folder, trackers, trainer
     from proxylm.training.distributed import Place
 
-    opened = Store.open(store)
     flags = {"mix.recipe": recipe, "mix.view": view, "train.steps": steps, "train.flops": flops, "train.seed": seed}
     file = config_files.load(config) if config else {}
-    run_config = config_files.run_config(file, flags, assignments, refinable=opened.refinable)
+    run_config = config_files.run_config(file, flags, assignments, refinable=lambda: Store.open(store).refinable)
     if view is not None and not any(phase.start or phase.end for phase in run_config.mix.schedule):
         raise InvalidConfig(
             f"recipe {run_config.mix.recipe!r} never shows --view {view}; add --recipe proxy, comp or comp-then-raw"
@@ -78,7 +77,7 @@ def train(
             for tell in reports:
                 tell(record)
 
-        trainer.train(opened, run_config, run, held_out=documents, report=report, place=place, init=init)
+        trainer.train(Store.open(store), run_config, run, held_out=documents, report=report, place=place, init=init)
     if place.rank == 0:
         click.echo(_summary(run, run_folder.records(run)))
 

@@ -37,7 +37,7 @@ class Batch:
     documents: list[list[int]]
     """Of each row: the numbers of its documents."""
     bags: npt.NDArray[np.int16] | None = None
-    """(B, T, size) bytes of each target that is a bag; -1 where there is none."""
+    """(B, T, size) bytes of each target that is a bag, -1 where there is none; None if no row of the step has one."""
 
     @classmethod
     def blank(cls, rows: int, length: int, bag: int) -> Batch:

@@ -33,6 +33,7 @@ class Loader:
         self._views = views_of(store, config.mix.specs, self.alphabet)
         self.heads = (RAW_SLICE, *(view.head for view in self._views))
         self._raw, self._bag = store.column(RAW_VIEW), max((view.bag for view in self._views), default=0)
+        self._has_bags = np.array([view.bag > 0 for view in self._views] or [False])
         self._row_length, self._rows = config.train.row_length, config.train.rows
         self.planner = RowPlanner(
             Layout.of(self._raw.lengths, self._views, config.chunk),
@@ -56,7 +57,8 @@ class Loader:
         if self._rows % world:
             raise InvalidConfig(f"train.rows {self._rows} cannot be shared by {world} processes; use a multiple")
         first = self.first_row(step, rank, world)
-        return self.rows(first, first + self._rows // world)
+        of_step = self.planner.plan(step * self._rows, (step + 1) * self._rows)
+        return self._made(of_step, first, first + self._rows // world)
 
     def first_row(self, step: int, rank: int = 0, world: int = 1) -> int:
         """The number of the first of them."""
@@ -64,16 +66,22 @@ class Loader:
 
     def rows(self, first: int, last: int) -> Batch:
         """Rows first..last-1 of the run."""
+        return self._made(self.planner.plan(first, last), first, last)
+
+    def _made(self, planned: npt.NDArray[np.void], first: int, last: int) -> Batch:
+        """Rows first..last-1 of those that are planned; whether there are bags is said of all, whoever reads the others."""
+        in_bags = (planned["kind"] == COMP) & self._has_bags[planned["view_index"]]
+        in_bags &= planned["start"] < planned["view_stop"] - planned["view_first"]  # not only closing marks
         batch = Batch.blank(last - first, self._row_length, self._bag)
         at, row, number = 0, -1, 0
-        for segment in map(Segment._make, self.planner.plan(first, last).tolist()):
+        own = planned[(planned["row"] >= first) & (planned["row"] < last)]
+        for segment in map(Segment._make, own.tolist()):
             if segment.row != row:
                 row, at, number = segment.row, 0, 0
             self._write(batch, segment, row - first, at, number)
             at, number = at + frame.OPENING - 1 + segment.length, number + 1
         batch.targets[frame.is_opening_mark(batch.targets)] = -1
-        assert batch.bags is not None
-        return batch if (batch.bags >= 0).any() else replace(batch, bags=None)
+        return batch if in_bags.any() else replace(batch, bags=None)
 
     def _write(self, batch: Batch, segment: Segment, row: int, at: int, number: int) -> None:
         """Write a segment into a row, from position `at` on: the opening, and the body but its last id."""
