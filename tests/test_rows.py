@@ -12,8 +12,9 @@ from proxylm.config import MixConfig, Phase, RunConfig, TrainConfig
 from proxylm.data import alphabet as ids
 from proxylm.data import mixture
 from proxylm.data.encode import encode
+from proxylm.data.layout import Layout
 from proxylm.data.loader import Loader
-from proxylm.data.row_plan import COMP, COMP_RAW, RAW, RAW_COMP, Layout, RowPlanner
+from proxylm.data.row_plan import COMP, COMP_RAW, RAW, RAW_COMP, RowPlanner
 
 N = 37
 

@@ -13,7 +13,8 @@ from proxylm.config import RunConfig
 from proxylm.data import frame, mixture
 from proxylm.data.alphabet import COMP_OFFSET, RAW_SLICE, Alphabet, Ints, byte_ids
 from proxylm.data.batch import Batch, Shares
-from proxylm.data.row_plan import COMP, COMP_RAW, RAW, RAW_COMP, Layout, RowPlanner, Segment
+from proxylm.data.layout import Layout
+from proxylm.data.row_plan import COMP, COMP_RAW, RAW, RAW_COMP, RowPlanner, Segment
 from proxylm.data.store import Store
 from proxylm.data.symbol_ids import check_merges
 from proxylm.data.views import View, views_of

@@ -12,7 +12,6 @@ predicts nothing and costs one position a segment; every element of a body is a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,9 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from proxylm.data.alphabet import Ints
-from proxylm.data.chunks import Chunks
 from proxylm.data.frame import CLOSING, OPENING, SWITCH
-from proxylm.data.views import View
+from proxylm.data.layout import Layout
 
 # Kinds of chunk: which views are shown, in which order.
 RAW, COMP, RAW_COMP, COMP_RAW = range(4)
@@ -60,34 +58,6 @@ class Segment(NamedTuple):
 SEGMENT = np.dtype([(name, np.int64) for name in Segment._fields])
 # What is left of the chunk that a row of the last step has not shown to its end; document -1: nothing.
 _LANE = np.dtype([(name, np.int64) for name in ("document", "chunk", "kind", "view_index", "position")])
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where everything lies: lengths of documents, and where their chunks begin. The same for every run on a store."""
-
-    raw_lengths: Ints
-    """(documents,) bytes."""
-    view_lengths: Ints
-    """(views, documents) positions; at least one view."""
-    before: Ints
-    """(documents + 1,) chunks of all documents before each."""
-    cuts: Ints
-    """(1 + views, chunks) position in its document, raw and in each view, at which each chunk begins."""
-
-    @classmethod
-    def of(cls, raw_lengths: Ints, views: Sequence[View], chunk: int) -> Layout:
-        """Documents in chunks of `chunk` bytes at most; 0: whole."""
-        chunks = Chunks.of(raw_lengths, chunk)
-        raw_cuts = chunks.shares(raw_lengths)
-        lengths = [view.lengths for view in views] or [raw_lengths]
-        cuts = [view.cuts(chunks) for view in views] or [raw_cuts]
-        return cls(raw_lengths, np.stack(lengths), chunks.before, np.stack([raw_cuts, *cuts]))
-
-    @property
-    def n_chunks(self) -> int:
-        """Chunks of all documents."""
-        return int(self.before[-1])
 
 
 @dataclass(frozen=True)

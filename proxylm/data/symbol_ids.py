@@ -29,18 +29,17 @@ class SymbolReader(Protocol):
         ...
 
 
-class OwnIds:
+class OwnIds(SymbolReader):
     """Each symbol is one position with an id of its own."""
 
     def __init__(self, spec: ViewSpec, alphabet: Alphabet, splits: Splits | None) -> None:
         self._view, self._alphabet, self.head = spec.view, alphabet, alphabet.symbol_head(spec.view)
 
     def read(self, symbols: npt.NDArray[Any], sizes: npt.NDArray[Any] | None) -> tuple[Ints, npt.NDArray[Any] | None]:
-        """See `SymbolReader`."""
         return self._alphabet.symbol_ids(self._view, symbols), sizes
 
 
-class FirstMerges:
+class FirstMerges(SymbolReader):
     """The first merges of a refinable vocabulary: every later symbol is undone into the two it was made of."""
 
     def __init__(self, spec: ViewSpec, alphabet: Alphabet, splits: Splits | None) -> None:

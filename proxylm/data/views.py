@@ -54,7 +54,7 @@ class View(Protocol):
         ...
 
 
-class Symbols:
+class Symbols(View):
     """Every symbol is a position with an id of its own."""
 
     bag = 0
@@ -65,28 +65,24 @@ class Symbols:
 
     @cached_property
     def lengths(self) -> Ints:
-        """See `View`."""
         return self._column.lengths
 
     def cuts(self, chunks: Chunks) -> Ints:
-        """See `View`."""
         if not self._column.aligned:
             return chunks.shares(self.lengths)
         return _cuts(chunks, self._column, lambda shard: np.broadcast_to(np.int64(1), len(shard.spans)))
 
     def ids(self, document: int, first: int, last: int) -> Ints:
-        """See `View`."""
         return self._reader.read(self._column[document][first:last], None)[0]
 
     def sizes(self, document: int) -> npt.NDArray[Any] | None:
-        """See `View`."""
         return self._column.spans_of(document)
 
     def bags(self, document: int, first: int, last: int) -> None:
         """There are none."""
 
 
-class Merges:
+class Merges(View):
     """Only the first merges of the vocabulary: later ones are undone."""
 
     bag = 0
@@ -99,26 +95,22 @@ class Merges:
 
     @cached_property
     def lengths(self) -> Ints:
-        """See `View`."""
         return self._column.totals(lambda shard: self._reader.counts[shard.values])
 
     def cuts(self, chunks: Chunks) -> Ints:
-        """See `View`."""
         return _cuts(chunks, self._column, lambda shard: self._reader.counts[shard.values])
 
     def ids(self, document: int, first: int, last: int) -> Ints:
-        """See `View`."""
         return self._read(document)[0][first:last]
 
     def sizes(self, document: int) -> npt.NDArray[Any] | None:
-        """See `View`."""
         return self._read(document)[1]
 
     def bags(self, document: int, first: int, last: int) -> None:
         """There are none."""
 
 
-class _Bags:
+class _Bags(View):
     """What both kinds of bags share: bytes of the raw text, and one id for all positions."""
 
     head = RAW_SLICE
@@ -129,15 +121,12 @@ class _Bags:
         self.bag, self._raw = spec.bags, store.column(RAW)
 
     def ids(self, document: int, first: int, last: int) -> Ints:
-        """See `View`."""
         return np.full(last - first, BAG, np.int64)
 
     def sizes(self, document: int) -> Ints:
-        """See `View`."""
         raise NotImplementedError
 
     def bags(self, document: int, first: int, last: int) -> npt.NDArray[np.int16]:
-        """See `View`."""
         sizes = self.sizes(document)
         begin, end = min(first, len(sizes)), min(last, len(sizes))
         found = bags.of(self._raw[document], sizes, begin, end, self.bag)
@@ -156,15 +145,12 @@ class SpanBags(_Bags):
 
     @cached_property
     def lengths(self) -> Ints:
-        """See `View`."""
         return self._column.totals(lambda shard: bags.counts(shard.spans, self.bag))
 
     def cuts(self, chunks: Chunks) -> Ints:
-        """See `View`."""
         return _cuts(chunks, self._column, lambda shard: bags.counts(shard.spans, self.bag))
 
     def sizes(self, document: int) -> Ints:
-        """See `View`."""
         spans = self._column.spans_of(document)
         assert spans is not None
         return bags.sizes(spans, self.bag)
@@ -178,15 +164,12 @@ class EvenBags(_Bags):
 
     @cached_property
     def lengths(self) -> Ints:
-        """See `View`."""
         return bags.counts(self._raw.lengths, self.bag)
 
     def cuts(self, chunks: Chunks) -> Ints:
-        """See `View`."""
         return bags.counts(chunks.shares(self._raw.lengths), self.bag)
 
     def sizes(self, document: int) -> Ints:
-        """See `View`."""
         return bags.sizes(np.array([len(self._raw[document])]), self.bag)
 
 
