@@ -191,9 +191,9 @@ class TrainConfig:
     """How long and how fast."""
 
     steps: int | None = None
-    """Length of the run, or:"""
+    """Length of the run, where `flops` does not give it."""
     flops: float | None = None
-    """a budget, of which as many steps are made as fit into it."""
+    """Budget of the run: as many steps are made as fit into it."""
     rows: int = 16
     """Rows of a step, over all processes."""
     row_length: int = 512
@@ -201,11 +201,11 @@ class TrainConfig:
     matrix_lr: float = 0.02
     """Learning rate of the hidden matrices (Muon)."""
     embedding_lr: float = 0.1
-    """Of embeddings and gains (AdamW, as the next two)."""
+    """Learning rate of embeddings and gains (AdamW, as of the next two)."""
     head_lr: float = 0.005
-    """Of the heads."""
+    """Learning rate of the heads."""
     ngram_lr: float = 0.02
-    """Of the vectors of n-grams."""
+    """Learning rate of the vectors of n-grams."""
     ahead_weight: float = 0.3
     """Weight of the mean loss of the extra heads beside that of the next byte."""
     warmup: float = 0.02
@@ -213,9 +213,9 @@ class TrainConfig:
     decay: float = 0.5
     """Share of the run in which they fall to zero."""
     seed: int = 0
-    """Of the weights and of the order of the documents."""
+    """Decides the first weights and the order of the documents."""
     dtype: str = "auto"
-    """Of the matrix products: fp32, bf16, or auto, which measures the two; weights stay fp32."""
+    """Number format of the matrix products: fp32, bf16, or auto, which measures the two; weights stay fp32."""
     compile: bool = False
     """Compile the blocks: half a minute for 1.4 times the speed on a CPU; needs a C++ compiler."""
     attention: str = "auto"

@@ -45,7 +45,12 @@ ONLY_IN = {
 MARKS = {"BOS", "EOS", "RAW_OPEN", "RAW_CLOSE", "COMP_OPEN", "COMP_CLOSE"}
 KNOWS_MARKS = ("proxylm.data.alphabet", "proxylm.data.frame")
 STORE_FILES = {"manifest.json", "bin", "off", "len", "splits", ".bin", ".off", ".len", ".splits"}
-OPENS_STORES = ("proxylm.data.store", "proxylm.data.store_writer")
+OPENS_STORES = (
+    "proxylm.data.store",
+    "proxylm.data.column",
+    "proxylm.data.store_writer",
+    "proxylm.data.export",
+)  # the last: files of others
 
 
 def module_of(path: Path, root: Path) -> str:

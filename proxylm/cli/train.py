@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from compressors.corpus import Reader
+from compressors.corpus import Reader, take
 from compressors.errors import InvalidConfig
 
 PATH = click.Path(path_type=Path)
@@ -146,10 +146,4 @@ def _bar() -> Iterator[Callable[[dict[str, Any]], None]]:
 
 def _documents(paths: tuple[str, ...], n_bytes: int) -> list[bytes]:
     """Whole documents, in order, until they hold `n_bytes`."""
-    found: list[bytes] = []
-    for document in Reader(list(paths)) if paths else ():
-        found.append(document.data)
-        n_bytes -= len(document.data)
-        if n_bytes <= 0:
-            break
-    return found
+    return [document.data for document in take(Reader(paths), n_bytes)] if paths else []

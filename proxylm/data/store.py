@@ -4,18 +4,15 @@ STORE/bpe.splits               of a refinable vocabulary: the two earlier symbol
 STORE/manifest.json            format, counts, and the view's codec, configuration, fingerprint, vocabulary size
 STORE/00000/raw.bin raw.off    the bytes of the documents, and where each begins: (documents + 1) u64
 STORE/00000/bpe.bin .off .len  symbols; offsets; bytes per symbol (u16, only for views that align with bytes)
+STORE/00000/ids.jsonl.zst      a line of JSON with version and number, then the id of each document, a JSON string a line
 STORE/00000/bpe.json           sizes and SHA-256 of the view's files: written last, so what has one is complete
 """
 
 from __future__ import annotations
 
-import bisect
 import hashlib
-import itertools
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,102 +20,14 @@ import numpy as np
 import numpy.typing as npt
 
 from compressors.base import Compressor, digest
-from compressors.errors import FingerprintMismatch, ProxycError
+from compressors.errors import FingerprintMismatch
+from proxylm.data.column import Column, ColumnShard, StoreError, check_digest
 from proxylm.view_spec import RAW
 
+__all__ = ["Column", "Store", "StoreError"]
+
 FORMAT = 1
-
-
-class StoreError(ProxycError, ValueError):
-    """A view store that is missing, incomplete, damaged, or not made the way it is to be used."""
-
-
-@dataclass(frozen=True)
-class ColumnShard:
-    """The part of a column that lies in one shard: mapped, and checked against its SHA-256, when it is first read."""
-
-    path: Path
-    """Without the suffix."""
-    dtype: str
-    aligned: bool
-    digests: dict[str, str]
-    """SHA-256 of each file by suffix."""
-
-    @cached_property
-    def values(self) -> npt.NDArray[Any]:
-        """(symbols,) of all documents of the shard, one after the other."""
-        return self._mapped("bin", self.dtype)
-
-    @cached_property
-    def offsets(self) -> npt.NDArray[np.int64]:
-        """(documents + 1,) where each document begins in `values`."""
-        return self._mapped("off", "<u8").astype(np.int64)
-
-    @cached_property
-    def spans(self) -> npt.NDArray[np.uint16]:
-        """(symbols,) bytes of each symbol. Only of a view that aligns with bytes."""
-        return self._mapped("len", "<u2")
-
-    def documents(self) -> list[npt.NDArray[Any]]:
-        """The symbols of each document."""
-        return [self.values[a:b] for a, b in itertools.pairwise(self.offsets.tolist())]
-
-    def totals(self, of_symbols: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-        """(documents,) the sum over each document of a number that every symbol of the shard has."""
-        before = np.concatenate([[0], np.cumsum(of_symbols, dtype=np.int64)])
-        totals: npt.NDArray[np.int64] = before[self.offsets[1:]] - before[self.offsets[:-1]]
-        return totals
-
-    def _mapped(self, suffix: str, dtype: str) -> npt.NDArray[Any]:
-        file = self.path.with_name(f"{self.path.name}.{suffix}")
-        # A plain array: slices of a memmap are slow to make. An empty file cannot be mapped.
-        empty = file.stat().st_size == 0
-        mapped: npt.NDArray[Any] = np.empty(0, dtype) if empty else np.asarray(np.memmap(file, dtype, "r"))
-        _check_digest(file, hashlib.sha256(mapped.data).hexdigest(), self.digests[suffix])
-        return mapped
-
-
-@dataclass(frozen=True)
-class Column:
-    """One view (or the raw bytes) of all documents: symbols by document index, over shards."""
-
-    shards: tuple[ColumnShard, ...]
-    aligned: bool
-    """Whether the bytes of each symbol are known."""
-
-    @cached_property
-    def _firsts(self) -> list[int]:
-        """The first document of each shard, and the number of documents."""
-        return list(itertools.accumulate((len(shard.offsets) - 1 for shard in self.shards), initial=0))
-
-    @cached_property
-    def lengths(self) -> npt.NDArray[np.int64]:
-        """(documents,) symbols of each document."""
-        return np.concatenate([np.diff(shard.offsets) for shard in self.shards])
-
-    def totals(self, of_symbols: Callable[[ColumnShard], npt.NDArray[Any]]) -> npt.NDArray[np.int64]:
-        """(documents,) the sum over each document of a number that every symbol of a shard has."""
-        return np.concatenate([shard.totals(of_symbols(shard)) for shard in self.shards])
-
-    def __len__(self) -> int:
-        return self._firsts[-1]
-
-    def _locate(self, document: int) -> tuple[ColumnShard, slice]:
-        number = bisect.bisect_right(self._firsts, document) - 1
-        shard, i = self.shards[number], document - self._firsts[number]
-        return shard, slice(int(shard.offsets[i]), int(shard.offsets[i + 1]))
-
-    def __getitem__(self, document: int) -> npt.NDArray[Any]:
-        """(n,) symbols of one document."""
-        shard, where = self._locate(document)
-        return shard.values[where]
-
-    def spans_of(self, document: int) -> npt.NDArray[np.uint16] | None:
-        """(n,) bytes per symbol of one document, or None where the view does not align with bytes."""
-        if not self.aligned:
-            return None
-        shard, where = self._locate(document)
-        return shard.spans[where]
+IDS, IDS_VERSION = "ids.jsonl.zst", 1
 
 
 @dataclass(frozen=True)
@@ -242,6 +151,16 @@ class Store:
         ]
         return Column(tuple(shards), aligned)
 
+    def id_of(self, document: int) -> str | None:
+        """Where a document came from (file:line, row), or None in a store without ids. Raises `StoreError`."""
+        files = self.view(RAW)["files"]
+        for shard in self.manifest["shards"]:
+            count = files[shard]["off"]["bytes"] // 8 - 1
+            if document < count:
+                return _id_in(self.path / shard / IDS, document, count)
+            document -= count
+        raise IndexError(f"{self.path} has {len(self)} documents")
+
     def splits(self, name: str) -> npt.NDArray[np.uint32] | None:
         """(size - 256, 2) the two earlier symbols of each symbol of a refinable view, or None. Raises `StoreError`."""
         file, expected = self.path / f"{name}.splits", self.view(name).get("splits")
@@ -263,7 +182,7 @@ class Store:
                     if hasattr(hashlib, "file_digest")
                     else hashlib.sha256(opened.read())
                 )
-            _check_digest(file, found.hexdigest(), facts["sha256"])
+            check_digest(file, found.hexdigest(), facts["sha256"])
 
     def _files(self) -> list[tuple[str, Path, dict[str, Any]]]:
         """View, file, its size and SHA-256."""
@@ -287,6 +206,16 @@ class Store:
                 )
 
 
-def _check_digest(file: Path, found: str, recorded: str) -> None:
-    if found != recorded:
-        raise StoreError(f"{file} is damaged: its SHA-256 differs; delete {file.with_suffix('.json')} and encode again")
+def _id_in(file: Path, document: int, count: int) -> str | None:
+    """The id of a document of a shard that has `count` of them."""
+    import zstandard
+
+    if not file.is_file():
+        return None
+    try:
+        head, *ids = map(json.loads, zstandard.decompress(file.read_bytes()).splitlines())
+        if head != {"version": IDS_VERSION, "documents": count} or len(ids) != count:
+            raise ValueError(f"expected version {IDS_VERSION} and {count} documents, found {head} and {len(ids)} ids")
+    except (zstandard.ZstdError, ValueError) as error:
+        raise StoreError(f"{file} cannot be read: {error}; delete it and run the same `proxyc encode` again") from error
+    return str(ids[document])

@@ -17,7 +17,8 @@ from compressors.errors import InvalidConfig
 from proxylm.data import bags
 from proxylm.data.alphabet import BAG, RAW_SLICE, Alphabet, HeadSlice, Ints
 from proxylm.data.chunks import Chunks
-from proxylm.data.store import Column, ColumnShard, Store
+from proxylm.data.column import Column, ColumnShard
+from proxylm.data.store import Store
 from proxylm.data.symbol_ids import FirstMerges, OwnIds
 from proxylm.view_spec import RAW, ViewSpec
 
