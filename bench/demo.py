@@ -121,14 +121,12 @@ def _arms(flops: float, seed: int) -> list[arms.Arm]:
     """Bytes only, tokens only, the published proxy recipe, and few merges first: one model shape and one budget."""
     # Many small steps of a small model: at this budget they beat fewer steps of twice the batch.
     train = TrainConfig(flops=flops, rows=4, row_length=256, seed=seed, checkpoint_every=50)
-    shape = ModelConfig(d_model=96, n_layers=3, ngrams=4, ngram_rows=1 << 14, shifted_keys=True)
+    shape = ModelConfig(d_model=96, n_layers=3, hash_ngrams=4, ngram_rows=1 << 14, partial_key_offset=True)
     mixes = {
         "bytes": MixConfig(recipe="raw", chunk=CHUNK),
         "tokens": MixConfig(recipe="comp", view="bpe", chunk=CHUNK),
         "proxy": MixConfig(recipe="proxy", view="bpe", chunk=CHUNK),
-        "merges": MixConfig(
-            recipe="comp-then-raw", view="bpe:level=512", composed=True, shared_bytes=True, chunk=CHUNK
-        ),
+        "merges": MixConfig(recipe="merges", view="bpe:merges=256", chunk=CHUNK),
     }
     return [
         arms.Arm(name, RunConfig(train=train, model=shape, mix=mix), "bpe" if name == "tokens" else "raw")
@@ -138,7 +136,7 @@ def _arms(flops: float, seed: int) -> list[arms.Arm]:
 
 def _folder(output: Path, arm: arms.Arm, store: Store) -> Path:
     """A folder for each configuration and store, so that a changed demo never meets an old run."""
-    views = {reading.view for reading in arm.config.mix.readings}
+    views = {spec.view for spec in arm.config.mix.specs}
     key = digest([arm.config.to_json(), store.fingerprint_of(*sorted(views))])[:12]
     return output / "runs" / f"{arm.name}-{key}"
 

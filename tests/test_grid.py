@@ -136,7 +136,7 @@ def test_a_grid_is_run_goes_on_and_is_planned(written, tmp_path, bpe, documents)
     assert {r["corpus"] for r in found.values()} == {store.fingerprint_of()}
     assert sum(tokens["document_bits"]) / 900 == pytest.approx(tokens["evaluation"]["bits_per_byte"])
     file = tmp_path / "runs/tokens-small-s0" / results.RESULT
-    tokens["config"]["train"].pop("spike")  # a setting that did not exist when it was made
+    tokens["config"]["train"].pop("keep")  # a setting that did not exist when it was made
     file.write_text(
         json.dumps(tokens | {"document_bits": [9000.0], "evaluation": {"bits_per_byte": 10.0, "interval_95": [9, 11]}})
     )

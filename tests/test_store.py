@@ -197,6 +197,18 @@ def test_progress_is_told_of_every_document_and_every_byte_of_the_input(tmp_path
     assert tuple(map(sum, zip(*told, strict=True))) == (*total[:2], total[1])  # read from the store: raw bytes
 
 
+def test_a_shard_is_checked_when_it_is_first_read(tmp_path, bpe):
+    store = encode([Document("a", b"some text, again and again")], tmp_path / "s", {"bpe": bpe})
+    file = tmp_path / "s/00000/bpe.len"
+    file.write_bytes(b"\0" + file.read_bytes()[1:])
+    column = Store.open(store.path).column("bpe")
+    assert len(column[0]) > 3  # what is sound is read
+    with pytest.raises(
+        StoreError, match=r"bpe\.len is damaged: its SHA-256 differs; delete .*bpe\.json and encode again"
+    ):
+        column.spans_of(0)
+
+
 def test_ids_are_kept_beside_the_views_and_change_no_fingerprint(tmp_path, bpe):
     lines = [json.dumps({"text": f"line {i} " * 30}) for i in range(40)]
     (tmp_path / "a.jsonl").write_text("\n".join([*lines[:5], "bad", *lines[5:]]) + "\n")

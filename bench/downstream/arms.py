@@ -17,7 +17,7 @@ from compressors.corpus import Document, Reader, fingerprint
 from compressors.errors import InputError
 from proxylm.config import RunConfig
 from proxylm.data.store import Store
-from proxylm.evaluation.bits_per_byte import Result, evaluate, trained_window
+from proxylm.evaluation.bits_per_byte import Result, evaluate, trained_spec, trained_window
 from proxylm.training.run_folder import load_run, records, totals
 from proxylm.training.trainer import train
 
@@ -80,7 +80,7 @@ def run_arm(
         store.check_codec(arm.reads, codec)
     train(store, arm.config, folder, report=report)
     model, config = load_run(folder)
-    view = arm.reads if codec else None
+    view = trained_spec(config, arm.reads) if codec else None
     result = evaluate(model, documents, window=trained_window(config), codec=codec, view=view)
     return Outcome(arm, result, totals(folder))
 

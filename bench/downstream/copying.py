@@ -17,7 +17,7 @@ import numpy as np
 
 from bench import markdown
 from bench.output import as_json, output, write_json
-from proxylm.data.alphabet import BOS, RAW_OPEN
+from proxylm.data import frame
 from proxylm.evaluation.scoring import byte_ids, score
 from proxylm.model.decoder import Decoder
 from proxylm.training.run_folder import load_run
@@ -29,7 +29,7 @@ def copying(model: Decoder) -> dict[str, Any]:
     """Share of bytes that are the likeliest, and bits per byte: of random lower-case letters first, and when they come again."""
     draw = np.random.RandomState(0)
     texts = [byte_ids(draw.randint(97, 123, N_BYTES).astype(np.uint8).tobytes()) for _ in range(N_TEXTS)]
-    line_end, opened = byte_ids(b"\n"), np.array([BOS, RAW_OPEN])
+    line_end, opened = byte_ids(b"\n"), np.array(frame.opening())
     found = {}
     for name, rows in (
         ("first", [(opened, text) for text in texts]),

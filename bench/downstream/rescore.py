@@ -20,7 +20,7 @@ from bench.report import tables
 from compressors import registry
 from compressors.corpus import Document
 from compressors.errors import InvalidConfig
-from proxylm.evaluation.bits_per_byte import evaluate, trained_window
+from proxylm.evaluation.bits_per_byte import evaluate, trained_spec, trained_window
 from proxylm.training.run_folder import load_run, view_of
 
 PATH = click.Path(path_type=Path, exists=True)
@@ -58,6 +58,7 @@ def _rescored(
     codec = codecs.get(reads)
     if codec is not None:
         view_of(runs / record["name"], codec)  # raises if the run was not trained on what this codec makes
-    view, texts = reads if codec else None, [document.data for document in documents]
+    view = trained_spec(config, reads) if codec else None
+    texts = [document.data for document in documents]
     result = evaluate(model, texts, window=trained_window(config), codec=codec, view=view)
     return record | scores(result, documents, paths)

@@ -26,7 +26,6 @@ from bench.output import output
 from compressors.errors import InputError
 
 _ALIKE = {"lanes", "sentinels", "chunk"}  # settings that make no other kind of run; but see below for chunk
-_RENAMED = (("ngrams", "hash_ngrams"), ("shifted_keys", "partial_key_offset"))  # in older results, and now
 Points = dict[tuple[int, float], list[float]]  # (d_model, FLOPs asked for) -> bits per byte of every seed
 
 
@@ -42,13 +41,19 @@ def points(found: Sequence[Result]) -> dict[str, Points]:
         # older results, which lack it, dealt whole documents.
         mix = r["config"]["mix"]
         settings = sorted((k, v) for k, v in mix.items() if v and k not in _ALIKE)
-        switches = [int(model.get(new, model.get(old)) or 0) for old, new in _RENAMED]
-        kind = str((*switches, settings, mix.get("chunk", 0)))
+        kind = str((*_named(model), settings, mix.get("chunk", 0)))
         if key in seen or kinds.setdefault(r["arm"], kind) != kind:
             raise InputError(f"two kinds of {r['arm']}, or one run twice ({r['name']}); give files that agree on names")
         seen[key] = r["name"]
         sorted_[r["arm"]][key[1], flops].append(results.bits_per_byte(r))
     return sorted_
+
+
+def _named(model: dict[str, Any]) -> tuple[int, bool]:
+    """Two settings that older results have under other names."""
+    ngrams: int = model.get("hash_ngrams", model.get("ngrams", 0))
+    offset: bool = model.get("partial_key_offset", model.get("shifted_keys", False))
+    return ngrams, offset
 
 
 def power_law(flops: Sequence[float], bits: Sequence[float]) -> tuple[float, float]:

@@ -19,8 +19,7 @@ from bench.output import output, read_json
 from bench.report import tables
 from compressors.atomic import write_atomically
 from compressors.errors import InputError
-from proxylm.data.store import RAW
-from proxylm.data.views import Reading
+from proxylm.view_spec import RAW
 
 _CODECS = codec_tables.FILES | codec_tables.SYMBOLS
 PATH = click.Path(path_type=Path, exists=True)
@@ -149,7 +148,7 @@ def _point(name: str, result: Result, codecs: Sequence[dict[str, Any]]) -> dict[
     """A run in the chart; its colour is the stability of what made its view."""
     low, high = result["evaluation"]["interval_95"]
     shown_as = result["config"]["mix"]["view"]
-    view = Reading.parse(shown_as).view if shown_as else RAW
+    view = shown_as.partition(":")[0] if shown_as else RAW
     made_by = result.get("views", {}).get(view)
     rows = [row for row in codecs if (row["name"] == "bytes" if view == RAW else row.get("fingerprint") == made_by)]
     return {

@@ -27,7 +27,8 @@ from bench.measuring import rounds as in_turns
 from bench.output import as_json, output, write_json
 from compressors.errors import InputError
 from proxylm.config import ModelConfig, RunConfig, TrainConfig
-from proxylm.data.alphabet import ALLOWED, BOS, BYTE_OFFSET, RAW_CLOSE, RAW_OPEN
+from proxylm.data import frame
+from proxylm.data.alphabet import ALLOWED, BYTE_OFFSET
 from proxylm.data.encode import encode
 from proxylm.evaluation.bits_per_byte import trained_window
 from proxylm.generation import Sampling, generate
@@ -117,11 +118,11 @@ def _ours(model: Decoder, prompts: Sequence[bytes], sampling: Sampling, context:
 
 
 def _ids(prompts: Sequence[bytes]) -> torch.Tensor:
-    return torch.tensor([[BOS, RAW_OPEN, *(byte + BYTE_OFFSET for byte in prompt)] for prompt in prompts])
+    return torch.tensor([[*frame.opening(), *(byte + BYTE_OFFSET for byte in prompt)] for prompt in prompts])
 
 
 def _text(ids: list[int]) -> bytes:
-    return bytes(i - BYTE_OFFSET for i in (ids[: ids.index(RAW_CLOSE)] if RAW_CLOSE in ids else ids))
+    return bytes(i - BYTE_OFFSET for i in (ids[: ids.index(frame.END)] if frame.END in ids else ids))
 
 
 def _of_transformers(peer: Any, prompts: Sequence[bytes]) -> tuple[list[bytes], int]:

@@ -27,7 +27,8 @@ from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
 from proxylm.data.loader import Loader
 from proxylm.data.store import Store
 from proxylm.training.distributed import Place
-from proxylm.training.trainer import Loop
+from proxylm.training.run_plan import RunPlan
+from proxylm.training.trainer import Trainer
 
 WIDTHS = {128: 4, 256: 6, 512: 8}  # d_model -> layers
 STEPS, WARM = 6, 3  # measured, after those that compile and fill caches
@@ -46,8 +47,8 @@ def _config(width: int, dtype: str, compiled: bool = False) -> RunConfig:
 
 def _ours(store: Store, config: RunConfig) -> Callable[[int], float]:
     """A function of a step: its FLOPs."""
-    loop = Loop(store, config, 10**6, Place(torch.device("cpu")))
-    return lambda step: float(loop.step(step)[0]["flops"])
+    trainer = Trainer(RunPlan.of(store, config), Place(torch.device("cpu")))
+    return lambda step: float(trainer.step(step)[0]["flops"])
 
 
 def _plain(store: Store, config: RunConfig) -> Callable[[int], float]:

@@ -13,7 +13,8 @@ from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
 from proxylm.data.loader import Loader
 from proxylm.data.store import Store
 from proxylm.training.distributed import Place
-from proxylm.training.trainer import Loop
+from proxylm.training.run_plan import RunPlan
+from proxylm.training.trainer import Trainer
 
 
 def _config(view: str) -> RunConfig:
@@ -44,8 +45,9 @@ def _resume(store: Store, view: str) -> dict[str, float]:
 def _step(store: Store, attention: str) -> dict[str, float]:
     """A whole step on raw bytes, compiled, bf16."""
     train = TrainConfig(steps=10**6, rows=8, row_length=512, dtype="bf16", compile=True, attention=attention)
-    loop = Loop(store, RunConfig(train=train, model=ModelConfig(d_model=128)), 10**6, Place(torch.device("cpu")))
-    return _timed(lambda number: loop.step(number))
+    config = RunConfig(train=train, model=ModelConfig(d_model=128))
+    trainer = Trainer(RunPlan.of(store, config), Place(torch.device("cpu")))
+    return _timed(lambda number: trainer.step(number))
 
 
 def _timed(work: Callable[[int], object]) -> dict[str, float]:
