@@ -72,3 +72,6 @@ class Brotli(StreamCodec):
         return _BrotliDecoder()
 
     file_encoder, file_decoder = symbol_encoder, symbol_decoder
+
+
+__all__ = ["Brotli"]

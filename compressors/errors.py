@@ -28,6 +28,10 @@ class InvalidConfig(ProxycError, ValueError):
     """A setting is out of range, unknown, or not usable for a lossless codec."""
 
 
+class OneWay(InvalidConfig):
+    """A one-way view (``lossless = False``) was asked to decode or to write a file."""
+
+
 class CorruptStream(ProxycError, ValueError):
     """Symbols or compressed bytes that the codec did not write."""
 
@@ -57,3 +61,20 @@ def in_one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return str(error)
+
+
+__all__ = [
+    "CorruptStream",
+    "FingerprintMismatch",
+    "InputError",
+    "InvalidConfig",
+    "MissingExtra",
+    "OneWay",
+    "OutputLimitExceeded",
+    "PluginError",
+    "ProxycError",
+    "SlowPath",
+    "UnknownCompressor",
+    "VerifyError",
+    "in_one_line",
+]

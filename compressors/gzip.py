@@ -36,3 +36,6 @@ class Gzip(StreamCodec):
 
     def file_decoder(self) -> Decoder:
         return zlib.decompressobj(wbits=GZIP)
+
+
+__all__ = ["Gzip"]

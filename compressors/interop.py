@@ -13,6 +13,7 @@ import numcodecs.abc
 import numcodecs.compat
 
 from compressors import files, registry
+from compressors.base import check_lossless
 from compressors.errors import InvalidConfig
 
 
@@ -24,6 +25,7 @@ class Proxyc(numcodecs.abc.Codec):  # type: ignore[misc] # an untyped base
     def __init__(self, codec: str = "zstd") -> None:
         self.codec = codec
         self._compressor = registry.parse(codec)
+        check_lossless(self._compressor)
 
     def encode(self, buf: Any) -> bytes:
         """Compress any contiguous buffer."""
@@ -46,3 +48,6 @@ def _open_pxc(raw: BinaryIO, mode: str = "rb", **_: Any) -> Any:
     if not mode.startswith("r"):
         raise InvalidConfig("fsspec: .pxc files are read, not written; write them with compressors.files")
     return files.Decompressed(raw)
+
+
+__all__ = ["Proxyc", "register_fsspec"]

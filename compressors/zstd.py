@@ -149,3 +149,6 @@ class _OneShot:
 
     def flush(self) -> bytes:
         return b""
+
+
+__all__ = ["Zstd"]

@@ -13,7 +13,7 @@ PACKAGES = ("compressors", "proxylm", "bench")
 # From the lowest layer to the highest: a module imports its own layer and lower ones. The first pattern that fits counts.
 LAYERS = (
     ("compressors.errors",),
-    ("compressors.base",),
+    ("compressors.base", "compressors.symbol_coder"),
     ("compressors.artifact", "compressors.atomic", "compressors.kernels", "compressors._machine_words"),
     ("compressors.files", "compressors.files.*", "compressors.doctor", "compressors.interop"),
     ("compressors.cli", "compressors.cli.*"),
