@@ -143,16 +143,16 @@ class Compressor(ABC):
     def compress(self, data: bytes) -> bytes:
         """A compressed form of `data`, for storage. By default its symbols, entropy-coded. Raises `OneWay`."""
         check_lossless(self)
-        from compressors import symbol_coder
+        from compressors.symbol_coder import compress
 
-        return symbol_coder.compress(self, data)
+        return compress(self, data)
 
     def decompress(self, data: bytes, *, max_output: int | None = None) -> bytes:
         """Inverse of `compress`; raises like `decode`."""
         check_lossless(self)
-        from compressors import symbol_coder
+        from compressors.symbol_coder import decompress
 
-        return symbol_coder.decompress(self, data, max_output=max_output)
+        return decompress(self, data, max_output=max_output)
 
     def spans(self, data: bytes) -> Spans | None:
         """(n,) bytes each symbol of ``encode(data)`` stands for, or None if symbols do not align with bytes."""

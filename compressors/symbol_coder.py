@@ -6,7 +6,7 @@ seen before is an escape in its block. The symbols that were escaped follow the 
 then the digits. The cost of a block is proportional to the document's alphabet, not to the vocabulary.
 
 Weights are integers that add up to what constriction distributes, so its arithmetic has nothing to round: streams are
-equal on every machine. docs/formats/symbols.md describes them byte by byte.
+equal on every machine. docs/reference/symbols.md describes them byte by byte.
 """
 
 from __future__ import annotations

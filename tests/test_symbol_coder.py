@@ -152,7 +152,7 @@ def test_without_constriction_the_error_says_what_to_install(monkeypatch: pytest
         Three().compress(b"a")
 
 
-# -- the format, from docs/formats/symbols.md: nothing of constriction, nothing of ours ----------------------------------
+# -- the format, from docs/reference/symbols.md: nothing of constriction, nothing of ours ----------------------------------
 
 
 def _read(stream: bytes, size: int) -> tuple[int, list[int]]:
