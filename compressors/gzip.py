@@ -16,6 +16,8 @@ class Gzip(StreamCodec):
 
     name: ClassVar[str] = "gzip"
     suffix: ClassVar[str] = ".gz"
+    magics: ClassVar[tuple[bytes, ...]] = (b"\x1f\x8b",)
+    archive_suffixes: ClassVar[tuple[str, ...]] = (".tgz", ".taz")
     padding: ClassVar[bytes] = b"\0"  # as tapes have it; gzip -d accepts it too
     level: int = 6
 

@@ -2,19 +2,23 @@
 
 `pip install 'proxyc[bridges]'` brings both. numcodecs finds the codec by its entry point:
 ``numcodecs.get_codec({"id": "proxyc", "codec": "zstd:level=19"})``. fsspec has no entry points for compressions, so
-`register_fsspec()` is called once, after which ``fsspec.open("x.pxc", compression="infer")`` reads `.pxc` files.
+`register_fsspec()` is called once, after which ``fsspec.open("x.pxc", compression="infer")`` reads `.pxc`, `.br` and the files
+of plugins.
 """
 
 from __future__ import annotations
 
+import io
+from functools import partial
 from typing import Any, BinaryIO, ClassVar
 
 import numcodecs.abc
 import numcodecs.compat
 
 from compressors import files, registry
-from compressors.base import check_lossless
+from compressors.base import Compressor, check_lossless
 from compressors.errors import InvalidConfig
+from compressors.files.formats import classes
 
 
 class Proxyc(numcodecs.abc.Codec):  # type: ignore[misc] # an untyped base
@@ -38,16 +42,23 @@ class Proxyc(numcodecs.abc.Codec):  # type: ignore[misc] # an untyped base
 
 
 def register_fsspec() -> None:
-    """Let fsspec read `.pxc` files (not those that need an artifact) under the name "pxc" and by their suffix."""
+    """Let fsspec read `.pxc` files, and those of codecs that it does not know, by suffix and under the codec's name.
+
+    Files that need an artifact or a dictionary are not read. Plugins are imported to be asked for their suffixes.
+    """
     import fsspec.compression
+    import fsspec.utils
 
-    fsspec.compression.register_compression("pxc", _open_pxc, "pxc", force=True)
+    formats = {"pxc": Compressor.suffix} | {cls.name: cls.suffix for cls in classes()}
+    for name, suffix in formats.items():
+        if fsspec.utils.compressions.get(suffix[1:]) in (None, name):
+            fsspec.compression.register_compression(name, partial(_opened, suffix), suffix[1:], force=True)
 
 
-def _open_pxc(raw: BinaryIO, mode: str = "rb", **_: Any) -> Any:
+def _opened(suffix: str, raw: BinaryIO, mode: str = "rb", **_: Any) -> Any:
     if not mode.startswith("r"):
-        raise InvalidConfig("fsspec: .pxc files are read, not written; write them with compressors.files")
-    return files.Decompressed(raw)
+        raise InvalidConfig(f"fsspec: {suffix} files are read, not written; write them with compressors.files")
+    return io.BufferedReader(files.Decompressed(raw, name=f"file{suffix}"))
 
 
 __all__ = ["Proxyc", "register_fsspec"]

@@ -24,6 +24,12 @@ class Zstd(StreamCodec):
 
     name: ClassVar[str] = "zstd"
     suffix: ClassVar[str] = ".zst"
+    # A frame, or one of 16 kinds without data (RFC 8878, 3.1.2).
+    magics: ClassVar[tuple[bytes, ...]] = (
+        b"\x28\xb5\x2f\xfd",
+        *(bytes([0x50 + i]) + b"\x2a\x4d\x18" for i in range(16)),
+    )
+    archive_suffixes: ClassVar[tuple[str, ...]] = (".tzst",)
     level: int = 3
     artifact: Artifact | None = None
 

@@ -4,6 +4,7 @@
 `open` gives a seekable file over a `.pxc`.
 """
 
+from compressors.files.formats import compressed_name, decompressed_name, is_compressed
 from compressors.files.whole import (
     PIECE,
     STDIN,
@@ -13,11 +14,9 @@ from compressors.files.whole import (
     check_file,
     compress_file,
     compress_stream,
-    compressed_name,
     decompress_file,
     decompress_stream,
     decompressed,
-    decompressed_name,
     inspect,
     open,
     opened,
@@ -39,6 +38,7 @@ __all__ = [
     "decompressed",
     "decompressed_name",
     "inspect",
+    "is_compressed",
     "open",
     "opened",
     "same_content",
