@@ -64,11 +64,12 @@ def format_of(start: bytes, name: str, codec: Compressor | None = None) -> str:
 
 
 def is_compressed(path: Path) -> bool:
-    """Does the file begin as a compressed one of ours does, or have the name of a format without a magic number?"""
+    """Is the file named as a compressed one of ours, or does it begin as one? The content of the first may be damaged."""
+    if path.suffix.lower() == Compressor.suffix or by_suffix(path.name) is not None:
+        return True
     with path.open("rb") as file:
         start = file.read(PEEK)
-    named = by_suffix(path.name)
-    return start.startswith(pxc.MAGIC) or by_magic(start) is not None or (named is not None and not named.magics)
+    return start.startswith(pxc.MAGIC) or by_magic(start) is not None
 
 
 def compressed_name(source: Path, codec: Compressor) -> Path:

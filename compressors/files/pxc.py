@@ -73,11 +73,14 @@ class BlockHead(NamedTuple):
 # -- writing -----------------------------------------------------------------------------------------------------------
 
 
-def write(codec: Compressor, pieces: Iterable[bytes], *, threads: int = 1, verify: bool = False) -> Iterator[bytes]:
+def write(
+    codec: Compressor, pieces: Iterable[bytes], *, threads: int = 1, verify: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[bytes]:  # fmt: skip
     """The bytes of a `.pxc` file. Blocks are compressed by `threads` at once; the bytes do not depend on how many.
 
     verify: decode every block before it is written and raise `VerifyError` on a difference (always on where the codec
-    asks for it).
+    asks for it). `progress` is told the bytes of each block that is done.
     """
     header = pack_header(Header.of(codec))
     yield header
@@ -87,6 +90,8 @@ def write(codec: Compressor, pieces: Iterable[bytes], *, threads: int = 1, verif
         yield block
         digest.update(raw)
         offset, n_bytes = offset + len(block), n_bytes + len(raw)
+        if progress is not None:
+            progress(len(raw))
     end = _END.pack(END, n_bytes, len(index) // _PLACE.size, digest.digest())
     yield _with_crc(end) + _with_crc(bytes(index)) + _FOOT.pack(offset, TAIL)
 

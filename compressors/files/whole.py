@@ -28,7 +28,7 @@ AnyPath: TypeAlias = "str | os.PathLike[str]"
 STDIN = Path("-")
 PIECE = 1 << 17  # bytes read at once
 
-Progress = Callable[[int], None]  # told the bytes of input read since the last call
+Progress = Callable[[int], None]  # told the bytes of input that were worked on since the last call
 
 
 def _silent(_: int) -> None: ...
@@ -62,11 +62,14 @@ def compress_stream(codec: Compressor, source: BinaryIO, sink: BinaryIO, **optio
     """
     chosen = Options(**options)
     check_lossless(codec)
-    pieces = _pieces(source.read, chosen.progress)
     if isinstance(codec, StreamCodec):
+        pieces = _pieces(source.read, chosen.progress)
         stream = codec.verified_stream if chosen.verify else codec.compress_stream
         return _write_all(sink, stream(pieces, threads=chosen.threads))
-    return _write_all(sink, pxc.write(codec, pieces, threads=chosen.threads, verify=chosen.verify))
+    blocks = pxc.write(
+        codec, _pieces(source.read, _silent), threads=chosen.threads, verify=chosen.verify, progress=chosen.progress
+    )
+    return _write_all(sink, blocks)
 
 
 def decompressed(
@@ -78,16 +81,18 @@ def decompressed(
     Raises `CorruptStream`, `OutputLimitExceeded`, `FingerprintMismatch`, `InvalidConfig`, `UnknownCompressor`.
     """
     how = Options(**options)
-    read = _Peekable(source.read, how.progress)
+    read = _Peekable(source.read)
     format_name = format_of(read.peek(PEEK), name, codec)
     if format_name == PXC:
         header, size = pxc.read_header(read)
         codec = codec_for(header, codec)
-        return pxc.read_blocks(codec, read, size, threads=how.threads, max_output=how.max_output)
+        blocks = pxc.read_blocks(codec, read, size, threads=how.threads, max_output=how.max_output)
+        return _telling(blocks, read, how.progress)
     chosen = codec if codec is not None and codec.name == format_name else registry.get(format_name)
     if not isinstance(chosen, StreamCodec):
         raise CorruptStream(f"{name} is no .pxc file, and {chosen.name} has no other format")
-    return chosen.decompress_stream(iter(lambda: read(PIECE), b""), max_output=how.max_output)
+    pieces = chosen.decompress_stream(iter(lambda: read(PIECE), b""), max_output=how.max_output)
+    return _telling(pieces, read, how.progress)
 
 
 def decompress_stream(
@@ -227,6 +232,14 @@ def _pieces(read: Callable[[int], bytes], progress: Progress) -> Iterator[bytes]
         progress(len(piece))
 
 
+def _telling(output: Iterable[bytes], read: _Peekable, progress: Progress) -> Iterator[bytes]:
+    """`output`; of what was read for a piece is told once the piece has been taken: progress is of work, not of reading."""
+    for piece in output:
+        yield piece
+        progress(read.taken())
+    progress(read.taken())
+
+
 def _write_all(sink: BinaryIO, output: Iterable[bytes]) -> int:
     n_bytes = 0
     for piece in output:
@@ -238,8 +251,8 @@ def _write_all(sink: BinaryIO, output: Iterable[bytes]) -> int:
 class _Peekable:
     """A `read` whose first bytes may be looked at without losing them."""
 
-    def __init__(self, read: Callable[[int], bytes], progress: Progress) -> None:
-        self._read, self._ahead, self._progress = read, b"", progress
+    def __init__(self, read: Callable[[int], bytes]) -> None:
+        self._read, self._ahead, self._taken = read, b"", 0
 
     def peek(self, n: int) -> bytes:
         while len(self._ahead) < n and (piece := self._read(n - len(self._ahead))):
@@ -251,5 +264,10 @@ class _Peekable:
             data, self._ahead = self._ahead[:n], self._ahead[n:]
         else:
             data = self._read(n)
-        self._progress(len(data))
+        self._taken += len(data)
         return data
+
+    def taken(self) -> int:
+        """Bytes given since the last call."""
+        taken, self._taken = self._taken, 0
+        return taken

@@ -65,7 +65,10 @@ def main() -> None:
             signal.signal(number, _end)
     warnings.showwarning = lambda message, *_: click.echo(f"proxyc: {message}", err=True)  # one line, as errors have
     try:
-        proxyc()
+        from compressors.cli.options import as_command
+
+        piped = all(stream is not None and not stream.isatty() for stream in (sys.stdin, sys.stdout))
+        proxyc(as_command(sys.argv[1:], piped=piped))
     except BrokenPipeError:
         # Who reads our output has gone. Nothing may be written at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -98,7 +101,9 @@ def _end(number: int, _: object) -> None:
 
 
 def _fail(message: str) -> None:
-    click.echo(f"proxyc: {message}", err=True)
+    from compressors.cli.shown import shown
+
+    click.echo(f"proxyc: {shown(message)}", err=True)
     sys.exit(1)
 
 
