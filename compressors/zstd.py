@@ -110,7 +110,7 @@ class Zstd(StreamCodec):
     def symbol_decoder(self) -> Decoder:
         import zstandard
 
-        return self._decoder(format=zstandard.FORMAT_ZSTD1_MAGICLESS)
+        return self._decoder(has_magic=False, format=zstandard.FORMAT_ZSTD1_MAGICLESS)
 
     def file_encoder(self) -> Encoder:
         if not hasattr(self._own, "files"):
@@ -132,10 +132,13 @@ class Zstd(StreamCodec):
     def file_decoder(self) -> Decoder:
         return self._decoder()
 
-    def _decoder(self, **options: Any) -> Decoder:
+    def _decoder(self, *, has_magic: bool = True, **options: Any) -> Decoder:
         import zstandard
 
-        return zstandard.ZstdDecompressor(dict_data=self._dictionary or None, **options).decompressobj()
+        from compressors.zstd_frames import FrameDecoder
+
+        decompressor = zstandard.ZstdDecompressor(dict_data=self._dictionary or None, **options)
+        return FrameDecoder(decompressor, has_magic=has_magic)
 
 
 class _OneShot:
