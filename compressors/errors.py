@@ -54,6 +54,8 @@ class SlowPath(UserWarning):
 
 def in_one_line(error: Exception) -> str:
     """What the command line says of an error: of one of the system its reason and file, without a number."""
+    if isinstance(error, MemoryError):
+        return "not enough memory"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return str(error)

@@ -11,7 +11,7 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from compressors.base import Compressor, Symbols, Vocab, check_output, checked_symbols
 from compressors.errors import CorruptStream, VerifyError
@@ -58,6 +58,7 @@ class StreamCodec(Compressor):
 
     frames: ClassVar[int | None] = None  # how many frames a file may hold one after the other; None: any number
     padding: ClassVar[bytes] = b""  # what may stand between and after frames
+    writes_size: ClassVar[bool] = False  # the format can say the size of the data
 
     @abstractmethod
     def symbol_encoder(self) -> Encoder: ...
@@ -89,10 +90,11 @@ class StreamCodec(Compressor):
     def decompress(self, data: bytes, *, max_output: int | None = None) -> bytes:
         return b"".join(self.decompress_stream([data], max_output=max_output))
 
-    def compress_stream(self, pieces: Iterable[bytes], *, threads: int = 1) -> Iterator[bytes]:
+    def compress_stream(self, pieces: Iterable[bytes], *, threads: int = 1, size: int | None = None) -> Iterator[bytes]:
         """Compress a stream piece by piece into one standard file, in bounded memory.
 
-        `threads` are used where the library has any (zstd); the bytes do not depend on how many.
+        `threads` are used where the library has any (zstd); the bytes do not depend on how many. `size`, of all pieces
+        together, is written where the format `writes_size`.
         """
         encoder = self.file_encoder()
         for piece in pieces:
@@ -108,7 +110,7 @@ class StreamCodec(Compressor):
             self.name, self.file_decoder, pieces, frames=self.frames, padding=self.padding, max_output=max_output
         )
 
-    def verified_stream(self, pieces: Iterable[bytes], *, threads: int = 1) -> Iterator[bytes]:
+    def verified_stream(self, pieces: Iterable[bytes], **how: Any) -> Iterator[bytes]:
         """What `compress_stream` gives, decompressed again as it goes by. Raises `VerifyError` at the end on a difference."""
         given, back, passed = hashlib.sha256(), hashlib.sha256(), list[bytes]()
 
@@ -118,7 +120,7 @@ class StreamCodec(Compressor):
                 yield piece
 
         def packed() -> Iterator[bytes]:
-            for out in self.compress_stream(seen(), threads=threads):
+            for out in self.compress_stream(seen(), **how):
                 passed.append(out)
                 yield out
 

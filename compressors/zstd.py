@@ -24,6 +24,7 @@ class Zstd(StreamCodec):
 
     name: ClassVar[str] = "zstd"
     suffix: ClassVar[str] = ".zst"
+    writes_size: ClassVar[bool] = True
     level: int = 3
     artifact: Artifact | None = None
 
@@ -117,14 +118,17 @@ class Zstd(StreamCodec):
             self._own.files = self._compressor(write_checksum=True, write_dict_id=True)
         return _OneShot(self._own.files)
 
-    def compress_stream(self, pieces: Iterable[bytes], *, threads: int = 1) -> Iterator[bytes]:
+    def compress_stream(self, pieces: Iterable[bytes], *, threads: int = 1, size: int | None = None) -> Iterator[bytes]:
         """One frame, made by zstd's own threads: at least one beside ours, as the bytes then depend on no number of them.
+
+        With `size`, of all pieces together, the frame says it, and zstd takes tables and a window that are no larger: two
+        bytes at level 22 need 744 MB otherwise, and 128 MB of whoever reads them.
 
         A chunker gives its output in small parts, between which Ctrl-C is noticed. Who then lets go of it waits for zstd's
         threads to finish their jobs (12 MB at level 19: 28 s), so the command line ends without doing so.
         """
         compressor = self._compressor(write_checksum=True, write_dict_id=True, threads=max(1, threads))
-        chunker = compressor.chunker(chunk_size=_OUTPUT_PART)
+        chunker = compressor.chunker(size=-1 if size is None else size, chunk_size=_OUTPUT_PART)
         for piece in pieces:
             yield from chunker.compress(piece)
         yield from chunker.finish()

@@ -93,7 +93,7 @@ def despite_errors(one: Callable[[Path], None], sources: Iterable[Found]) -> Non
             one(source)
         except BrokenPipeError:  # who reads our output has gone: there is no use in going on
             raise
-        except (ProxycError, OSError) as error:
+        except (ProxycError, OSError, MemoryError) as error:
             click.echo(f"proxyc: {_named(source, error)}", err=True)
             failed = True
     if failed:

@@ -4,12 +4,11 @@
 `open` gives a seekable file over a `.pxc`.
 """
 
+from compressors.files.byte_streams import PIECE, Progress
 from compressors.files.whole import (
-    PIECE,
     STDIN,
     Decompressed,
     Options,
-    Progress,
     check_file,
     compress_file,
     compress_stream,

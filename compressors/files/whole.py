@@ -6,7 +6,7 @@ import builtins
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,22 +17,17 @@ from compressors.atomic import atomic_file
 from compressors.base import Compressor
 from compressors.errors import CorruptStream, InputError, InvalidConfig
 from compressors.files import pxc
+from compressors.files.byte_streams import Progress, Reader, size_left, sized, write_all
 from compressors.files.pxc_reader import PxcFile, codec_for
 from compressors.stream_codec import StreamCodec
 
 STDIN = Path("-")
-PIECE = 1 << 17  # bytes read at once
 _SKIPPABLE = {
     bytes([0x50 + i]) + b"\x2a\x4d\x18": "zstd" for i in range(16)
 }  # zstd frames without data (RFC 8878, 3.1.2)
 _MAGICS = {b"\x28\xb5\x2f\xfd": "zstd", b"\x1f\x8b": "gzip", **_SKIPPABLE}
 _SUFFIXES = {".zst": "zstd", ".gz": "gzip", ".br": "brotli", ".pxc": "pxc"}  # brotli has no magic number
 _TARS = {".tgz": "gzip", ".tzst": "zstd"}  # what is made of them ends in .tar, as with the tools of these formats
-
-Progress = Callable[[int], None]  # told the bytes of input read since the last call
-
-
-def _silent(_: int) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,20 +38,24 @@ class Options:
     verify: bool = False  # decode what is compressed before it is kept
     max_output: int | None = None  # bytes that one input may decompress to
     force: bool = False  # replace an existing output
-    progress: Progress = _silent
+    progress: Progress | None = None
 
 
 def compress_stream(codec: Compressor, source: BinaryIO, sink: BinaryIO, **options: Any) -> int:
     """Compress `source` to `sink`: a standard file for zstd, gzip and brotli, `.pxc` for all others. Bounded memory.
 
-    Returns the number of bytes written. Raises `VerifyError`.
+    Returns the number of bytes written. Raises `VerifyError`, OSError unless every byte was written, and `InputError` if a
+    file whose size is written into the output (zstd) gets another one meanwhile.
     """
     chosen = Options(**options)
-    pieces = _pieces(source.read, chosen.progress)
-    if isinstance(codec, StreamCodec):
-        stream = codec.verified_stream if chosen.verify else codec.compress_stream
-        return _write_all(sink, stream(pieces, threads=chosen.threads))
-    return _write_all(sink, pxc.write(codec, pieces, threads=chosen.threads, verify=chosen.verify))
+    read = Reader(source, chosen.progress)
+    if not isinstance(codec, StreamCodec):
+        return write_all(sink, pxc.write(codec, read.pieces(), threads=chosen.threads, verify=chosen.verify))
+    stream = codec.verified_stream if chosen.verify else codec.compress_stream
+    size = size_left(source)
+    if not codec.writes_size or size is None or (size == 0 and read.peek(1)):  # files of /proc say 0
+        return write_all(sink, stream(read.pieces(), threads=chosen.threads))
+    return write_all(sink, stream(sized(read.pieces(), size), threads=chosen.threads, size=size))
 
 
 def decompressed(
@@ -68,7 +67,7 @@ def decompressed(
     Raises `CorruptStream`, `OutputLimitExceeded`, `FingerprintMismatch`, `InvalidConfig`, `UnknownCompressor`.
     """
     how = Options(**options)
-    read = _Peekable(source.read, how.progress)
+    read = Reader(source, how.progress)
     format_name = _format(read.peek(4), name, codec)
     if format_name == "pxc":
         header, size = pxc.read_header(read)
@@ -77,7 +76,7 @@ def decompressed(
     chosen = codec if codec is not None and codec.name == format_name else registry.get(format_name)
     if not isinstance(chosen, StreamCodec):
         raise CorruptStream(f"{name} is no .pxc file, and {chosen.name} has no other format")
-    return chosen.decompress_stream(iter(lambda: read(PIECE), b""), max_output=how.max_output)
+    return chosen.decompress_stream(read.as_it_comes(), max_output=how.max_output)
 
 
 def decompress_stream(
@@ -88,8 +87,8 @@ def decompress_stream(
     name: str = "<stdin>",
     **options: Any,
 ) -> int:
-    """Write what `decompressed` gives to `sink`; the number of bytes written."""
-    return _write_all(sink, decompressed(source, codec=codec, name=name, **options))
+    """Write what `decompressed` gives to `sink`; the number of bytes written. Raises OSError unless all were."""
+    return write_all(sink, decompressed(source, codec=codec, name=name, **options))
 
 
 def compress_file(source: Path, target: Path, codec: Compressor, **options: Any) -> int:
@@ -124,20 +123,25 @@ class Decompressed(io.RawIOBase):
     """A readable binary file over what `decompressed` gives for `source`, for sources that cannot seek."""
 
     def __init__(self, source: BinaryIO, codec: Compressor | None = None, **options: Any) -> None:
-        self._source, self._pieces, self._ahead = source, decompressed(source, codec=codec, **options), b""
+        self._source, self._pieces = source, decompressed(source, codec=codec, **options)
+        self._ahead, self._position = memoryview(b""), 0
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] # any buffer there
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
         while not self._ahead:
             piece = next(self._pieces, None)
             if piece is None:
                 return 0
-            self._ahead = piece
-        n = min(len(buffer), len(self._ahead))
-        buffer[:n] = self._ahead[:n]
-        self._ahead = self._ahead[n:]
+            self._ahead = memoryview(piece)
+        n = min(len(view), len(self._ahead))
+        view[:n] = self._ahead[:n]
+        self._ahead, self._position = self._ahead[n:], self._position + n
         return n
 
     def close(self) -> None:
@@ -179,7 +183,8 @@ def same_content(source: Path, target: Path, codec: Compressor) -> bool:
     """Does the compressed `target` hold exactly the bytes of `source`?"""
     with opened(source) as raw, opened(target) as packed:
         pieces = decompressed(packed, codec=codec, name=str(target))
-        return all(raw.read(len(piece)) == piece for piece in pieces) and not raw.read(1)
+        read = Reader(raw)
+        return all(read.full(len(piece)) == piece for piece in pieces) and not read(1)
 
 
 def compressed_name(source: Path, codec: Compressor) -> Path:
@@ -226,37 +231,3 @@ def _format(start: bytes, name: str, codec: Compressor | None) -> str:
     if by_suffix:
         raise CorruptStream(f"{name} is no {by_suffix} file: it does not begin with the magic number")
     raise InvalidConfig(f"{name}: the format is not known from its content or suffix; name it with --codec")
-
-
-def _pieces(read: Callable[[int], bytes], progress: Progress) -> Iterator[bytes]:
-    while piece := read(PIECE):
-        yield piece
-        progress(len(piece))
-
-
-def _write_all(sink: BinaryIO, output: Iterable[bytes]) -> int:
-    n_bytes = 0
-    for piece in output:
-        sink.write(piece)
-        n_bytes += len(piece)
-    return n_bytes
-
-
-class _Peekable:
-    """A `read` whose first bytes may be looked at without losing them."""
-
-    def __init__(self, read: Callable[[int], bytes], progress: Progress) -> None:
-        self._read, self._ahead, self._progress = read, b"", progress
-
-    def peek(self, n: int) -> bytes:
-        while len(self._ahead) < n and (piece := self._read(n - len(self._ahead))):
-            self._ahead += piece
-        return self._ahead
-
-    def __call__(self, n: int) -> bytes:
-        if self._ahead:
-            data, self._ahead = self._ahead[:n], self._ahead[n:]
-        else:
-            data = self._read(n)
-        self._progress(len(data))
-        return data
