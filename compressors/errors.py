@@ -52,6 +52,10 @@ class SlowPath(UserWarning):
     """The result is right, but a slower way was taken; the message says why."""
 
 
+class NotKept(UserWarning):
+    """The content of an output is whole, but owner, mode or times of its source could not be kept."""
+
+
 def in_one_line(error: Exception) -> str:
     """What the command line says of an error: of one of the system its reason and file, without a number."""
     if isinstance(error, MemoryError):

@@ -14,7 +14,13 @@ PACKAGES = ("compressors", "proxylm", "bench")
 LAYERS = (
     ("compressors.errors",),
     ("compressors.base",),
-    ("compressors.artifact", "compressors.atomic", "compressors.kernels", "compressors._machine_words"),
+    (
+        "compressors.artifact",
+        "compressors.atomic",
+        "compressors.file_metadata",
+        "compressors.kernels",
+        "compressors._machine_words",
+    ),
     ("compressors.files", "compressors.files.*", "compressors.doctor", "compressors.interop"),
     ("compressors.cli", "compressors.cli.*"),
     ("compressors", "compressors.*"),
