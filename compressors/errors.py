@@ -56,8 +56,14 @@ class SlowPath(UserWarning):
     """The result is right, but a slower way was taken; the message says why."""
 
 
+class NotKept(UserWarning):
+    """The content of an output is whole, but owner, mode or times of its source could not be kept."""
+
+
 def in_one_line(error: Exception) -> str:
     """What the command line says of an error: of one of the system its reason and file, without a number."""
+    if isinstance(error, MemoryError):
+        return "not enough memory"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return str(error)

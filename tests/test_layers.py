@@ -14,8 +14,14 @@ PACKAGES = ("compressors", "proxylm", "bench")
 LAYERS = (
     ("compressors.errors",),
     ("compressors.base", "compressors.symbol_coder"),
-    ("compressors.artifact", "compressors.atomic", "compressors.kernels", "compressors._machine_words"),
-    ("compressors.files", "compressors.files.*", "compressors.doctor", "compressors.interop"),
+    (
+        "compressors.artifact",
+        "compressors.atomic",
+        "compressors.file_metadata",
+        "compressors.kernels",
+        "compressors._machine_words",
+    ),
+    ("compressors.files", "compressors.files.*", "compressors.doctor", "compressors.interop", "compressors.testing*"),
     ("compressors.cli", "compressors.cli.*"),
     ("compressors", "compressors.*"),
     ("proxylm", "proxylm.view_spec"),

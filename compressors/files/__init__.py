@@ -4,13 +4,12 @@
 `open` gives a seekable file over a `.pxc`.
 """
 
+from compressors.files.byte_streams import PIECE, Progress
 from compressors.files.formats import compressed_name, decompressed_name, is_compressed
 from compressors.files.whole import (
-    PIECE,
     STDIN,
     Decompressed,
     Options,
-    Progress,
     check_file,
     compress_file,
     compress_stream,

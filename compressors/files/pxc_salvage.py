@@ -13,6 +13,7 @@ from typing import BinaryIO, NamedTuple
 from compressors.base import Compressor
 from compressors.errors import CorruptStream
 from compressors.files import pxc
+from compressors.files.byte_streams import Writer
 from compressors.files.pxc_reader import codec_for
 
 _MARK = re.compile(b"|".join(map(re.escape, (pxc.BLOCK, pxc.END))))
@@ -120,15 +121,15 @@ def _begun(file: io.BufferedReader, at: int) -> _Begun | None:
 
 def salvage_stream(path: Path, sink: BinaryIO, codec: Compressor | None = None) -> tuple[list[str], int]:
     """Write all sound blocks of a damaged `.pxc` file to `sink`; what is missing, a line for each gap, and the bytes written."""
-    gaps, written = [], 0
+    gaps, writer = [], Writer(sink)
     for found in salvage(path, codec):
         if found.data is not None:
-            sink.write(found.data)
-            written += len(found.data)
+            writer.write(found.data)
         elif found.at is not None and found.length is not None:
             gaps.append(
-                f"bytes {found.at}..{found.at + found.length - 1} are missing (after byte {written} of the output)"
+                f"bytes {found.at}..{found.at + found.length - 1} are missing (after byte {writer.n_bytes} of the output)"
             )
         else:
-            gaps.append(f"an unknown number of bytes is missing after byte {written} of the output")
-    return gaps, written
+            gaps.append(f"an unknown number of bytes is missing after byte {writer.n_bytes} of the output")
+    writer.flush()
+    return gaps, writer.n_bytes

@@ -6,7 +6,7 @@ import builtins
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from compressors.atomic import atomic_file
 from compressors.base import Compressor, check_lossless
 from compressors.errors import CorruptStream, InputError
 from compressors.files import pxc
+from compressors.files.byte_streams import Progress, Reader, size_left, sized, write_all
 from compressors.files.formats import PEEK, PXC, by_magic, by_suffix, format_of
 from compressors.files.pxc_reader import PxcFile, codec_for
 from compressors.stream_codec import StreamCodec
@@ -26,12 +27,6 @@ if TYPE_CHECKING:
 
 AnyPath: TypeAlias = "str | os.PathLike[str]"
 STDIN = Path("-")
-PIECE = 1 << 17  # bytes read at once
-
-Progress = Callable[[int], None]  # told the bytes of input that were worked on since the last call
-
-
-def _silent(_: int) -> None: ...
 
 
 class Keywords(TypedDict, total=False):
@@ -41,7 +36,7 @@ class Keywords(TypedDict, total=False):
     verify: bool
     max_output: int | None
     force: bool
-    progress: Progress
+    progress: Progress | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,24 +47,27 @@ class Options:
     verify: bool = False  # decode what is compressed before it is kept
     max_output: int | None = None  # bytes that one input may decompress to
     force: bool = False  # replace an existing output
-    progress: Progress = _silent
+    progress: Progress | None = None
 
 
 def compress_stream(codec: Compressor, source: BinaryIO, sink: BinaryIO, **options: Unpack[Keywords]) -> int:
     """Compress `source` to `sink`: a standard file for zstd, gzip and brotli, `.pxc` for all others. Bounded memory.
 
-    Returns the number of bytes written. Raises `VerifyError`.
+    Returns the number of bytes written. Raises `VerifyError`, OSError unless every byte was written, and `InputError` if a
+    file whose size is written into the output (zstd) gets another one meanwhile.
     """
     chosen = Options(**options)
     check_lossless(codec)
-    if isinstance(codec, StreamCodec):
-        pieces = _pieces(source.read, chosen.progress)
-        stream = codec.verified_stream if chosen.verify else codec.compress_stream
-        return _write_all(sink, stream(pieces, threads=chosen.threads))
-    blocks = pxc.write(
-        codec, _pieces(source.read, _silent), threads=chosen.threads, verify=chosen.verify, progress=chosen.progress
-    )
-    return _write_all(sink, blocks)
+    if not isinstance(codec, StreamCodec):
+        pieces = Reader(source).pieces()
+        blocks = pxc.write(codec, pieces, threads=chosen.threads, verify=chosen.verify, progress=chosen.progress)
+        return write_all(sink, blocks)
+    read = Reader(source, chosen.progress)
+    stream = codec.verified_stream if chosen.verify else codec.compress_stream
+    size = size_left(source)
+    if not codec.writes_size or size is None or (size == 0 and read.peek(1)):  # files of /proc say 0
+        return write_all(sink, stream(read.pieces(), threads=chosen.threads))
+    return write_all(sink, stream(sized(read.pieces(), size), threads=chosen.threads, size=size))
 
 
 def decompressed(
@@ -81,7 +79,7 @@ def decompressed(
     Raises `CorruptStream`, `OutputLimitExceeded`, `FingerprintMismatch`, `InvalidConfig`, `UnknownCompressor`.
     """
     how = Options(**options)
-    read = _Peekable(source.read)
+    read = Reader(source)
     format_name = format_of(read.peek(PEEK), name, codec)
     if format_name == PXC:
         header, size = pxc.read_header(read)
@@ -91,7 +89,7 @@ def decompressed(
     chosen = codec if codec is not None and codec.name == format_name else registry.get(format_name)
     if not isinstance(chosen, StreamCodec):
         raise CorruptStream(f"{name} is no .pxc file, and {chosen.name} has no other format")
-    pieces = chosen.decompress_stream(iter(lambda: read(PIECE), b""), max_output=how.max_output)
+    pieces = chosen.decompress_stream(read.as_it_comes(), max_output=how.max_output)
     return _telling(pieces, read, how.progress)
 
 
@@ -103,8 +101,8 @@ def decompress_stream(
     name: str = "<stdin>",
     **options: Unpack[Keywords],
 ) -> int:
-    """Write what `decompressed` gives to `sink`; the number of bytes written."""
-    return _write_all(sink, decompressed(source, codec=codec, name=name, **options))
+    """Write what `decompressed` gives to `sink`; the number of bytes written. Raises OSError unless all were."""
+    return write_all(sink, decompressed(source, codec=codec, name=name, **options))
 
 
 def compress_file(source: AnyPath, target: AnyPath, codec: Compressor, **options: Unpack[Keywords]) -> int:
@@ -145,22 +143,22 @@ class Decompressed(io.RawIOBase):
     def __init__(
         self, source: BinaryIO, codec: Compressor | None = None, name: str = "<stdin>", **options: Unpack[Keywords]
     ) -> None:
-        self._source, self._ahead, self._position = source, b"", 0
-        self._pieces = decompressed(source, codec=codec, name=name, **options)
+        self._source, self._pieces = source, decompressed(source, codec=codec, name=name, **options)
+        self._ahead, self._position = memoryview(b""), 0
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] # any buffer there
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
         while not self._ahead:
             piece = next(self._pieces, None)
             if piece is None:
                 return 0
-            self._ahead = piece
-        n = min(len(buffer), len(self._ahead))
-        buffer[:n] = self._ahead[:n]
-        self._ahead = self._ahead[n:]
-        self._position += n
+            self._ahead = memoryview(piece)
+        n = min(len(view), len(self._ahead))
+        view[:n] = self._ahead[:n]
+        self._ahead, self._position = self._ahead[n:], self._position + n
         return n
 
     def tell(self) -> int:
@@ -211,7 +209,8 @@ def same_content(source: Path, target: Path, codec: Compressor) -> bool:
     """Does the compressed `target` hold exactly the bytes of `source`?"""
     with opened(source) as raw, opened(target) as packed:
         pieces = decompressed(packed, codec=codec, name=str(target))
-        return all(raw.read(len(piece)) == piece for piece in pieces) and not raw.read(1)
+        read = Reader(raw)
+        return all(read.full(len(piece)) == piece for piece in pieces) and not read(1)
 
 
 def opened(source: AnyPath) -> BinaryIO:
@@ -226,48 +225,13 @@ def opened(source: AnyPath) -> BinaryIO:
         raise InputError(f"cannot read {source}: {error.strerror}") from error
 
 
-def _pieces(read: Callable[[int], bytes], progress: Progress) -> Iterator[bytes]:
-    while piece := read(PIECE):
-        yield piece
-        progress(len(piece))
-
-
-def _telling(output: Iterable[bytes], read: _Peekable, progress: Progress) -> Iterator[bytes]:
+def _telling(output: Iterable[bytes], read: Reader, progress: Progress | None) -> Iterator[bytes]:
     """`output`; of what was read for a piece is told once the piece has been taken: progress is of work, not of reading."""
+    told = 0
     for piece in output:
         yield piece
-        progress(read.taken())
-    progress(read.taken())
-
-
-def _write_all(sink: BinaryIO, output: Iterable[bytes]) -> int:
-    n_bytes = 0
-    for piece in output:
-        sink.write(piece)
-        n_bytes += len(piece)
-    return n_bytes
-
-
-class _Peekable:
-    """A `read` whose first bytes may be looked at without losing them."""
-
-    def __init__(self, read: Callable[[int], bytes]) -> None:
-        self._read, self._ahead, self._taken = read, b"", 0
-
-    def peek(self, n: int) -> bytes:
-        while len(self._ahead) < n and (piece := self._read(n - len(self._ahead))):
-            self._ahead += piece
-        return self._ahead
-
-    def __call__(self, n: int) -> bytes:
-        if self._ahead:
-            data, self._ahead = self._ahead[:n], self._ahead[n:]
-        else:
-            data = self._read(n)
-        self._taken += len(data)
-        return data
-
-    def taken(self) -> int:
-        """Bytes given since the last call."""
-        taken, self._taken = self._taken, 0
-        return taken
+        if progress is not None:
+            progress(read.taken - told)
+            told = read.taken
+    if progress is not None:
+        progress(read.taken - told)
