@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from compressors import Compressor, CorruptStream, Ragged, Vocab, testing
+from compressors import Compressor, CorruptStream, Ragged, Vocab, testing_processes
 from compressors.gzip import Gzip
 from compressors.identity import Identity
 from compressors.testing import LawBroken, check, samples
@@ -253,7 +253,7 @@ def test_a_breach_says_what_was_found() -> None:
 
 
 def test_a_child_that_hangs_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(testing, "FORK_SECONDS", 0.2)
+    monkeypatch.setattr(testing_processes, "FORK_SECONDS", 0.2)
     with pytest.raises(LawBroken, match="forked process, which hangs"):
         check(HangsInAChild(), [b"x"])
 

@@ -90,8 +90,7 @@ def write(
         yield block
         digest.update(raw)
         offset, n_bytes = offset + len(block), n_bytes + len(raw)
-        if progress is not None:
-            progress(len(raw))
+        (progress or bool)(len(raw))
     end = _END.pack(END, n_bytes, len(index) // _PLACE.size, digest.digest())
     yield _with_crc(end) + _with_crc(bytes(index)) + _FOOT.pack(offset, TAIL)
 
@@ -153,7 +152,7 @@ def _zstd() -> Compressor:
 
 
 def _blocks(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Regroup `pieces` of any size into blocks of BLOCK_SIZE, so that the file does not depend on how it was read."""
+    """`pieces` regrouped into blocks of BLOCK_SIZE: the file does not depend on how its source was read."""
     buffer = bytearray()
     for piece in pieces:
         buffer += piece
@@ -191,9 +190,7 @@ def read_header(read: Read) -> tuple[Header, int]:
         level = [inner for value in level for inner in (value.values() if isinstance(value, dict) else value)]
         level = [value for value in level if isinstance(value, (dict, list))]
     if level:
-        raise CorruptStream(
-            f"the .pxc header is not understood: its configuration is nested {_MAX_DEPTH} deep and more"
-        )
+        raise CorruptStream(f"the .pxc header is not understood: its configuration is nested {_MAX_DEPTH} deep or more")
     return header, _START.size + length + _CRC.size
 
 
