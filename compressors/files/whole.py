@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import builtins
 import io
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -17,11 +14,10 @@ from compressors.atomic import atomic_file
 from compressors.base import Compressor
 from compressors.errors import CorruptStream, InputError, InvalidConfig
 from compressors.files import pxc
-from compressors.files.byte_streams import Progress, Reader, size_left, sized, write_all
-from compressors.files.pxc_reader import PxcFile, codec_for
+from compressors.files.byte_streams import STDIN, Progress, Reader, opened, size_left, sized, write_all
+from compressors.files.pxc_codec import codec_for
 from compressors.stream_codec import StreamCodec
 
-STDIN = Path("-")
 _SKIPPABLE = {
     bytes([0x50 + i]) + b"\x2a\x4d\x18": "zstd" for i in range(16)
 }  # zstd frames without data (RFC 8878, 3.1.2)
@@ -71,12 +67,29 @@ def decompressed(
     format_name = _format(read.peek(4), name, codec)
     if format_name == "pxc":
         header, size = pxc.read_header(read)
-        codec = codec_for(header, codec)
-        return pxc.read_blocks(codec, read, size, threads=how.threads, max_output=how.max_output)
+        return _one_after_the_other(read, codec_for(header, codec), size, codec, how)
     chosen = codec if codec is not None and codec.name == format_name else registry.get(format_name)
     if not isinstance(chosen, StreamCodec):
         raise CorruptStream(f"{name} is no .pxc file, and {chosen.name} has no other format")
     return chosen.decompress_stream(read.as_it_comes(), max_output=how.max_output)
+
+
+def _one_after_the_other(
+    read: Reader, first: Compressor, size: int, given: Compressor | None, how: Options
+) -> Iterator[bytes]:
+    """The raw blocks of `.pxc` files that stand one after the other, as .gz and .zst may; the first header is read."""
+    n_bytes, codec = 0, first
+    while True:
+        blocks = pxc.read_blocks(codec, read, size, threads=how.threads, max_output=how.max_output, before=n_bytes)
+        for raw in blocks:
+            n_bytes += len(raw)
+            yield raw
+        if not (start := read.peek(len(pxc.MAGIC))):
+            return
+        if start != pxc.MAGIC:
+            raise CorruptStream("bytes follow the end of the .pxc file")
+        header, size = pxc.read_header(read)
+        codec = codec_for(header, given)
 
 
 def decompress_stream(
@@ -114,11 +127,6 @@ def check_file(source: Path, *, codec: Compressor | None = None, **options: Any)
         return sum(map(len, decompressed(reader, codec=codec, name=str(source), **options)))
 
 
-def open(path: str | os.PathLike[str], codec: Compressor | None = None) -> io.BufferedReader:
-    """A seekable, read-only binary file over the raw bytes of a `.pxc` file; see `compressors.files.pxc_reader.PxcFile`."""
-    return io.BufferedReader(PxcFile(path, codec))
-
-
 class Decompressed(io.RawIOBase):
     """A readable binary file over what `decompressed` gives for `source`, for sources that cannot seek."""
 
@@ -149,36 +157,6 @@ class Decompressed(io.RawIOBase):
         super().close()
 
 
-def inspect(path: Path) -> dict[str, Any]:
-    """What a `.pxc` file says of itself, without decoding a block. Raises `CorruptStream`, which names the file."""
-    try:
-        return _inspected(path)
-    except CorruptStream as error:
-        raise CorruptStream(f"{path}: {error}") from error
-
-
-def _inspected(path: Path) -> dict[str, Any]:
-    with opened(path) as file:
-        header, _ = pxc.read_header(file.read)
-        size = path.stat().st_size
-        places = pxc.read_index(file.read, size, file.seek)
-        methods = dict.fromkeys(pxc.METHODS.values(), 0)
-        for offset, begin in places[:-1]:
-            file.seek(offset + len(pxc.BLOCK))
-            head = pxc.parse_head(pxc.exactly(file.read, pxc.HEAD_SIZE), begin)
-            methods[pxc.METHODS[head.method]] += 1
-    return {
-        "format": f".pxc version {pxc.VERSION}",
-        "codec": header.codec,
-        "config": header.config,
-        "config_version": header.config_version,
-        "raw_bytes": places[-1][1],
-        "file_bytes": size,
-        "blocks": len(places) - 1,
-        "block_methods": methods,
-    }
-
-
 def same_content(source: Path, target: Path, codec: Compressor) -> bool:
     """Does the compressed `target` hold exactly the bytes of `source`?"""
     with opened(source) as raw, opened(target) as packed:
@@ -202,18 +180,6 @@ def decompressed_name(source: Path) -> Path:
         known = ", ".join(_SUFFIXES | _TARS)
         raise InputError(f"{source}: unknown suffix; expected {known}, or name the output with -o")
     return source.with_suffix("")
-
-
-def opened(source: Path) -> BinaryIO:
-    """`source` for reading; "-" is standard input. Raises `InputError`."""
-    if source == STDIN:
-        if sys.stdin is None:
-            raise InputError("standard input is closed; name a file")
-        return sys.stdin.buffer
-    try:
-        return builtins.open(source, "rb")
-    except OSError as error:
-        raise InputError(f"cannot read {source}: {error.strerror}") from error
 
 
 def _format(start: bytes, name: str, codec: Compressor | None) -> str:
