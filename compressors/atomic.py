@@ -178,3 +178,6 @@ def _holes(data: bytes, offset: int) -> Iterator[tuple[int, int]]:
         if end > at:
             yield at, end
         at = end + 1 if end == at else end
+
+
+__all__ = ["BUFFER", "SYNC_EVERY", "atomic_file", "discard_unfinished", "sync_folder", "write_atomically"]

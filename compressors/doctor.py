@@ -121,7 +121,10 @@ def _use(codec: Compressor) -> None:
 def _kernels() -> Finding:
     with warnings.catch_warnings():  # it says the same
         warnings.simplefilter("ignore", SlowPath)
-        from compressors import kernels
+        try:
+            from compressors import kernels
+        except InvalidConfig as error:
+            return Finding("kernels", False, str(error))
     folder = kernels.folder()
     return Finding("kernels", folder is not None, f"kept in {folder}" if folder else kernels.HOMELESS)
 

@@ -48,6 +48,10 @@ class FingerprintMismatch(ProxycError, ValueError):
     """Data was made with another artifact or configuration than the one at hand."""
 
 
+class NewerVersion(FingerprintMismatch):
+    """Data was made by a newer version of a codec; the remedy is to upgrade."""
+
+
 class InputError(ProxycError, OSError):
     """A file or folder that is missing, empty, unreadable, or already there."""
 

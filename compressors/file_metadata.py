@@ -68,3 +68,6 @@ def _done(change: Callable[[], object]) -> bool:
         change()
         return True
     return False
+
+
+__all__ = ["give"]

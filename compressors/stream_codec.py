@@ -47,8 +47,6 @@ class Decoder(Protocol):
     def eof(self) -> bool: ...
     @property
     def unused_data(self) -> bytes: ...
-    @property
-    def has_more(self) -> bool: ...
     def decompress(self, data: bytes, /) -> bytes: ...
 
 
@@ -181,3 +179,6 @@ def _outputs(codec: str, decoder: Decoder, data: bytes) -> Iterator[bytes]:
 def _cut(data: bytes) -> Iterator[bytes]:
     view = memoryview(data)
     return (bytes(view[start : start + INPUT_PIECE]) for start in range(0, len(data), INPUT_PIECE))
+
+
+__all__ = ["INPUT_PIECE", "OUTPUT_PART", "Decoder", "Encoder", "StreamCodec", "decoded"]

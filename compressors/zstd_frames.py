@@ -95,3 +95,6 @@ class FrameDecoder:
 
     def _nothing(self, at: int) -> None:
         """After the last part."""
+
+
+__all__ = ["BLOCK_MAX", "MAGIC", "FrameDecoder"]

@@ -108,7 +108,7 @@ def compress(
         return path.suffix.lower() != chosen.suffix and not (exclude_compressed and files.is_compressed(path))
 
     threads = _threads(threads)
-    places = Places(**where, wanted=wanted, joins=getattr(chosen, "frames", 1) is None)
+    places = Places(**where, wanted=wanted, joins=getattr(chosen, "frames", None) is None)
 
     def one(path: Path, target: Path | None, progress: files.Progress) -> int:
         if target is None:

@@ -1,13 +1,14 @@
 """Compressed files: written whole or not at all, read by content.
 
 `compress_file`, `decompress_file` and `check_file` work on paths, `compress_stream` and `decompress_stream` on streams;
-`open` gives a seekable file over a `.pxc`.
+`open` gives a seekable file over a `.pxc`; `inspect` says what is in one.
 """
 
-from compressors.files.byte_streams import PIECE, Progress
+from compressors.files.byte_streams import PIECE, STDIN, Progress, opened
 from compressors.files.formats import compressed_name, decompressed_name, is_compressed
+from compressors.files.pxc_reader import inspect
+from compressors.files.pxc_reader import open_pxc as open
 from compressors.files.whole import (
-    STDIN,
     Decompressed,
     Options,
     check_file,
@@ -16,9 +17,6 @@ from compressors.files.whole import (
     decompress_file,
     decompress_stream,
     decompressed,
-    inspect,
-    open,
-    opened,
     same_content,
 )
 

@@ -18,15 +18,29 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from compressors.errors import InputError
 
+STDIN = Path("-")
 PIECE = 1 << 17  # bytes read at once
 Progress = Callable[[int], None]  # told the bytes of input that were worked on since the last call
 
 _PAUSE = 0.002  # seconds, where there is no descriptor to wait for
 _REFUSALS = 1000  # so often in a row a sink may take 0 bytes before it counts as broken
+
+
+def opened(source: str | os.PathLike[str]) -> BinaryIO:
+    """`source` for reading; "-" is standard input. Raises `InputError`."""
+    if Path(source) == STDIN:
+        if sys.stdin is None:
+            raise InputError("standard input is closed; name a file")
+        return sys.stdin.buffer
+    try:
+        return open(source, "rb")
+    except OSError as error:
+        raise InputError(f"cannot read {source}: {error.strerror}") from error
 
 
 class Reader:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import builtins
 import io
 import os
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -15,18 +13,17 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypedDict
 from compressors import registry
 from compressors.atomic import atomic_file
 from compressors.base import Compressor, check_lossless
-from compressors.errors import CorruptStream, InputError
+from compressors.errors import CorruptStream
 from compressors.files import pxc
-from compressors.files.byte_streams import Progress, Reader, size_left, sized, write_all
-from compressors.files.formats import PEEK, PXC, by_magic, by_suffix, format_of
-from compressors.files.pxc_reader import PxcFile, codec_for
+from compressors.files.byte_streams import STDIN, Progress, Reader, opened, size_left, sized, write_all
+from compressors.files.formats import PEEK, PXC, format_of
+from compressors.files.pxc_codec import codec_for
 from compressors.stream_codec import StreamCodec
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 AnyPath: TypeAlias = "str | os.PathLike[str]"
-STDIN = Path("-")
 
 
 class Keywords(TypedDict, total=False):
@@ -83,14 +80,31 @@ def decompressed(
     format_name = format_of(read.peek(PEEK), name, codec)
     if format_name == PXC:
         header, size = pxc.read_header(read)
-        codec = codec_for(header, codec)
-        blocks = pxc.read_blocks(codec, read, size, threads=how.threads, max_output=how.max_output)
+        blocks = _one_after_the_other(read, codec_for(header, codec), size, codec, how)
         return _telling(blocks, read, how.progress)
     chosen = codec if codec is not None and codec.name == format_name else registry.get(format_name)
     if not isinstance(chosen, StreamCodec):
         raise CorruptStream(f"{name} is no .pxc file, and {chosen.name} has no other format")
     pieces = chosen.decompress_stream(read.as_it_comes(), max_output=how.max_output)
     return _telling(pieces, read, how.progress)
+
+
+def _one_after_the_other(
+    read: Reader, first: Compressor, size: int, given: Compressor | None, how: Options
+) -> Iterator[bytes]:
+    """The raw blocks of `.pxc` files that stand one after the other, as .gz and .zst may; the first header is read."""
+    n_bytes, codec = 0, first
+    while True:
+        blocks = pxc.read_blocks(codec, read, size, threads=how.threads, max_output=how.max_output, before=n_bytes)
+        for raw in blocks:
+            n_bytes += len(raw)
+            yield raw
+        if not (start := read.peek(len(pxc.MAGIC))):
+            return
+        if start != pxc.MAGIC:
+            raise CorruptStream("bytes follow the end of the .pxc file")
+        header, size = pxc.read_header(read)
+        codec = codec_for(header, given)
 
 
 def decompress_stream(
@@ -132,11 +146,6 @@ def check_file(source: AnyPath, *, codec: Compressor | None = None, **options: U
         return sum(map(len, decompressed(reader, codec=codec, name=str(source), **options)))
 
 
-def open(path: AnyPath, codec: Compressor | None = None) -> io.BufferedReader:
-    """A seekable, read-only binary file over the raw bytes of a `.pxc` file; see `compressors.files.pxc_reader.PxcFile`."""
-    return io.BufferedReader(PxcFile(path, codec))
-
-
 class Decompressed(io.RawIOBase):
     """A readable binary file over what `decompressed` gives for `source`, for sources that cannot seek."""
 
@@ -169,60 +178,12 @@ class Decompressed(io.RawIOBase):
         super().close()
 
 
-def inspect(path: AnyPath) -> dict[str, Any]:
-    """What a compressed file says of itself, without decoding it: of other formats than `.pxc` only which one.
-
-    Raises `CorruptStream`, which names the file.
-    """
-    try:
-        return _inspected(Path(path))
-    except CorruptStream as error:
-        raise CorruptStream(f"{path}: {error}") from error
-
-
-def _inspected(path: Path) -> dict[str, Any]:
-    with opened(path) as file:
-        size, start = path.stat().st_size, file.read(PEEK)
-        if not start.startswith(pxc.MAGIC) and (other := by_magic(start) or by_suffix(path.name)):
-            return {"format": other.name, "codec": other.name, "file_bytes": size}
-        file.seek(0)
-        header, _ = pxc.read_header(file.read)
-        places = pxc.read_index(file.read, size, file.seek)
-        methods = dict.fromkeys(pxc.METHODS.values(), 0)
-        for offset, begin in places[:-1]:
-            file.seek(offset + len(pxc.BLOCK))
-            head = pxc.parse_head(pxc.exactly(file.read, pxc.HEAD_SIZE), begin)
-            methods[pxc.METHODS[head.method]] += 1
-    return {
-        "format": f".pxc version {pxc.VERSION}",
-        "codec": header.codec,
-        "config": header.config,
-        "config_version": header.config_version,
-        "raw_bytes": places[-1][1],
-        "file_bytes": size,
-        "blocks": len(places) - 1,
-        "block_methods": methods,
-    }
-
-
 def same_content(source: Path, target: Path, codec: Compressor) -> bool:
     """Does the compressed `target` hold exactly the bytes of `source`?"""
     with opened(source) as raw, opened(target) as packed:
         pieces = decompressed(packed, codec=codec, name=str(target))
         read = Reader(raw)
         return all(read.full(len(piece)) == piece for piece in pieces) and not read(1)
-
-
-def opened(source: AnyPath) -> BinaryIO:
-    """`source` for reading; "-" is standard input. Raises `InputError`."""
-    if Path(source) == STDIN:
-        if sys.stdin is None:
-            raise InputError("standard input is closed; name a file")
-        return sys.stdin.buffer
-    try:
-        return builtins.open(source, "rb")
-    except OSError as error:
-        raise InputError(f"cannot read {source}: {error.strerror}") from error
 
 
 def _telling(output: Iterable[bytes], read: Reader, progress: Progress | None) -> Iterator[bytes]:
