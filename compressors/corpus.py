@@ -209,3 +209,6 @@ def fingerprint(documents: Iterable[bytes]) -> str:
         digest.update(b"\0" if number else b"")
         digest.update(data)
     return digest.hexdigest()
+
+
+__all__ = ["Document", "Reader", "documents", "fingerprint", "take"]

@@ -13,9 +13,15 @@ PACKAGES = ("compressors", "proxylm", "bench")
 # From the lowest layer to the highest: a module imports its own layer and lower ones. The first pattern that fits counts.
 LAYERS = (
     ("compressors.errors",),
-    ("compressors.base",),
-    ("compressors.artifact", "compressors.atomic", "compressors.kernels", "compressors._machine_words"),
-    ("compressors.files", "compressors.files.*", "compressors.doctor", "compressors.interop"),
+    ("compressors.base", "compressors.symbol_coder"),
+    (
+        "compressors.artifact",
+        "compressors.atomic",
+        "compressors.file_metadata",
+        "compressors.kernels",
+        "compressors._machine_words",
+    ),
+    ("compressors.files", "compressors.files.*", "compressors.doctor", "compressors.interop", "compressors.testing*"),
     ("compressors.cli", "compressors.cli.*"),
     ("compressors", "compressors.*"),
     ("proxylm", "proxylm.view_spec"),
@@ -58,9 +64,17 @@ def module_of(path: Path, root: Path) -> str:
 
 
 def imported(path: Path) -> set[str]:
-    """Names of the modules a file imports, anywhere in it; `from a import b` counts as a and as a.b."""
+    """Names of the modules a file imports, anywhere in it; `from a import b` counts as a and as a.b.
+
+    Of an `__init__` without what only type checkers import: the names that it has by lazy attribute.
+    """
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    if path.name == "__init__.py":
+        guarded = [node for node in nodes if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+        unseen = {inner for node in guarded for inner in ast.walk(node)}
+        nodes = [node for node in nodes if node not in unseen]
+    for node in nodes:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

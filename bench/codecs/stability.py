@@ -31,7 +31,6 @@ LONGEST = 8_192  # characters of a document that are looked at: some views, and 
 MORE = (
     "neural:policy=dense",
     "neural:policy=word",
-    "neural:preset=fast,policy=entropy",
 )  # beside the default of each codec
 
 

@@ -19,7 +19,6 @@ from compressors.bpe import tiktoken_ranks, tokenizer_json
 from compressors.bpe.patterns import PATTERNS
 from compressors.errors import InputError, InvalidConfig
 
-DEFAULT = Path(__file__).parent.parent / "assets" / "bpe.pxa"
 # Bytes of text from which `compress` learns what follows what, and of the blocks they are chosen in.
 _COUNTED, _BLOCK = 64_000_000, 1 << 20
 
@@ -38,7 +37,7 @@ class BPE(Compressor):
 
     def __post_init__(self) -> None:
         if self.artifact is None:
-            object.__setattr__(self, "artifact", Artifact.load(DEFAULT))
+            object.__setattr__(self, "artifact", Artifact.packaged("bpe"))
         assert self.artifact is not None
         self.artifact.expect(self.name, "tokenizer")
         tokenizer_json.check(self._spec)

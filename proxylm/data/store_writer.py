@@ -63,7 +63,7 @@ class Maker:
             "splits": None
             if vocab.splits is None
             else hashlib.sha256(vocab.splits.astype("<u4").tobytes()).hexdigest(),
-        }
+        } | ({} if self.codec.lossless else {"lossless": False})  # a one-way view: nobody may ask it for its bytes
 
     def arrays(self, documents: list[bytes], threads: int) -> dict[str, npt.NDArray[Any]]:
         """Files of the column by suffix."""
