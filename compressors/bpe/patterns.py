@@ -27,6 +27,11 @@ class Pattern:
     regex: str
     digits: int = 1
 
+    @property
+    def scanned(self) -> bool:
+        """Does it have a scanner made by hand?"""
+        return self.family != "o200k"
+
 
 PATTERNS = {
     pattern.name: pattern
@@ -72,7 +77,7 @@ def of_spec(spec: dict[str, Any]) -> Pattern | None:
     if kinds != ["Split", "ByteLevel"] or stages[1].get("use_regex", True):
         return None
     regex = stages[0].get("pattern", {}).get("Regex")
-    if stages[0].get("behavior") != "Isolated" or stages[0].get("invert"):
+    if stages[0].get("behavior") not in ("Isolated", "Removed"):  # what is removed is nothing: each takes all text
         return None
     known = {pattern.regex: name for name, pattern in PATTERNS.items()} | _SPELLINGS
     return PATTERNS[known[regex]] if regex in known else None

@@ -132,8 +132,15 @@ def _setting(text: str) -> tuple[str, int]:
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="File to write, *.json or *.pxa.")
 @click.option("--pattern", help="How text is cut; tiktoken's files do not say: gpt2, llama3, cl100k, qwen2 or o200k.")
 @click.option("--special", multiple=True, metavar="TEXT=ID", help="Special token to go with tiktoken's ranks.")
+@click.option(
+    "--not-nfc",
+    type=click.Choice(["keep", "refuse"]),
+    help="Text that is not in NFC, where the tokenizer would change it: keep it as it is (the default), or refuse it.",
+)
 @click.option("-f", "--force", is_flag=True, help="Replace an existing output.")
-def convert(source: Path, output: Path, pattern: str | None, special: tuple[str, ...], force: bool) -> None:
+def convert(
+    source: Path, output: Path, pattern: str | None, special: tuple[str, ...], not_nfc: str | None, force: bool
+) -> None:
     """Convert a BPE tokenizer; its ids stay.
 
     SOURCE: an artifact of `proxyc fit bpe`, a Hugging Face tokenizer.json, or tiktoken's ranks with --pattern.
@@ -156,7 +163,7 @@ def convert(source: Path, output: Path, pattern: str | None, special: tuple[str,
     elif special:
         raise InvalidConfig("--special goes with --pattern and tiktoken's ranks; other files hold their special tokens")
     else:
-        codec = BPE(artifact=BPE.read_artifact(source))
+        codec = BPE(artifact=BPE.read_artifact(source, not_nfc=not_nfc))
     (codec.to_tokenizer_json if output.suffix == ".json" else codec.save)(output)
     click.echo(f"{output}: {codec.vocab.size} symbols, {output.stat().st_size:,} bytes", err=True)
 
