@@ -4,15 +4,21 @@ import numpy as np
 
 from compressors._machine_words import word
 from compressors.bpe._classify import _character
-from compressors.bpe.tables import APART, ENDS, FALLS, IS_GAP, MAY_END, NO_KIND, STATE
+from compressors.bpe.tables import ENDS, FALLS, IS_GAP, KEPT, MAY_END, STATE
 from compressors.kernels import inlined, kernel
 
 _HIGH = np.uint64(0x8080808080808080)
-_STATE, _ENDS, _MAY_END, _IS_GAP, _FALLS, _APART = (
-    np.uint32(bits) for bits in (STATE, ENDS, MAY_END, IS_GAP, FALLS, APART)
-)
-_ENDS_AT, _GAP_AT = np.uint32(ENDS.bit_length() - 1), np.uint32(IS_GAP.bit_length() - 1)
-_0, _1 = np.uint32(0), np.uint32(1)
+_STATE, _FALLS = np.uint64(STATE), np.uint64(FALLS)
+_ENDS_AT, _KEPT_AT, _MAY_END_AT, _GAP_AT = (np.uint64(bit.bit_length() - 1) for bit in (ENDS, KEPT, MAY_END, IS_GAP))
+_0, _1, _32 = np.uint64(0), np.uint64(1), np.uint64(32)
+_LOW = np.uint64(0xFFFFFFFF)
+
+
+@kernel
+def classify_bytes(text, classes, codes):
+    """Class of every byte."""
+    for i in range(len(codes)):
+        codes[i] = classes[text[i]]
 
 
 @kernel
@@ -45,51 +51,59 @@ def classify(text, offsets, pages, classes, codes, place, cuts):
 
 
 @kernel
-def classify_bytes(text, classes, codes):
-    """Class of every byte."""
-    for i in range(len(codes)):
-        codes[i] = classes[text[i]]
+def mark(codes, cuts, n_classes):
+    """Add the number of classes to the codes that pieces begin with, unless that was done before."""
+    for i in range(len(cuts) - 1):
+        if codes[cuts[i]] < n_classes:
+            codes[cuts[i]] += n_classes
 
 
 @inlined
 def _run_end(codes, k, j):
     """The end, at most j - 2, of the characters from k on that have the class of the one before."""
-    while k + 2 < j and codes[k] == codes[k - 1]:
-        k += 1
+    while k + _1 + _1 < j and codes[k] == codes[k - _1]:
+        k += _1
     return k
 
 
 @kernel
-def walk(codes, cuts, entries, restart, loops, width, initial, merges, out):
-    """Cut each piece [cuts[i], cuts[i + 1]) of the characters further; returns the number of cuts, the end included."""
-    end_of_text = np.uint32(width - 1)
-    count = 0
-    for i in range(len(cuts) - 1):
-        j, stop = np.int64(cuts[i]), np.int64(cuts[i + 1])
-        begin, last, back = j, j, np.uint32(initial)
-        state, before, last_kind = np.uint32(initial), np.uint32(NO_KIND), _0
+def walk(codes, firsts, entries, falls, loops, n_classes, initial, out):
+    """Where the pieces of some texts begin; returns their number, and puts the end of the last text behind them.
+
+    firsts (texts + 1): where each text begins in `codes`, and the end. `out` has room for every character and two more.
+    Bits are arithmetic here, not branches: where a piece ends cannot be foreseen, and a wrong guess takes ten steps.
+    """
+    count = _0
+    for i in range(len(firsts) - 1):
+        j, stop = np.uint64(firsts[i]), np.uint64(firsts[i + 1])
+        begin, state = j, np.uint64(initial)
+        passed = j  # the last place where a piece might have ended; above, the state there
         while j <= stop:
-            code = np.uint32(codes[j]) if j < stop else end_of_text
-            entry = entries[state + code]
-            kind = (entry >> _GAP_AT) & _1
-            if entry & _FALLS:
-                if last_kind == _1 and loops[codes[begin]]:
-                    last = max(last, _run_end(codes, last, j))
+            entry = _FALLS
+            while j < stop:
+                entry = np.uint64(entries[state + np.uint64(codes[j])])
+                if entry & _FALLS:
+                    break
                 out[count] = begin
-                count += np.int64(_1 & ~(np.uint32(merges) >> ((before << _1) | last_kind)))
-                before = last_kind
-                begin = j = last
-                state = restart[back]
-                continue
-            if entry & _ENDS:
-                out[count] = begin
-                count += np.int64(_1 & ~(np.uint32(merges) >> ((before << _1) | kind)))
-                before, begin = kind, j
-            if entry & _APART:
-                before = np.uint32(NO_KIND)
-            if entry & _MAY_END:
-                last, back, last_kind = j, state, kind
+                count += (entry >> _KEPT_AT) & _1
+                begin ^= (begin ^ j) & (_0 - ((entry >> _ENDS_AT) & _1))
+                passed ^= (passed ^ (j | (state << _32))) & (_0 - ((entry >> _MAY_END_AT) & _1))
+                state = entry & _STATE
+                j += _1
+            if j == stop:
+                entry = np.uint64(entries[state + np.uint64(n_classes - 1)])
+                if not entry & _FALLS:
+                    out[count] = begin
+                    count += (entry >> _KEPT_AT) & _1
+                    break
+            last, back = passed & _LOW, passed >> _32
+            gap = (np.uint64(entries[back + np.uint64(codes[last])]) >> _GAP_AT) & _1
+            entry = np.uint64(falls[back + gap])
+            if gap and loops[codes[begin]]:
+                last = max(last, _run_end(codes, last, j))
+            out[count] = begin
+            count += (entry >> _KEPT_AT) & _1
+            begin = j = last
             state = entry & _STATE
-            j += 1
-    out[count] = cuts[len(cuts) - 1]
-    return count + 1
+    out[count] = firsts[len(firsts) - 1]
+    return np.int64(count + _1)

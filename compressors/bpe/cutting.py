@@ -62,28 +62,39 @@ class Walker:
 
     def __init__(self, splitter: Splitter) -> None:
         self._splitter = splitter
+        pages, of_page = splitter.points
+        self._of_ascii = of_page[int(pages[0]) << 8 :][:256]
 
     def __call__(self, text: Any, offsets: Any, room: Room) -> Cuts:
         n_bytes, splitter = int(offsets[-1]), self._splitter
         codes = room.array("codes", (n_bytes + 64,), np.uint8)
-        place = room.array("place", (n_bytes + 64,), np.uint32)
-        cuts = room.array("firsts", (len(offsets),), np.uint32)[: len(offsets)]
-        _walk.classify(text, offsets, *splitter.points, codes, place, cuts)
-        cuts = _walked(splitter.passes, codes, cuts, room)
-        starts = room.array("starts", (n_bytes + 4,), np.uint32)[: len(cuts)]
-        np.take(place, cuts, out=starts, mode="clip")  # "raise" would make a copy
+        firsts = room.array("firsts", (len(offsets),), np.uint32)[: len(offsets)]
+        plain = n_bytes > 0 and text[:n_bytes].max() < 128  # then characters are bytes
+        if plain:
+            _walk.classify_bytes(text, self._of_ascii, codes[:n_bytes])
+            firsts[:] = offsets
+        else:
+            place = room.array("place", (n_bytes + 64,), np.uint32)
+            _walk.classify(text, offsets, *splitter.points, codes, place, firsts)
+        starts = _walked(splitter.passes, codes, firsts, firsts, room)
+        if not plain:
+            cuts, starts = starts, room.array("starts", (n_bytes + 4,), np.uint32)[: len(starts)]
+            np.take(place, cuts, out=starts, mode="clip")  # "raise" would make a copy
         if splitter.byte_passes:
             _walk.classify_bytes(text, splitter.of_byte, codes[:n_bytes])
-            starts = _walked(splitter.byte_passes, codes, starts, room)
+            firsts[:] = offsets
+            starts = _walked(splitter.byte_passes, codes, firsts, starts, room)
         return starts, np.searchsorted(starts, offsets)
 
 
-def _walked(passes: tuple[Table, ...], codes: Any, cuts: Any, room: Room) -> Any:
-    """`cuts` after some passes; the characters between two of them are cut further."""
+def _walked(passes: tuple[Table, ...], codes: Any, firsts: Any, cuts: Any, room: Room) -> Any:
+    """Where pieces begin, and the end, after some passes over texts that begin at `firsts`; before them, at `cuts`."""
     for i, table in enumerate(passes):
-        out = room.array(f"cuts {i % 2}", (len(codes),), np.uint32)
+        if cuts is not firsts:
+            _walk.mark(codes, cuts, table.classes)
+        out = room.array(f"cuts {i % 2}", (len(codes) + 2,), np.uint32)
         count = _walk.walk(
-            codes, cuts, table.entries, table.restart, table.loops, table.width, table.initial, table.merges, out
+            codes, firsts, table.entries, table.falls, table.loops, table.classes, table.initial, out
         )
         cuts = out[:count]
     return cuts

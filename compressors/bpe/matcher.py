@@ -53,7 +53,7 @@ def alphabet(trees: Sequence[Node]) -> Alphabet:
     firsts = np.unique(np.concatenate([np.zeros(1, np.int64), *edges]))
     columns = np.array([mask[firsts] for mask in masks], np.bool_).reshape(len(masks), len(firsts)).T
     _, samples, inverse = np.unique(columns, axis=0, return_index=True, return_inverse=True)
-    if len(samples) > 250:
+    if len(samples) > 120:
         raise Unsupported(f"{len(samples)} classes of characters")
     lengths = np.diff(np.append(firsts, classes.POINTS))
     return Alphabet(np.repeat(inverse.reshape(-1) + 1, lengths).astype(np.uint8), firsts[samples])

@@ -46,16 +46,16 @@ def _of(stages: str) -> Splitter:
         if stage.get("use_regex", True):
             current.append((regex.parse(GPT2), False))
         current = of_bytes
-    letters, passes = _tables(characters)
-    byte_letters, byte_passes = _tables(of_bytes)
+    letters, passes = _tables(characters, marked=False)
+    byte_letters, byte_passes = _tables(of_bytes, marked=True)
     stand_ins = sorted(tokenizer_json.byte_alphabet().items(), key=lambda item: item[1])
     of_byte = byte_letters.of_point[[ord(character) for character, _ in stand_ins]]
     return Splitter(classes.paged(letters.of_point), tuple(passes), of_byte, tuple(byte_passes))
 
 
-def _tables(splits: Sequence[tuple[Node, bool]]) -> tuple[Alphabet, list[tables.Table]]:
+def _tables(splits: Sequence[tuple[Node, bool]], marked: bool) -> tuple[Alphabet, list[tables.Table]]:
     letters = alphabet([tree for tree, _ in splits])
-    return letters, tables.of([Split(Matcher(tree, letters), joined) for tree, joined in splits], letters)
+    return letters, tables.of([Split(Matcher(tree, letters), joined) for tree, joined in splits], letters, marked)
 
 
 def _split(stage: dict[str, Any]) -> tuple[Node, bool]:
