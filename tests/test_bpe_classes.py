@@ -1,5 +1,8 @@
 """The frozen properties of characters are those of the regex engine and of the pre-tokenizers inside `tokenizers`."""
 
+import bisect
+import unicodedata
+
 import numpy as np
 import pytest
 from tokenizers import Regex, normalizers, pre_tokenizers
@@ -46,14 +49,52 @@ def engine() -> np.ndarray:
     return found
 
 
+def freeze(name: str, wanted: np.ndarray) -> None:
+    every = np.full(classes.POINTS, wanted[0xD7FF])
+    every[POINTS] = wanted
+    firsts = np.flatnonzero(np.diff(every, prepend=every[0] + 1))
+    with open(classes.__file__.replace("classes.py", name), "wb") as file:
+        np.save(file, np.array([firsts, every[firsts]], np.uint32))
+
+
+def composition() -> np.ndarray:
+    """What NFC asks of each code point, found by normalising single characters and pairs of marks."""
+    apart = "\1".join(EVERY.replace("\1", "x"))
+    nfc, nfd = (form.normalize_str(apart).split("\1") for form in (normalizers.NFC(), normalizers.NFD()))
+    joined = {decomposed[-1] for c, d, decomposed in zip(EVERY, nfc, nfd, strict=True) if c == d != decomposed}
+    found = np.array([classes.DOUBTFUL * (c != d or c in joined) for c, d in zip(EVERY, nfc, strict=True)])
+    found[1] = 0
+
+    def swapped(one: str, two: str) -> bool:
+        """Does the first mark belong after the second?"""
+        return normalizers.NFD().normalize_str(one + two) != one + two
+
+    marks = [i for i, c in enumerate(EVERY) if nfd[i] == c and unicodedata.category(c) in ("Mn", "Mc", "Me", "Cn")]
+    ranks: list[str] = []  # a mark of each combining class, in their order
+    for i in marks:
+        if swapped("\u0345", EVERY[i]) or swapped(EVERY[i], "\u0334"):
+            at = bisect.bisect_left(ranks, True, key=lambda mark: not swapped(EVERY[i], mark))
+            if at == len(ranks) or swapped(ranks[at], EVERY[i]):
+                ranks.insert(at, EVERY[i])
+    for i in marks:
+        if swapped("\u0345", EVERY[i]) or swapped(EVERY[i], "\u0334"):
+            found[i] |= 1 + bisect.bisect_left(ranks, True, key=lambda mark: not swapped(EVERY[i], mark))
+    return found
+
+
+def test_the_frozen_composition_is_that_of_the_normalizer(request: pytest.FixtureRequest) -> None:
+    wanted = composition()
+    if request.config.getoption("--rewrite-golden"):
+        freeze("composition.npy", wanted)
+    pages, codes = classes.composition()
+    np.testing.assert_array_equal(codes[(pages[POINTS >> 8].astype(np.int64) << 8) | (POINTS & 255)], wanted)
+    assert 50 < wanted.max() & 127 < 64
+
+
 def test_the_frozen_properties_are_those_of_the_engine(request: pytest.FixtureRequest) -> None:
     wanted = engine()
     if request.config.getoption("--rewrite-golden"):
-        every = np.full(classes.POINTS, wanted[0xD7FF])
-        every[POINTS] = wanted
-        firsts = np.flatnonzero(np.diff(every, prepend=every[0] + 1))
-        with open(classes.__file__.replace("classes.py", "categories.npy"), "wb") as file:
-            np.save(file, np.array([firsts, every[firsts]], np.uint32))
+        freeze("categories.npy", wanted)
     np.testing.assert_array_equal(classes.codes()[POINTS], wanted)
 
 

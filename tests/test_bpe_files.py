@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, normalizers
 
 from compressors import Artifact, InputError, InvalidConfig
+from compressors.bpe import nfc
 from compressors.bpe.codec import BPE
 
 Spec = dict[str, Any]
@@ -266,6 +269,26 @@ def test_text_that_is_not_in_nfc_is_kept_or_refused(tmp_path: Path, spec: Spec) 
     with pytest.raises(InvalidConfig, match="not_nfc is 'drop'"):
         BPE.from_tokenizer_json(tmp_path / "nfc.json", not_nfc="drop")
     assert "not_nfc" not in BPE.from_tokenizer_json(tmp_path / "tokenizer.json", not_nfc="refuse").artifact.settings
+
+
+@given(
+    text=st.text(
+        st.sampled_from("aeé\u0301\u0323\u1100\u1161\u11a8 \n\u0bc6\u0bbe\u212b\u0345\u05b0\ud55c"), max_size=12
+    )
+)
+def test_what_is_in_nfc_is_what_the_normalizer_leaves(text: str) -> None:
+    left = normalizers.NFC().normalize_str(text) == text
+    try:
+        assert list(nfc.checked([b"\xff" + text.encode()])) == [b"\xff" + text.encode()]
+    except InputError:
+        assert not left
+    else:
+        assert left
+
+
+def test_bytes_outside_text_join_nothing() -> None:
+    data = b"e\xff\xcc\x81 \xe1\x84\x80\x80\xe1\x85\xa1"
+    assert list(nfc.checked([data])) == [data]
 
 
 def test_an_added_token_that_the_normalizer_changes_is_refused(tmp_path: Path, spec: Spec) -> None:

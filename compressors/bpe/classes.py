@@ -26,6 +26,7 @@ SCRIPTS = ("", "Han", "Hiragana", "Katakana", "Hangul")
 # A code: index of the category; script << 5; and bits: \s, what `Digits` takes, what `Punctuation` takes.
 WHITE_SPACE, DIGIT, PUNCTUATION = 256, 512, 1024
 
+DOUBTFUL = 128  # NFC replaces it, or may join it to what comes before
 POINTS = 0x110000
 Table = tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]
 Mask = npt.NDArray[np.bool_]
@@ -34,9 +35,21 @@ Mask = npt.NDArray[np.bool_]
 @cache
 def codes() -> npt.NDArray[np.uint16]:
     """(0x110000,) the code of every code point."""
-    with resources.files("compressors.bpe").joinpath("categories.npy").open("rb") as file:
-        firsts, found = np.load(file)  # (2, runs): first code point of each run, and its code
-    return np.repeat(found, np.diff(np.append(firsts, POINTS))).astype(np.uint16)
+    return _runs("categories.npy").astype(np.uint16)
+
+
+@cache
+def composition() -> Table:
+    """As `table`, what NFC asks of a code point: rank of its combining class (0: starter), and DOUBTFUL."""
+    return paged(_runs("composition.npy").astype(np.uint8))
+
+
+def _runs(name: str) -> npt.NDArray[np.uint32]:
+    """(0x110000,) from a file of (2, runs): first code point of each run, and its value."""
+    with resources.files("compressors.bpe").joinpath(name).open("rb") as file:
+        firsts, found = np.load(file)
+    made: npt.NDArray[np.uint32] = np.repeat(found, np.diff(np.append(firsts, POINTS)))
+    return made
 
 
 @cache

@@ -101,6 +101,7 @@ class BPE(Compressor):
     ) -> BPE:
         """The codec of a tiktoken rank file, whose ids are those of tiktoken; the file does not say its `pattern`.
 
+        `pattern`: a name in `compressors.bpe.patterns`, or the expression (`pat_str`) itself.
         `special_tokens` (text -> id) become their ids wherever they occur, as with tiktoken's `allowed_special="all"`;
         without them their text is text. An id that stands for nothing decodes to bytes that are no text.
         Raises `InputError` for a missing file, `InvalidConfig` for one that is no byte-level BPE and a wrong pattern.

@@ -93,8 +93,6 @@ def _walked(passes: tuple[Table, ...], codes: Any, firsts: Any, cuts: Any, room:
         if cuts is not firsts:
             _walk.mark(codes, cuts, table.classes)
         out = room.array(f"cuts {i % 2}", (len(codes) + 2,), np.uint32)
-        count = _walk.walk(
-            codes, firsts, table.entries, table.falls, table.loops, table.classes, table.initial, out
-        )
+        count = _walk.walk(codes, firsts, table.entries, table.falls, table.loops, table.classes, table.initial, out)
         cuts = out[:count]
     return cuts

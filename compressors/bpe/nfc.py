@@ -1,9 +1,13 @@
-"""Is text in Unicode's normalization form C? Decided by the normalizer of `tokenizers`, asked only where it may not be."""
+"""Is text in Unicode's normalization form C? The normalizer of `tokenizers` is asked only about words that may not be."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
+import numpy as np
+
+from compressors.bpe import _nfc, classes
 from compressors.errors import InputError
 
 
@@ -11,13 +15,26 @@ def checked(documents: Iterable[bytes]) -> Iterator[bytes]:
     """`documents`, of which each must be in NFC. Raises `InputError` with the number of the first that is not."""
     from tokenizers import normalizers
 
-    composed = normalizers.NFC()
+    normalize = normalizers.NFC().normalize_str
     for i, document in enumerate(documents):
-        if not document.isascii():
-            text = bytes(document).decode("utf-8", "ignore")
-            if composed.normalize_str(text) != text:
-                raise InputError(
-                    f"bpe: document {i} is not in NFC, which its tokenizer would bring it into; normalise it first, or "
-                    "keep such text as it is: `proxyc convert --not-nfc keep`"
-                )
+        if not document.isascii() and (word := _changed(bytes(document), normalize)) is not None:
+            raise InputError(
+                f"bpe: document {i} is not in NFC, which its tokenizer would bring it into ({word[:40]!r}); normalise it "
+                "first, or keep such text as it is: `proxyc convert --not-nfc keep`"
+            )
         yield document
+
+
+def _changed(document: bytes, normalize: Any) -> str | None:
+    """The first word that NFC changes. Words end at blanks and line ends, which it neither changes nor joins to others."""
+    text, tables = np.frombuffer(document + bytes(8), np.uint8), classes.composition()
+    at = 0
+    while (at := int(_nfc.doubtful(text, at, len(document), *tables))) < len(document):
+        start = max(document.rfind(b" ", 0, at), document.rfind(b"\n", 0, at), 0)
+        ends = (document.find(blank, at) for blank in (b" ", b"\n"))
+        end = min((end for end in ends if end >= 0), default=len(document))
+        word = document[start:end].decode("utf-8", "replace")  # what replaces a byte outside text joins nothing
+        if normalize(word) != word:
+            return word
+        at = end
+    return None

@@ -130,7 +130,10 @@ def _setting(text: str) -> tuple[str, int]:
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="File to write, *.json or *.pxa.")
-@click.option("--pattern", help="How text is cut; tiktoken's files do not say: gpt2, llama3, cl100k, qwen2 or o200k.")
+@click.option(
+    "--pattern",
+    help="How text is cut; tiktoken's files do not say: gpt2, llama3, cl100k, qwen2, o200k, or an expression.",
+)
 @click.option("--special", multiple=True, metavar="TEXT=ID", help="Special token to go with tiktoken's ranks.")
 @click.option(
     "--not-nfc",

@@ -134,7 +134,7 @@ def stages(rng: random.Random) -> list[Spec]:
 
 def grammar(model: Spec, number: int, seed: int, snippets: Sequence[str], n_strings: int = 50) -> dict[str, int]:
     """Make `number` tokenizers and compare strings; how many were refused, and encoded by whom. Raises on a difference."""
-    rng, counts = random.Random(seed), {"refused": 0, "kernel": 0, "library": 0}
+    rng, counts = random.Random(seed), {"refused": 0, "kernel": 0, "library": 0, "panics": 0}
     for i in range(number):
         spec = families.spec("GLM-4, DBRX", model) | {
             "pre_tokenizer": {"type": "Sequence", "pretokenizers": stages(rng)}
@@ -146,7 +146,13 @@ def grammar(model: Spec, number: int, seed: int, snippets: Sequence[str], n_stri
             continue
         pair, source = Pair(spec), fuzz_texts.strings(seed + i, snippets)
         counts["library" if pair.ours.library_versions() else "kernel"] += 1
-        bad = pair.differing(source.take(n_strings))
+        try:
+            bad = pair.differing(source.take(n_strings))
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":  # of `tokenizers`, on what it cannot match in time
+                raise
+            counts["panics"] += 1
+            continue
         assert not bad, (json.dumps(spec["pre_tokenizer"], ensure_ascii=False), min(bad, key=len))
     return counts
 
