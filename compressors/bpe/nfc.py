@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from compressors.bpe import _nfc, classes
 from compressors.errors import InputError
@@ -25,9 +27,24 @@ def checked(documents: Iterable[bytes]) -> Iterator[bytes]:
         yield document
 
 
+@cache
+def _begins() -> npt.NDArray[np.uint8]:
+    """(65536,) may a character be a mark, or doubtful, that begins with the bytes i & 255 and i >> 8?"""
+    pages, codes = classes.composition()
+    special = codes.reshape(-1, 256)[pages[:-1]].reshape(-1) > 0
+    found = np.zeros((256, 256), np.uint8)  # second byte, first byte
+    for first in range(0xC2, 0xF5):
+        width = 2 + (first >= 0xE0) + (first >= 0xF0)
+        span = 64 ** (width - 2)  # code points that begin with the same two bytes
+        low = (first & (0x7F >> width)) * 64 * span
+        points = special[low : low + 64 * span]
+        found[0x80 : 0x80 + len(points) // span, first] = points.reshape(-1, span).any(axis=1)
+    return found.reshape(-1)
+
+
 def _changed(document: bytes, normalize: Any) -> str | None:
     """The first word that NFC changes. Words end at blanks and line ends, which it neither changes nor joins to others."""
-    text, tables = np.frombuffer(document + bytes(8), np.uint8), classes.composition()
+    text, tables = np.frombuffer(document + bytes(16), np.uint8), (*classes.composition(), _begins())
     at = 0
     while (at := int(_nfc.doubtful(text, at, len(document), *tables))) < len(document):
         start = max(document.rfind(b" ", 0, at), document.rfind(b"\n", 0, at), 0)
