@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Regex, pre_tokenizers
 
-from compressors.bpe import cutting, matcher, regex, splitting
+from compressors.bpe import cutting, matcher, regex, regex_sets, splitting
 from tests.extended import fuzz_families
 
 LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
@@ -61,7 +61,7 @@ def test_expressions_cut_as_the_engine_cuts(expression: str, behavior: str) -> N
     ],
 )  # fmt: skip
 def test_what_has_no_tables_is_refused_with_the_reason(expression: str, reason: str) -> None:
-    with pytest.raises(regex.Unsupported, match=reason):
+    with pytest.raises(regex_sets.Unsupported, match=reason):
         pieces(stage(expression), text="a")
 
 

@@ -16,7 +16,6 @@ from compressors.artifact import Artifact
 from compressors.atomic import write_atomically
 from compressors.base import Compressor, Ragged, Symbols, Vocab, check_output, checked_symbols
 from compressors.bpe import library, lossless, tiktoken_ranks, tokenizer_json
-from compressors.bpe.patterns import PATTERNS
 from compressors.errors import InputError, InvalidConfig
 
 DEFAULT = Path(__file__).parent.parent / "assets" / "bpe.pxa"
@@ -145,12 +144,11 @@ class BPE(Compressor):
 
     @classmethod
     def specimens(cls) -> Iterator[BPE]:
-        """Codecs that use every kernel between them: all patterns, and ids of both widths."""
-        fillers = {f"\u00ff\u00ff{symbol}": symbol for symbol in range(257, 1 << 16 | 1)}
-        for pattern, more in [*((pattern, {}) for pattern in PATTERNS), ("gpt2", fillers)]:
-            spec = tiktoken_ranks.spec({bytes([byte]): byte for byte in range(256)} | {b"re": 256}, pattern, {})
-            spec["model"]["vocab"] |= more
-            yield cls(artifact=_artifact(spec, {}))
+        """Codecs that use every kernel between them."""
+        from compressors.bpe import specimens
+
+        for spec, settings in specimens.specs():
+            yield cls(artifact=replace(_artifact(spec, {}), settings=settings))
 
     # -- tables built from the artifact ------------------------------------------------------------------------------
 

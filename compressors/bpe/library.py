@@ -11,7 +11,7 @@ import numpy as np
 
 from compressors.base import Ragged, Symbols, Vocab
 from compressors.bpe import patterns, splitting
-from compressors.bpe.regex import Unsupported
+from compressors.bpe.regex_sets import Unsupported
 from compressors.errors import InputError
 
 MOST_IDS, MOST_MERGES = (1 << 20) - 1, (1 << 23) - 1  # that the kernels take: ids have 20 bits, one value is none

@@ -16,7 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from compressors.bpe import classes
-from compressors.bpe.regex import Mask, Node, Unsupported, nullable
+from compressors.bpe.classes import Mask
+from compressors.bpe.regex import Node, nullable
+from compressors.bpe.regex_sets import Unsupported
 
 OUT = 0  # the class of a byte outside text
 MATCH, GAP = 0, 1  # kinds of pieces

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from compressors.bpe import splitting, tokenizer_json
-from compressors.bpe.regex import Unsupported
+from compressors.bpe.regex_sets import Unsupported
 from compressors.errors import InvalidConfig
 
 _LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"

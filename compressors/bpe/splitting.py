@@ -14,7 +14,8 @@ import numpy.typing as npt
 from compressors.bpe import classes, regex, tables, tokenizer_json
 from compressors.bpe.immediate import Split
 from compressors.bpe.matcher import Alphabet, Matcher, alphabet
-from compressors.bpe.regex import Node, Unsupported
+from compressors.bpe.regex import Node
+from compressors.bpe.regex_sets import Unsupported
 
 GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"  # what ByteLevel itself cuts by
 

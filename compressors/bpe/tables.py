@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from compressors.bpe.immediate import Cutter, Nothing, Place, Split, Then
 from compressors.bpe.matcher import GAP, MATCH, OUT, Alphabet, State
-from compressors.bpe.regex import Unsupported
+from compressors.bpe.regex_sets import Unsupported
 
 STATE = (1 << 20) - 1  # the bits of an entry that are a state
 ENDS = 1 << 20  # a piece ends before this character, and the next one begins with it
