@@ -237,6 +237,13 @@ def test_convert_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert ids("a.pxa", "-o", "t.json") == [257, 256]
     assert re.match(r"\{.version", Path("t.json").read_text())
     assert ids("t.json", "-o", "b.pxa") == [257, 256]
+    spec = json.loads(Path("t.json").read_text()) | {"normalizer": {"type": "NFC"}}
+    Path("nfc.json").write_text(json.dumps(spec))
+    assert ids("nfc.json", "--not-nfc", "refuse", "-o", "nfc.pxa") == [257, 256]
+    with pytest.raises(InputError, match="not in NFC"):
+        compressors.parse("bpe=nfc.pxa").encode("e\u0301".encode())
+    assert ids("nfc.pxa", "--not-nfc", "keep", "-o", "kept.pxa") == [257, 256]
+    assert compressors.parse("bpe=kept.pxa").encode("e\u0301".encode()).tolist() == [101, 204, 129]
     fingerprints = {compressors.load(path).fingerprint for path in ("a.pxa", "b.pxa")}
     assert len(fingerprints) == 1
     for wrong, reason in (

@@ -41,7 +41,7 @@ class BPE(Compressor):
         assert self.artifact is not None
         self.artifact.expect(self.name, "tokenizer")
         lossless.check(self._spec, str(self.artifact.card.get("source", "tokenizer.json")))
-        lossless.check_choice(self._not_nfc)
+        lossless.check_choice(self.not_nfc)
 
     # -- making and keeping ------------------------------------------------------------------------------------------
 
@@ -124,8 +124,7 @@ class BPE(Compressor):
         made = _read(path) if tokenizer_json.is_json(head) else Artifact.load(path)
         if not_nfc is None:
             return made
-        spec = cls(artifact=made)._spec
-        chosen = {"not_nfc": not_nfc} if lossless.normalizes(spec) else {}
+        chosen = {"not_nfc": not_nfc} if cls(artifact=made).normalizes else {}
         return replace(made, settings={**made.settings, **chosen})
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -166,7 +165,13 @@ class BPE(Compressor):
         return spec | {"truncation": None, "padding": None, "post_processor": None}
 
     @property
-    def _not_nfc(self) -> str:
+    def normalizes(self) -> bool:
+        """Does the tokenizer that was read bring text into NFC?"""
+        return lossless.normalizes(self._spec)
+
+    @property
+    def not_nfc(self) -> str:
+        """What is done with text that is not: `keep` or `refuse`."""
         assert self.artifact is not None
         return str(self.artifact.settings.get("not_nfc", lossless.KEEP))
 
@@ -177,7 +182,7 @@ class BPE(Compressor):
     @cached_property
     def vocab(self) -> Vocab:
         pieces = tokenizer_json.pieces(self._spec)
-        return Vocab(size=len(pieces), pieces=pieces, splits=_splits(self._spec, pieces))
+        return Vocab(size=len(pieces), pieces=pieces, splits=tokenizer_json.splits(self._spec, pieces))
 
     @cached_property
     def _ids(self) -> Any:
@@ -198,7 +203,7 @@ class BPE(Compressor):
 
         Raises `InputError` for a document that is not in NFC, where the artifact says so.
         """
-        if self._not_nfc == lossless.REFUSE:
+        if self.not_nfc == lossless.REFUSE:
             documents = self._nfc.checked(documents)
         return cast(Ragged, self._engine.encode(documents, threads))
 
@@ -245,17 +250,3 @@ def _read(path: str | os.PathLike[str]) -> Artifact:
 def _artifact(spec: dict[str, Any], card: dict[str, Any], tables: Mapping[str, Any] | None = None) -> Artifact:
     arrays = {"tokenizer": np.frombuffer(tokenizer_json.text(spec), np.uint8), **(tables or {})}
     return Artifact(codec=BPE.name, settings={}, arrays=arrays, card=card)
-
-
-def _splits(spec: dict[str, Any], pieces: tuple[bytes, ...]) -> Any:
-    """(size-256, 2) earlier symbols of each merge, or None if ids are not in rank order after the bytes."""
-    if pieces[:256] != tuple(bytes([byte]) for byte in range(256)) or spec.get("added_tokens"):
-        return None
-    vocab = spec["model"]["vocab"]
-    splits: dict[int, tuple[int, int]] = {}
-    for left, right in tokenizer_json.merges(spec):
-        splits.setdefault(vocab[left + right], (vocab[left], vocab[right]))
-    ordered = [splits.get(symbol, (symbol, symbol)) for symbol in range(256, len(pieces))]
-    if any(max(pair) >= 256 + i for i, pair in enumerate(ordered)):
-        return None
-    return np.array(ordered, np.uint32).reshape(-1, 2)

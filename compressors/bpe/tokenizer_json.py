@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from compressors.errors import InvalidConfig
 
 DECODER = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}  # its usual spelling
@@ -85,6 +87,20 @@ def merges(spec: dict[str, Any]) -> list[tuple[str, str]]:
         if not (isinstance(merge, str) and merge.startswith("#version"))  # the head of a merges.txt
     )
     return [(left, right) for left, right in pairs]
+
+
+def splits(spec: dict[str, Any], pieces: tuple[bytes, ...]) -> Any:
+    """(size-256, 2) earlier symbols of each merge, or None if ids are not in rank order after the bytes."""
+    if pieces[:256] != tuple(bytes([byte]) for byte in range(256)) or spec.get("added_tokens"):
+        return None
+    vocab = spec["model"]["vocab"]
+    found: dict[int, tuple[int, int]] = {}
+    for left, right in merges(spec):
+        found.setdefault(vocab[left + right], (vocab[left], vocab[right]))
+    ordered = [found.get(symbol, (symbol, symbol)) for symbol in range(256, len(pieces))]
+    if any(max(pair) >= 256 + i for i, pair in enumerate(ordered)):
+        return None
+    return np.array(ordered, np.uint32).reshape(-1, 2)
 
 
 def stages(spec: dict[str, Any]) -> list[dict[str, Any]]:

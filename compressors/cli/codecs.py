@@ -175,6 +175,9 @@ def convert(
         codec = BPE(artifact=BPE.read_artifact(source, not_nfc=not_nfc))
     (codec.to_tokenizer_json if output.suffix == ".json" else codec.save)(output)
     click.echo(f"{output}: {codec.vocab.size} symbols, {output.stat().st_size:,} bytes", err=True)
+    if codec.normalizes:
+        done = "refused" if codec.not_nfc == "refuse" else "kept as it is, with ids that are not the model's"
+        click.echo(f"its model normalises text to NFC; text that is not is {done} (see --not-nfc)", err=True)
 
 
 def _special(text: str) -> tuple[str, int]:
