@@ -122,14 +122,15 @@ class Encoder:
     def _chunk(self, documents: list[bytes]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
         workspace = self._workspace()
         try:
-            text = np.frombuffer(b"".join([*documents, _PAD]), np.uint8)
+            data = b"".join([*documents, _PAD])
+            text = np.frombuffer(data, np.uint8)
             offsets = np.zeros(len(documents) + 1, np.int64)
             np.cumsum([len(document) for document in documents], out=offsets[1:])
             if offsets[-1] >= 1 << 32:
                 raise InputError(
                     f"bpe: a document of {offsets[-1]} bytes; expected less than 4 GiB: cut it into several"
                 )
-            if self._added is None:
+            if self._added is None or not self._added.may_be_in(data):
                 return self._ids(workspace, text, *self._cut(text, offsets, workspace.room))
             segments, tokens = self._added.find(text, offsets, workspace.room)
             ids, rows = self._ids(workspace, text, *self._cut(text, segments, workspace.room), tokens)
