@@ -37,7 +37,7 @@ def reference(expression: str, text: str, behavior: str = "isolated") -> list[by
     "expression",
     [
         r"\s+$", r"\s++$|.", r"a+?b|a", r"(?:ab)+|a", r"(?:a|ab)(?:b|s)?", r"\p{N}{2}|\p{N}{1,3}\s", r"\p{N}{1,2}+", "a??b",
-        r"[^(\s|[.,!])]+", r"[a-z&&[^b]]+", r"\p{^L}+", r"\P{L}", r"(?i:'s|'t)?a", r"[\p{L}&&[^\p{Han}]]+", r"a(?=b)|\s(?!\S)",
+        r"[^(\s|[.,!])]+", r"[a-z&&[^b]]+", r"\p{^L}+", r"\P{L}", r"(?i:'s|'t)?a", r"[\p{L}&&[^\p{Han}]]+", r"a(?=b)|\s(?!\S)", r"\S+?\s|\S\p{N}", r"\s+b|\s\s1",
         r"\x{65e5}|\u0301|\x41", ".{2}", r"\D+\d", r"[\]\-a]+", r"[a\-b-]+", r"a{2,}|a", r"(a|1)(?:s|\.)+", r"'(?i:[sdmt])",
     ],
 )  # fmt: skip

@@ -60,8 +60,11 @@ def mark(codes, cuts, n_classes):
 
 @inlined
 def _run_end(codes, k, j):
-    """The end, at most j - 2, of the characters from k on that have the class of the one before."""
-    while k + _1 + _1 < j and codes[k] == codes[k - _1]:
+    """The first place from k on where a new try is worth while, after one from k - 1 came to nothing at j.
+
+    With the same class at a place, before and behind it, a try from there stands where the failed one stood.
+    """
+    while k + _1 + _1 < j and codes[k] == codes[k - _1] and codes[k] == codes[k + _1]:
         k += _1
     return k
 
