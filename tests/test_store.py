@@ -162,6 +162,14 @@ def test_what_a_killed_run_left_is_tidied_up(tmp_path, bpe):
     assert not list((tmp_path / "s").rglob(".*"))
 
 
+def test_what_a_killed_run_left_in_the_folder_is_tidied_up(tmp_path, bpe):
+    store = tmp_path / "store"
+    store.mkdir()
+    (store / ".bpe.splits.0123456789abcdef.tmp").write_text("left")
+    encode([Document("a", b"text")], store, {"bpe": bpe})
+    assert sorted(path.name for path in store.iterdir()) == ["00000", "bpe.splits", "manifest.json"]
+
+
 def test_bad_names_and_missing_views(tmp_path, bpe):
     for name in ("raw", "a/b", "..", ""):
         with pytest.raises(InvalidConfig, match="view name"):

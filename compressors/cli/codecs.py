@@ -128,10 +128,20 @@ def _setting(text: str) -> tuple[str, int]:
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="File to write, *.json, *.pxa or *.dict."
 )
-@click.option("--pattern", help="How text is cut; tiktoken's files do not say: gpt2, llama3, cl100k, qwen2 or o200k.")
+@click.option(
+    "--pattern",
+    help="How text is cut; tiktoken's files do not say: gpt2, llama3, cl100k, qwen2, o200k, or an expression.",
+)
 @click.option("--special", multiple=True, metavar="TEXT=ID", help="Special token to go with tiktoken's ranks.")
+@click.option(
+    "--not-nfc",
+    type=click.Choice(["keep", "refuse"]),
+    help="Text that is not in NFC, where the tokenizer would change it: keep it as it is (the default), or refuse it.",
+)
 @click.option("-f", "--force", is_flag=True, help="Replace an existing output.")
-def convert(source: Path, output: Path, pattern: str | None, special: tuple[str, ...], force: bool) -> None:
+def convert(
+    source: Path, output: Path, pattern: str | None, special: tuple[str, ...], not_nfc: str | None, force: bool
+) -> None:
     """Convert a BPE tokenizer, whose ids stay, or a dictionary of zstd.
 
     SOURCE: an artifact of `proxyc fit bpe`, a Hugging Face tokenizer.json, or tiktoken's ranks with --pattern.
@@ -158,9 +168,12 @@ def convert(source: Path, output: Path, pattern: str | None, special: tuple[str,
     elif special:
         raise InvalidConfig("--special goes with --pattern and tiktoken's ranks; other files hold their special tokens")
     else:
-        codec = BPE(artifact=BPE.read_artifact(source))
+        codec = BPE(artifact=BPE.read_artifact(source, not_nfc=not_nfc))
     (codec.to_tokenizer_json if output.suffix == ".json" else codec.save)(output)
     click.echo(f"{output}: {codec.vocab.size} symbols, {output.stat().st_size:,} bytes", err=True)
+    if codec.normalizes:
+        done = "refused" if codec.not_nfc == "refuse" else "kept as it is, with ids that are not the model's"
+        click.echo(f"its model normalises text to NFC; text that is not is {done} (see --not-nfc)", err=True)
 
 
 def _convert_dictionary(source: Path, output: Path) -> None:

@@ -20,8 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 from bench.output import as_json, output, write_json
+from compressors.artifact import Artifact
 from compressors.bpe import patterns, train
 from compressors.bpe.codec import BPE
 from compressors.corpus import Reader
@@ -53,6 +55,13 @@ class Pair:
             if not same or self.ours.decode(batch[i]) != data[i]:
                 found.append(text)
         return found
+
+
+def artifact_of(spec: Spec) -> Artifact:
+    """What `proxyc convert` makes of a `tokenizer.json`."""
+    return Artifact(
+        codec="bpe", settings={}, arrays={"tokenizer": np.frombuffer(json.dumps(spec).encode(), np.uint8)}, card={}
+    )
 
 
 @dataclass
