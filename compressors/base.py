@@ -11,7 +11,9 @@ Laws (decidable; `compressors.testing.check(codec)` runs them all):
 3. Symbols are one-dimensional, of dtype ``vocab.dtype`` and below ``vocab.size``.
 4. ``spans(data)`` gives the bytes each symbol stands for and sums to ``len(data)``; None for codecs without alignment.
 5. ``encode_batch(documents)`` equals encoding one by one, whatever the number of threads.
-6. Decoding anything the codec did not write raises `CorruptStream`; it never crashes, hangs, or exceeds ``max_output``.
+6. Decoding anything the codec did not write raises `CorruptStream` or gives other bytes; it never crashes, hangs, or
+   exceeds ``max_output``. Files (`.zst`, `.gz`, `.pxc`) and chunks of numcodecs have checksums and always raise; what
+   `encode` and `compress` give need not have any.
 7. Codecs pickle by configuration, and `fingerprint` is the same in every process and on every machine.
 
 `vocab`, `encode` and `decode` are a whole codec: `compress` and `decompress` then code the symbols, as
