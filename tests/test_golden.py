@@ -31,6 +31,7 @@ CODECS: dict[str, tuple[str, dict[str, Any]]] = {
     "brotli": ("brotli", {}),
     "brotli-11": ("brotli", {"quality": 11}),
     "bytes": ("bytes", {}),
+    "entropy-windows": ("entropy-windows", {}),
     "gzip": ("gzip", {}),
     "gzip-0": ("gzip", {"level": 0}),
     "gzip-9": ("gzip", {"level": 9}),
@@ -44,7 +45,7 @@ CODECS: dict[str, tuple[str, dict[str, Any]]] = {
     "zstd-19": ("zstd", {"level": 19}),
     "zstd-dictionary": ("zstd", {"artifact": GOLDEN / "zstd.pxa"}),
 }
-OF_OUR_OWN = ("bpe", "bytes", "neural", "pack")  # no library shapes these streams: they never change
+OF_OUR_OWN = ("bpe", "bytes", "entropy-windows", "neural", "pack")  # no library shapes these streams: they never change
 
 
 def _make_artifact(path: Path) -> None:
@@ -55,10 +56,11 @@ def _make_artifact(path: Path) -> None:
 
 
 def _freeze(codec: Compressor, data: bytes) -> dict[str, str]:
-    packed = BytesIO()
-    files.compress_stream(codec, BytesIO(data), packed)
-    symbols = codec.encode(data).astype(codec.vocab.dtype.newbyteorder("<"))
-    frozen = {"symbols": symbols.tobytes(), "compressed": codec.compress(data), "file": packed.getvalue()}
+    frozen = {"symbols": codec.encode(data).astype(codec.vocab.dtype.newbyteorder("<")).tobytes()}
+    if codec.lossless:
+        packed = BytesIO()
+        files.compress_stream(codec, BytesIO(data), packed)
+        frozen |= {"compressed": codec.compress(data), "file": packed.getvalue()}
     return {key: value.hex() for key, value in frozen.items()}
 
 
@@ -93,6 +95,8 @@ def test_frozen_streams_decode(golden: tuple[Compressor, dict[str, Any]], label:
     codec, frozen = golden
     stream = {key: bytes.fromhex(value) for key, value in frozen["streams"][label].items()}
     symbols = np.frombuffer(stream["symbols"], codec.vocab.dtype.newbyteorder("<"))
+    if not codec.lossless:
+        pytest.skip("a one-way view has nothing to decode")
     assert codec.decode(symbols) == SAMPLES[label]
     assert codec.decompress(stream["compressed"]) == SAMPLES[label]
     out = BytesIO()

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
-import json
+import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from compressors.atomic import write_atomically
 from compressors.base import Compressor
 from compressors.corpus import Document
-from compressors.errors import FingerprintMismatch, InvalidConfig
-from proxylm.data.store import FORMAT, RAW, Store, StoreError
-from proxylm.data.store_writer import Maker, Shard, missing, read_facts
+from compressors.corpus import documents as documents_of
+from compressors.errors import InputError, InvalidConfig, SlowPath
+from proxylm.data.store import Store
+from proxylm.data.store_writer import Maker, Shard, finish, missing
+from proxylm.view_spec import RAW
 
 SHARD_BYTES = 64 << 20  # raw bytes of a shard; memory holds one being read, one encoded, and a column being written
 
@@ -37,7 +41,7 @@ def local(shards: Iterator[Shard], path: Path, makers: Sequence[Maker], threads:
 
 
 def encode(
-    documents: Iterable[Document] | None,
+    documents: Iterable[Any] | Path | str | None,
     path: Path,
     views: Mapping[str, Compressor],
     *,
@@ -48,26 +52,64 @@ def encode(
 ) -> Store:
     """Write or finish the store at `path`; with `documents` None, add `views` to the store that is there.
 
-    The same call after a kill goes on where it stopped; every engine makes the same files. Raises `StoreError` if the
-    documents are not those the store was begun with, `FingerprintMismatch` if a view of the same name has another codec.
+    documents: whatever `compressors.corpus.documents` takes: a `Reader`, a path or URL, an iterable of bytes, strings,
+        `Document`, or rows of `datasets`.
+
+    The same call after a kill resumes where it stopped; two calls for one store at once work one after the other. Every
+    engine makes the same files. Raises `StoreError` if the documents are not those the store was begun with,
+    `FingerprintMismatch` if a view of the same name has another codec, `InputError` if there are no documents.
     """
     for name in views:
         if name == RAW or not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or name[0] == ".":
             raise InvalidConfig(f"view name {name!r}: use letters, digits, '-', '_' and '.', and not 'raw'")
-    shards = _stored(Store.open(path, check=(RAW,))) if documents is None else _shards(documents, shard_bytes)
+    shards = (
+        _stored(Store.open(path, check=(RAW,))) if documents is None else _shards(documents_of(documents), shard_bytes)
+    )
+    with _alone(path):
+        return _written(shards, path, views, threads, progress, engine)
+
+
+def _written(
+    shards: Iterator[Shard],
+    path: Path,
+    views: Mapping[str, Compressor],
+    threads: int,
+    progress: Progress,
+    engine: Engine,
+) -> Store:
     n_shards = 0
     for counts in engine(shards, path, [Maker(name, codec) for name, codec in views.items()], threads):
         progress(*counts)
         n_shards += 1
-    if (path / f"{n_shards:05d}").exists():
-        raise StoreError(
-            f"{path} has more shards than the corpus fills ({n_shards}): the corpus has changed; use another folder"
-        )
-    for name, codec in views.items():
-        if (splits := codec.vocab.splits) is not None:
-            write_atomically(path / f"{name}.splits", splits.astype("<u4").tobytes())
-    _write_manifest(path, [f"{number:05d}" for number in range(n_shards)])
+    if n_shards == 0:
+        raise InputError(f"no documents for {path}; give at least one")
+    finish(path, views, n_shards)
     return Store.open(path)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process writes a store at a time: each removes what looks left over from a run that was killed.
+
+    The lock is the system's, on the folder: it ends with the process. Where a file system has none, nothing is locked.
+    """
+    is_new = not path.exists()
+    path.mkdir(parents=True, exist_ok=True)
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            warnings.warn(f"another process writes {path}; waiting for it to end", SlowPath, stacklevel=4)
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        except OSError:
+            pass
+        yield
+    finally:
+        os.close(folder)
+        if is_new:
+            with suppress(OSError):  # it is not empty: something was written
+                path.rmdir()
 
 
 def _ahead(shards: Iterator[Shard]) -> Iterator[Shard]:
@@ -82,41 +124,21 @@ def _ahead(shards: Iterator[Shard]) -> Iterator[Shard]:
 def _shards(documents: Iterable[Document], shard_bytes: int) -> Iterator[Shard]:
     numbers = itertools.count()
     held: list[bytes] = []
+    ids: list[str] = []
     size = n_read = n_before = 0
     for document in documents:
         held.append(document.data)
+        ids.append(document.id)
         size, n_read = size + len(document.data), document.n_read
         if size >= shard_bytes:
-            yield Shard(next(numbers), held, n_read - n_before)
-            held, size, n_before = [], 0, n_read
+            yield Shard(next(numbers), held, n_read - n_before, ids)
+            held, ids, size, n_before = [], [], 0, n_read
     if held:
-        yield Shard(next(numbers), held, n_read - n_before)
+        yield Shard(next(numbers), held, n_read - n_before, ids)
 
 
 def _stored(store: Store) -> Iterator[Shard]:
     """The documents of an existing store, shard by shard."""
     raw = store.column(RAW)
-    for number, (values, offsets) in enumerate(zip(raw.values, raw.offsets, strict=True)):
-        yield Shard(number, [values[a:b].tobytes() for a, b in itertools.pairwise(offsets)], len(values))
-
-
-def _write_manifest(path: Path, shards: list[str]) -> None:
-    """Put together what the shards say of their columns: the views that all of them have."""
-    columns = {
-        shard: {file.stem: read_facts(file) or {} for file in sorted((path / shard).glob("*.json"))} for shard in shards
-    }
-    names = sorted(set.intersection(*(set(found) for found in columns.values())))
-    first = columns[shards[0]]
-    for shard, name in itertools.product(shards, names):
-        if columns[shard][name]["view"] != first[name]["view"]:
-            raise FingerprintMismatch(
-                f"view {name!r} in {path / shard} was made by another codec, or other versions of its libraries, than in "
-                f"{path / shards[0]}; delete {path / shard / name}.json and encode again with one installation"
-            )
-    views = {
-        name: first[name]["view"] | {"files": {shard: columns[shard][name]["files"] for shard in shards}}
-        for name in names
-    }
-    documents = sum(found[RAW]["documents"] for found in columns.values())
-    manifest = {"format": FORMAT, "documents": documents, "shards": shards, "views": views}
-    write_atomically(path / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True).encode())
+    for number, shard in enumerate(raw.shards):
+        yield Shard(number, [document.tobytes() for document in shard.documents()], len(shard.values))
