@@ -17,7 +17,8 @@ from compressors.corpus import Reader
 from compressors.errors import InputError
 from proxylm.config import RunConfig
 from proxylm.data.store import Store
-from proxylm.evaluation.bits_per_byte import Result, evaluate, trained_window
+from proxylm.evaluation.bits_per_byte import evaluate, trained_level, trained_window
+from proxylm.evaluation.result import Result
 from proxylm.training.run_folder import load_run, records, totals
 from proxylm.training.trainer import train
 
@@ -81,7 +82,9 @@ def run_arm(
     train(store, arm.config, folder, report=report)
     model, config = load_run(folder)
     view = arm.reads if codec else None
-    result = evaluate(model, documents, window=trained_window(config), codec=codec, view=view)
+    result = evaluate(
+        model, documents, window=trained_window(config), codec=codec, view=view, level=trained_level(config, view)
+    )
     return Outcome(arm, result, totals(folder))
 
 

@@ -19,7 +19,7 @@ from bench.measuring import OutputFile
 from bench.report import tables
 from compressors import registry
 from compressors.errors import InvalidConfig
-from proxylm.evaluation.bits_per_byte import evaluate, trained_window
+from proxylm.evaluation.bits_per_byte import evaluate, trained_level, trained_window
 from proxylm.training.run_folder import load_run, view_of
 
 PATH = click.Path(path_type=Path, exists=True)
@@ -55,7 +55,9 @@ def _scored(runs: Path, record: dict[str, Any], documents: list[bytes], codecs: 
     if codec is not None:
         view_of(runs / record["name"], codec)  # raises if the run was not trained on what this codec makes
     view = reads if codec else None
-    result = evaluate(model, documents, window=trained_window(config), codec=codec, view=view)
+    result = evaluate(
+        model, documents, window=trained_window(config), codec=codec, view=view, level=trained_level(config, view)
+    )
     return record | {
         "held_out_sha256": digest(documents),
         "evaluation": result.to_json(),

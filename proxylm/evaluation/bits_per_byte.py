@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from compressors.base import Compressor
 from compressors.errors import InputError, InvalidConfig
@@ -27,44 +26,9 @@ from compressors.identity import Identity
 from proxylm.config import RunConfig
 from proxylm.data import alphabet as ids
 from proxylm.evaluation import perturb
-from proxylm.evaluation.result import resampled
+from proxylm.evaluation.result import Result
+from proxylm.evaluation.scoring import Ints, Row, token_nats
 from proxylm.model.decoder import Decoder
-
-_BATCH_POSITIONS = 1 << 14
-
-
-@dataclass(frozen=True)
-class Result:
-    """Per-document sums; figures in bits."""
-
-    n_bytes: npt.NDArray[np.int64]  # (documents,)
-    text_bits: npt.NDArray[np.float64]  # (documents,) the symbols of the document
-    end_bits: npt.NDArray[np.float64]  # (documents,) its closing mark and eos
-    n_symbols: int
-
-    @property
-    def bits_per_byte(self) -> float:
-        """All bits, the end of the documents included, over all bytes."""
-        return float((self.text_bits.sum() + self.end_bits.sum()) / self.n_bytes.sum())
-
-    def over(self, times: npt.NDArray[np.int64]) -> float:
-        """Bits per byte with document i counted `times[i]` times."""
-        return float((self.text_bits + self.end_bits) @ times / max(int(self.n_bytes @ times), 1))
-
-    def interval(self) -> tuple[float, float]:
-        """95 % interval of `bits_per_byte` from a bootstrap over documents."""
-        low, high = np.percentile([self.over(times) for times in resampled(len(self.n_bytes))], [2.5, 97.5])
-        return float(low), float(high)
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "bits_per_byte": self.bits_per_byte,
-            "interval_95": self.interval(),
-            "end_bits_per_document": float(self.end_bits.mean()),
-            "documents": len(self.n_bytes),
-            "bytes": int(self.n_bytes.sum()),
-            "bytes_per_symbol": float(self.n_bytes.sum() / max(self.n_symbols, 1)),
-        }
 
 
 def trained_view(model: Decoder, view: str | None) -> str:
@@ -82,14 +46,33 @@ def trained_window(config: RunConfig) -> int:
     return min(row, config.chunk) if config.chunk else row
 
 
+def trained_level(config: RunConfig, view: str | None) -> int | None:
+    """How many symbols of `view` the run was trained with: what is scored must be what was trained. None: all, or raw bytes.
+
+    Raises `InvalidConfig` if there were several numbers, and none of them all.
+    """
+    read = {r.level for r in config.mix.readings if r.view == view and not r.bags and r.turns is None}
+    if not read or None in read:
+        return None
+    if len(read) > 1:
+        known = " and ".join(f"{level:,}" for level in sorted(filter(None, read)))
+        raise InvalidConfig(f"the run was trained with {known} symbols of {view}; say with --level which to score")
+    return read.pop()
+
+
 @dataclass(frozen=True)
 class _Window:
     """A stretch of one document: ids shown, and from which target on they are scored."""
 
     document: int
-    body: npt.NDArray[np.int64]  # symbols as ids, and at the end of the document its two closing ids
+    body: Ints  # symbols as ids, and at the end of the document its two closing ids
     scored_from: int
     n_end: int  # closing ids at the end of `body`: 0 or 2
+
+    def row(self, opening: list[int]) -> Row:
+        """What comes before the scored ids, and these."""
+        before = np.array([*opening, *self.body[: self.scored_from]], np.int64)
+        return before, self.body[self.scored_from :]
 
 
 def evaluate(
@@ -99,51 +82,68 @@ def evaluate(
     window: int,
     codec: Compressor | None = None,
     view: str | None = None,
+    level: int | None = None,
+    max_rows: int | None = None,
 ) -> Result:
     """Score `documents` as raw bytes, or as the symbols of `codec`, which made the view called `view` (the first of the model).
 
-    window: context in bytes, at least 2. Raises `InputError` if there is no byte to score, `InvalidConfig` if the model has
-    no ids for the view.
+    window: context in bytes, at least 2. level: with only so many symbols (`trained_level`); later ones are undone into
+    those they are made of, and the softmax has no others. max_rows: windows of one forward pass, where memory is small.
+    Raises `InputError` if there is no byte to score, `InvalidConfig` if the model has no ids for the view, or it no levels.
     """
     if not any(documents):
         raise InputError("nothing to evaluate: no document has a byte; give other documents")
     view = "raw" if codec is None else trained_view(model, view)
     codec = codec or Identity()
-    windows, n_symbols = [], 0
+    opening, closing = model.alphabet.marks(view)
+    windows: list[_Window] = []
+    n_symbols = 0
     for i, document in enumerate(documents):
-        symbols = codec.encode(document)
-        n_symbols += len(symbols)
+        symbols = codec.encode(document) if level is None else refined(codec, codec.encode(document), level)
         spans = _spans(codec, document, symbols)
-        windows += list(_windows(i, model.alphabet.ids(view, symbols), spans, window, model.alphabet.marks(view)[1]))
+        n_symbols += len(symbols)
+        windows += _windows(i, model.alphabet.ids(view, symbols), spans, window, closing)
+    rows = [w.row([ids.BOS, opening]) for w in windows]
     text, end = np.zeros(len(documents)), np.zeros(len(documents))
-    for batch in _batches(windows):
-        _score(model, batch, view, text, end)
+    for w, nats in zip(
+        windows, token_nats(model, rows, model.alphabet.head(view, level), max_rows=max_rows), strict=True
+    ):
+        n_text = len(nats) - w.n_end
+        text[w.document] += nats[:n_text].sum()
+        end[w.document] += nats[n_text:].sum()
     sizes = np.fromiter(map(len, documents), np.int64, len(documents))
     return Result(sizes, text / math.log(2), end / math.log(2), n_symbols)
 
 
+def refined(codec: Compressor, symbols: npt.NDArray[Any], level: int) -> npt.NDArray[Any]:
+    """The symbols with all from `level` on undone into those they are made of. Raises `InvalidConfig`."""
+    splits = codec.vocab.splits
+    if splits is None:
+        raise InvalidConfig(f"{codec.name} has no levels: its vocabulary is not refinable; score all of its symbols")
+    while (late := symbols >= level).any():
+        counts = 1 + late
+        first = np.cumsum(counts) - counts  # where each symbol, or the first half of it, goes
+        halves = splits[symbols[late].astype(np.int64) - 256]
+        symbols = np.repeat(symbols, counts)
+        symbols[first[late]], symbols[first[late] + 1] = halves[:, 0], halves[:, 1]
+    return symbols
+
+
 def deltas(
-    model: Decoder,
-    documents: Sequence[bytes],
-    before: Result,
-    *,
-    window: int,
-    codec: Compressor | None = None,
-    view: str | None = None,
-    seed: int = 0,
+    model: Decoder, documents: Sequence[bytes], before: Result, *, seed: int = 0, **options: Any
 ) -> dict[str, dict[str, Any]]:
     """By change: bits per byte afterwards, how many more than `before`, and the 95 % interval of that (paired bootstrap).
 
-    Bits are over the bytes of the text that is scored, changed or not (`proxylm.evaluation.perturb`).
+    options: those of `evaluate` that gave `before`. Bits are over the bytes of the text that is scored, changed or not
+    (`proxylm.evaluation.perturb`).
     """
     found = {}
     for name in perturb.CHANGES:
-        after = evaluate(model, perturb.changed(documents, name, seed), window=window, codec=codec, view=view)
-        differences = [after.over(times) - before.over(times) for times in resampled(len(documents))]
+        after = evaluate(model, perturb.changed(documents, name, seed), **options)
         found[name] = {
             "bits_per_byte": after.bits_per_byte,
             "delta": after.bits_per_byte - before.bits_per_byte,
-            "delta_interval_95": tuple(np.percentile(differences, [2.5, 97.5]).tolist()),
+            "delta_interval_95": after.difference(before),
         }
     return found
 
@@ -157,9 +157,8 @@ def _spans(codec: Compressor, document: bytes, symbols: npt.NDArray[Any]) -> npt
     return np.full(len(symbols), len(document) / max(len(symbols), 1)) if spans is None else spans
 
 
-def _windows(
-    i: int, all_ids: npt.NDArray[np.int64], spans: npt.NDArray[Any], window: int, close: int
-) -> Iterator[_Window]:
+def _windows(i: int, all_ids: Ints, spans: npt.NDArray[Any], window: int, close: int) -> Iterator[_Window]:
+    """The windows of document i that have something to score."""
     begins = np.cumsum(spans) - spans  # byte at which each symbol begins
     half, scored_byte, first = window // 2, window, 0
     while True:
@@ -172,34 +171,3 @@ def _windows(
         if at_end:
             return
         first, scored_byte = last, scored_byte + half
-
-
-def _batches(windows: list[_Window]) -> Iterator[list[_Window]]:
-    """Windows of similar length together, so that little is spent on padding."""
-    ordered = sorted(windows, key=lambda w: len(w.body))
-    while ordered:
-        rows = max(1, _BATCH_POSITIONS // (len(ordered[-1].body) + 1))
-        yield ordered[-rows:]
-        del ordered[-rows:]
-
-
-@torch.no_grad()
-def _score(model: Decoder, batch: list[_Window], view: str, text: npt.NDArray[Any], end: npt.NDArray[Any]) -> None:
-    T = max(len(w.body) for w in batch) + 1
-    inputs, targets = np.zeros((len(batch), T), np.int64), np.full((len(batch), T), -1, np.int64)
-    is_end = np.zeros((len(batch), T), np.bool_)
-    for row, w in enumerate(batch):
-        n = len(w.body)
-        inputs[row, : n + 1] = [ids.BOS, model.alphabet.marks(view)[0], *w.body[:-1]]
-        targets[row, 1 + w.scored_from : n + 1] = w.body[w.scored_from :]
-        is_end[row, n + 1 - w.n_end : n + 1] = True
-    device = next(model.parameters()).device
-    hidden = model(torch.from_numpy(inputs).to(device))  # padding follows the window, and attention is causal
-    scored = targets >= 0
-    where = torch.from_numpy(scored).to(device)
-    wanted = torch.from_numpy(targets).to(device)[where]
-    nats = model.heads.token_nats(hidden[where], wanted, model.alphabet.head(view)).double().cpu().numpy()
-    document = np.repeat([w.document for w in batch], scored.sum(1))
-    ends = is_end[scored]
-    np.add.at(text, document[~ends], nats[~ends])
-    np.add.at(end, document[ends], nats[ends])

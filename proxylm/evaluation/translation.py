@@ -6,7 +6,7 @@ document all of whose bytes are the likeliest ones is translated exactly by gree
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from compressors.base import Compressor
 from compressors.errors import InputError
 from proxylm.data import alphabet as ids
-from proxylm.evaluation.bits_per_byte import trained_view
+from proxylm.evaluation.bits_per_byte import refined, trained_view
 from proxylm.evaluation.scoring import Ints, byte_ids, score
 from proxylm.model.decoder import Decoder
 
@@ -43,15 +43,25 @@ class Translation:
 
 
 def translate(
-    model: Decoder, documents: Sequence[bytes], codec: Compressor, view: str | None = None, *, positions: int
+    model: Decoder,
+    documents: Sequence[bytes],
+    codec: Compressor,
+    view: str | None = None,
+    *,
+    positions: int,
+    level: int | None = None,
 ) -> tuple[Translation, Translation]:
     """Scores of the bytes with the view of `codec` in context, and without it.
 
-    positions: of a training row; of each document the longest beginning is taken that fits with its symbols. Raises
-    `InputError` if there is none.
+    positions: of a training row; of each document the longest beginning is taken that fits with its symbols. level: as for
+    `evaluate`. Raises `InputError` if there is none.
     """
     view = trained_view(model, view)
-    beginnings = [(text, symbols) for text, symbols in (_beginning(d, codec, positions) for d in documents) if text]
+
+    def encode(text: bytes) -> Any:
+        return codec.encode(text) if level is None else refined(codec, codec.encode(text), level)
+
+    beginnings = [(text, symbols) for text, symbols in (_beginning(d, encode, positions) for d in documents) if text]
     if not beginnings:
         raise InputError(f"nothing to translate: no document has a byte that fits into {positions} positions")
     within, without = [], []
@@ -64,16 +74,16 @@ def translate(
     return _summed(model, within), _summed(model, without)
 
 
-def _beginning(document: bytes, codec: Compressor, positions: int) -> tuple[bytes, Any]:
+def _beginning(document: bytes, encode: Callable[[bytes], Any], positions: int) -> tuple[bytes, Any]:
     """The longest beginning that fits, by bisection, and its symbols."""
     fits, too_long = 0, min(len(document), positions) + 1
     while too_long - fits > 1:
         middle = (fits + too_long) // 2
-        if middle + len(codec.encode(document[:middle])) + _MARKS <= positions:
+        if middle + len(encode(document[:middle])) + _MARKS <= positions:
             fits = middle
         else:
             too_long = middle
-    return document[:fits], codec.encode(document[:fits])
+    return document[:fits], encode(document[:fits])
 
 
 def _summed(model: Decoder, rows: list[tuple[Ints, Ints]]) -> Translation:

@@ -119,9 +119,8 @@ def load(checkpoint: Path, model: Decoder, optimizers: list[torch.optim.Optimize
         tensors = load_file(checkpoint / "optimizer.safetensors")
         state: dict[str, Any] = json.loads((checkpoint / "state.json").read_text())
     except (SafetensorError, RuntimeError, OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{checkpoint} cannot be read ({error}); delete it to go on from the one before"
-        ) from error
+        before = "the one before" if len(_all(checkpoint.parent.parent)) > 1 else "the beginning"
+        raise CheckpointError(f"{checkpoint} cannot be read ({error}); delete it to go on from {before}") from error
     for name, tensor in tensors.items():
         which, index, key = name.split(".")
         optimizer = optimizers[int(which)]
@@ -140,7 +139,8 @@ def load_model(run: Path, model: Decoder, *, best: bool = False) -> int:
         model.load_state_dict(load_file(checkpoint / "model.safetensors"))
         return int(json.loads((checkpoint / "state.json").read_text())["step"])
     except (SafetensorError, RuntimeError, OSError, ValueError) as error:
-        remedy = "use the newest instead, without --best" if best else "delete it to use the one before"
+        before = "delete it to use the one before" if len(_all(run)) > 1 else "it is the only one; train again"
+        remedy = "use the newest instead, without --best" if best else before
         raise CheckpointError(f"{checkpoint} cannot be read ({error}); {remedy}") from error
 
 
