@@ -11,7 +11,8 @@ from compressors.errors import InputError, InvalidConfig
 from proxylm.config import ModelConfig
 from proxylm.data.alphabet import RAW_SIZE, Alphabet
 from proxylm.generation import Sampling, complete
-from proxylm.interop.hf import byte_tokenizer, export
+from proxylm.interop.byte_tokenizer import byte_tokenizer
+from proxylm.interop.export import export
 from proxylm.model.decoder import Decoder
 
 KINDS = {

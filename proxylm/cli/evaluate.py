@@ -184,7 +184,7 @@ def export(run: Path, best: bool, device: str, dtype: str, folder: Path) -> None
 
     `AutoModelForCausalLM.from_pretrained(DIR)` gives the same logits, `AutoTokenizer.from_pretrained(DIR)` the bytes' ids.
     """
-    from proxylm.interop.hf import export as write
+    from proxylm.interop.export import export as write
     from proxylm.trained import open_run
 
     trained = open_run(run, best=best, device=device, dtype=dtype)
