@@ -179,15 +179,24 @@ def _records(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
 @click.command()
 @of_a_run
 @click.argument("folder", metavar="DIR", type=PATH)
-def export(run: Path, best: bool, device: str, dtype: str, folder: Path) -> None:
-    """Write the model in RUN to DIR as a Hugging Face checkpoint that knows raw bytes only (Qwen3ForCausalLM).
+@click.option(
+    "--extra-heads", is_flag=True, help="Keep heads for the bytes after the next one, where the model has any."
+)
+@click.option(
+    "--check", is_flag=True, help="Open the export in transformers and compare its logits before DIR is made."
+)
+def export(run: Path, best: bool, device: str, dtype: str, folder: Path, extra_heads: bool, check: bool) -> None:
+    """Write the model in RUN to DIR for Hugging Face transformers; it reads and writes raw bytes.
 
-    `AutoModelForCausalLM.from_pretrained(DIR)` gives the same logits, `AutoTokenizer.from_pretrained(DIR)` the bytes' ids.
+    Without n-grams, offset keys and --extra-heads it is a stock Qwen3ForCausalLM. Else DIR has a modelling file of its own,
+    and is opened with `trust_remote_code=True`. `AutoModelForCausalLM` gives the same logits, `AutoTokenizer` the bytes' ids.
+    --device and --dtype are those of --check; what is written is fp32.
     """
     from proxylm.interop.export import export as write
     from proxylm.trained import open_run
 
     trained = open_run(run, best=best, device=device, dtype=dtype)
+    trained.warn_without_bytes()
     context = trained.config.train.row_length
-    n_parameters = write(trained.model, folder, context=context)
+    n_parameters = write(trained.model, folder, context=context, extra_heads=extra_heads, check=check)
     click.echo(f"{folder}: {n_parameters:,} parameters, bytes only, context {context}")

@@ -6,9 +6,8 @@ It is Qwen3 (RMSNorm, RoPE, QK-norm, SwiGLU, grouped queries, untied embeddings)
     partial_key_offset  the slow rotary half of each key is that of the position before (cf. arXiv 2411.19574)
     extra_heads         logits of the bytes after the next one, with `output_extra_logits=True`
 
-Ids 0-63 are specials, 64-319 the bytes. B rows, T new positions, S positions with those in the cache, D model width, H heads,
-K head width. The cache holds plain keys, which are offset when they are read: so it may be of any class that keeps all
-positions, and be reordered or cropped.
+Ids 0-63 are specials, 64-319 the bytes. B rows, T new positions, S with those in the cache, D model width, H heads, K head
+width. The cache holds plain keys, offset when they are read: it may be of any class that keeps all, and be reordered or cropped.
 """
 
 from __future__ import annotations
@@ -62,9 +61,9 @@ class ProxyLMConfig(PretrainedConfig):
 class HashNgrams(nn.Embedding):
     """Sum of the vectors of the hashed n-grams of bytes, n = 2..longest, that end at each position."""
 
-    def __init__(self, longest: int, rows: int, width: int) -> None:
-        super().__init__(rows + 1, width, padding_idx=rows)  # the last row stands for "no n-gram"
-        self.longest, self.rows = longest, rows
+    def __init__(self, config: ProxyLMConfig) -> None:
+        self.longest, self.rows = config.hash_ngrams, config.ngram_rows  # one row more stands for "no n-gram"
+        super().__init__(self.rows + 1, config.hidden_size, padding_idx=self.rows)
 
     def forward(self, ids: Tensor, before: Tensor, positions: Tensor) -> Tensor:
         """(B, T, D) from ids (B, T), the longest-1 ids before them, 0 for none, and positions in the document (B, T)."""
@@ -81,6 +80,8 @@ class HashNgrams(nn.Embedding):
 
 
 class Attention(nn.Module):
+    """Causal, with QK-norm and rotary positions; keys may be offset."""
+
     def __init__(self, config: ProxyLMConfig, layer: int) -> None:
         super().__init__()
         D, K, self.layer, self.width = config.hidden_size, config.head_dim, layer, config.head_dim
@@ -96,7 +97,11 @@ class Attention(nn.Module):
         q, k, v = (f(x).view(B, T, -1, self.width).transpose(1, 2) for f in (self.q_proj, self.k_proj, self.v_proj))
         q, k = _rotated(self.q_norm(q.float()), *turn).to(v.dtype), _rotated(self.k_norm(k.float()), *turn).to(v.dtype)
         if cache is not None:
-            k, v = cache.update(k, v, self.layer)
+            k, v = (
+                kept[:, :, : first.shape[1]] for kept in cache.update(k, v, self.layer)
+            )  # static ones have more room
+            if k.shape[2] < first.shape[1]:
+                raise ValueError("this cache forgets positions, all of which are looked at; use one without a window")
         if self.offset:
             k = _offset(k, first)
         y = F.scaled_dot_product_attention(q, k, v, mask, enable_gqa=q.shape[1] != k.shape[1])
@@ -143,8 +148,7 @@ class ProxyLMModel(ProxyLMPreTrainedModel):
     def __init__(self, config: ProxyLMConfig) -> None:
         super().__init__(config)
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
-        n = config.hash_ngrams
-        self.ngrams = HashNgrams(n, config.ngram_rows, config.hidden_size) if n else None
+        self.ngrams = HashNgrams(config) if config.hash_ngrams else None
         self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.num_hidden_layers))
         self.norm = Qwen3RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.gradient_checkpointing = False
@@ -157,13 +161,11 @@ class ProxyLMModel(ProxyLMPreTrainedModel):
         self, input_ids=None, attention_mask=None, position_ids=None, past_key_values=None, inputs_embeds=None, use_cache=None,
         output_hidden_states=False, cache=None, previous_ids=None, **others,
     ):  # fmt: skip
-        """input_ids or inputs_embeds of T positions; attention_mask (B, S) 1 for what is no padding.
+        """Either input_ids or inputs_embeds of T positions; attention_mask (B, S) 1 for what is no padding.
 
         position_ids (B, T) start at 0 with each document: attention, offset keys and n-grams stay within one. previous_ids
         (B, past): all ids before these, where the cache does not know them. inputs_embeds get no n-grams.
         """
-        if (input_ids is None) == (inputs_embeds is None):
-            raise ValueError("give either input_ids or inputs_embeds")
         cache = past_key_values if past_key_values is not None else cache
         checkpoints = self.gradient_checkpointing and self.training  # layers run twice, which no cache survives
         use_cache = not checkpoints and (self.config.use_cache if use_cache is None else use_cache)
@@ -179,8 +181,7 @@ class ProxyLMModel(ProxyLMPreTrainedModel):
         if self.ngrams is not None and input_ids is not None:
             before = self._before(input_ids, previous_ids, cache, past)
             x = x + self.ngrams(input_ids, before, position_ids).to(x.dtype)
-        S = past + T if cache is None else _cache_size(cache, past + T)
-        mask, first = _mask(attention_mask, position_ids, past, S)
+        mask, first = _mask(attention_mask, position_ids, past)
         turn, shown = self._turn(position_ids), () if output_hidden_states else None
         for layer in self.layers:
             shown = None if shown is None else (*shown, x)
@@ -261,30 +262,22 @@ class ProxyLMOutput(CausalLMOutputWithPast):
     extra_logits: torch.FloatTensor | None = None  # (B, T, heads, vocabulary) of the bytes after the next one
 
 
-def _cache_size(cache: Any, used: int) -> int:
-    """Positions that the keys of the cache will have: a static one has room for more than are used."""
-    size, offset = cache.get_mask_sizes(used - int(cache.get_seq_length()), 0)
-    if offset or size < used:
-        raise ValueError("this cache forgets positions, and the model looks at all; use one without a sliding window")
-    return int(size)
-
-
-def _mask(attention_mask: Tensor | None, position_ids: Tensor, past: int, S: int) -> tuple[Tensor, Tensor]:
+def _mask(attention_mask: Tensor | None, position_ids: Tensor, past: int) -> tuple[Tensor, Tensor]:
     """(B or 1, 1, T, S) where new positions may look, True or as numbers to add; (B, S) where keys have none before them.
 
     An attention_mask (B, S) marks padding; one of four dimensions is taken as the first of the two.
     """
-    (B, T), device = position_ids.shape, position_ids.device
-    keys, queries = torch.arange(S, device=device), torch.arange(past, past + T, device=device)
+    B, S, device = len(position_ids), past + position_ids.shape[1], position_ids.device
+    keys, queries = torch.arange(S, device=device), torch.arange(past, S, device=device)
     begins = position_ids == 0
     first = (keys == 0).repeat(B, 1)
-    first[:, past : past + T] |= begins
+    first[:, past:] |= begins
     if attention_mask is not None and attention_mask.ndim == 4:
         return attention_mask, first
     seen = (keys <= queries[:, None])[None]
     if not past and bool(begins[:, 1:].any()):  # several documents, or padding in front
-        document = F.pad(begins.cumsum(1), (0, S - T), value=-1)
-        seen = seen & (document[:, :T, None] == document[:, None, :])
+        document = begins.cumsum(1)
+        seen = seen & (document[:, :, None] == document[:, None, :])
     if attention_mask is not None:
         there = F.pad(attention_mask.to(device).bool(), (0, max(0, S - attention_mask.shape[1])))[:, :S]
         first[:, 1:] |= ~there[:, :-1]
