@@ -133,6 +133,10 @@ class Neural(Compressor):
         check_windows(self.policy)
         return self._windows.decode(checked_symbols(self, symbols), max_output)
 
+    def costs(self, data: bytes) -> Any:
+        """(n,) float64 bits that `compress` spends on each byte; the sum is its size but for some bytes."""
+        return self._model.costs(data)
+
     # -- the stream ---------------------------------------------------------------------------------------------------
 
     def compress(self, data: bytes) -> bytes:

@@ -163,6 +163,14 @@ class Model:
         self._code(raw, 1, np.frombuffer(stream, np.uint8).copy(), self.mixer.copy())
         return raw.tobytes()
 
+    def costs(self, data: bytes) -> npt.NDArray[np.float64]:
+        """(n,) bits that coding each byte of `data` takes: what `encode` spends, byte by byte."""
+        from compressors.neural import _costs
+
+        bits = np.empty(len(data), np.float64)
+        _costs.costs(np.frombuffer(data, np.uint8), bits, *self.parts(len(data), self.mixer.copy()))
+        return bits
+
     def _code(
         self, raw: npt.NDArray[np.uint8], decoding: int, stream: npt.NDArray[np.uint8], mixer: npt.NDArray[np.int32]
     ) -> int:

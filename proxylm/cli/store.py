@@ -104,11 +104,47 @@ def _bar(quiet: bool, reader: Reader | None, store: Path) -> Iterator[Callable[[
         yield progress
 
 
-@click.command()
+class _StoreGroup(click.Group):
+    """`proxyc store STORE` describes a store; any other first word is a command."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # A group takes options that stand before the command for its own: they are those of `show`.
+        is_plain = bool(args) and args[0] not in self.commands and args[0] not in ("-h", "--help")
+        return super().parse_args(ctx, ["show", *args] if is_plain else args)
+
+
+@click.group(cls=_StoreGroup)
+def store() -> None:
+    """Look into a view store (`proxyc store STORE`), or export a view of it."""
+
+
+@store.command()
+@click.argument("path", metavar="STORE", type=PATH)
+@click.option("--view", required=True, help="View to export; raw for the bytes.")
+@click.option(
+    "--to", "to", required=True, metavar="FORMAT", help="megatron (.bin and .idx), flat (.bin), npy or arrow."
+)
+@click.option("-o", "--output", required=True, type=PATH, help="Prefix of the files; for arrow the folder.")
+@click.option("--eod", type=int, help="An id to add behind every document.")
+@click.option("-f", "--force", is_flag=True, help="Replace what is there.")
+def export(path: Path, view: str, to: str, output: Path, eod: int | None, force: bool) -> None:
+    """Write a view of STORE for another trainer: one sequence of ids a document, in the order of the store.
+
+    \b
+    proxyc store export store --view bpe --to megatron --eod 0 -o corpus     corpus.bin, corpus.idx
+    proxyc store export store --view bpe --to arrow -o corpus                datasets.load_from_disk("corpus")
+    """
+    from proxylm.data.export import export as written
+
+    files = written(Store.open(path, check=(view,)), view, to, output, eod=eod, force=force)
+    click.echo(f"{', '.join(map(str, files))}: view {view} of {path}", err=True)
+
+
+@store.command()
 @click.argument("path", metavar="STORE", type=PATH)
 @click.option("--verify", is_flag=True, help="Read everything and compare with the recorded SHA-256.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def store(path: Path, verify: bool, as_json: bool) -> None:
+def show(path: Path, verify: bool, as_json: bool) -> None:
     """What is in the view store STORE: documents, bytes, and of each view its size, codec and fingerprint.
 
     Exit code 1 if a file is missing, has another size, or with --verify other bytes than were written.
