@@ -38,7 +38,7 @@ def local(shards: Iterator[Shard], path: Path, makers: Sequence[Maker], threads:
 
 def encode(
     documents: Iterable[Document] | None,
-    path: Path,
+    path: str | Path,
     views: Mapping[str, Compressor],
     *,
     threads: int = 1,
@@ -51,6 +51,7 @@ def encode(
     The same call after a kill goes on where it stopped; every engine makes the same files. Raises `StoreError` if the
     documents are not those the store was begun with, `FingerprintMismatch` if a view of the same name has another codec.
     """
+    path = Path(path)
     for name in views:
         if name == RAW or not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or name[0] == ".":
             raise InvalidConfig(f"view name {name!r}: use letters, digits, '-', '_' and '.', and not 'raw'")
