@@ -54,7 +54,14 @@ def field_docs(cls: type) -> dict[str, str]:
 def settings_of(section: str, cls: type) -> str:
     """A table of the fields of one config class."""
     docs, hints = field_docs(cls), typing.get_type_hints(cls)
-    lines = [f"## {section}", "", (inspect.getdoc(cls) or ""), "", "| setting | type | default | |", "|---|---|---|---|"]
+    lines = [
+        f"## {section}",
+        "",
+        (inspect.getdoc(cls) or ""),
+        "",
+        "| setting | type | default | |",
+        "|---|---|---|---|",
+    ]
     for field in dataclasses.fields(cls):
         kind = getattr(hints[field.name], "__name__", str(hints[field.name])).replace("|", "or")
         text = " ".join(docs.get(field.name, "").split()).replace("|", "\\|")

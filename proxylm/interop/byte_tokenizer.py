@@ -54,6 +54,7 @@ def tokenizer_config(context: int) -> dict[str, Any]:
         "eos_token": _NAMED[RAW_CLOSE],
         "pad_token": _NAMED[PAD],
         "padding_side": "left",
+        "model_input_names": ["input_ids", "attention_mask"],  # transformers 4 adds token_type_ids otherwise
         "split_special_tokens": True,  # the name of a special in a text is text
         "clean_up_tokenization_spaces": False,
         "model_max_length": context,

@@ -38,7 +38,7 @@ class ProxyLMConfig(PretrainedConfig):
     defaults: ClassVar = {
         "vocab_size": 320, "hidden_size": 128, "intermediate_size": 352, "num_hidden_layers": 4, "num_attention_heads": 4,
         "num_key_value_heads": 4, "max_position_embeddings": 512, "hidden_act": "silu", "rms_norm_eps": 1e-6,
-        "rotary_base": 10_000.0, "use_cache": True, "tie_word_embeddings": False, "partial_key_offset": False,
+        "rotary_base": 10_000.0, "use_cache": True, "partial_key_offset": False,
         "hash_ngrams": 0,  # bytes of the longest, 0: none
         "ngram_rows": 0,  # vectors of all n-grams together
         "extra_heads": 0,
@@ -54,8 +54,7 @@ class ProxyLMConfig(PretrainedConfig):
             raise ValueError(f"no such model ({said}); was config.json edited by hand? Export the run again")
         for name, value in found.items():
             setattr(self, name, value)
-        kwargs["head_dim"] = found["hidden_size"] // heads
-        super().__init__(**kwargs)
+        super().__init__(**{"tie_word_embeddings": False} | kwargs | {"head_dim": found["hidden_size"] // heads})
 
 
 class HashNgrams(nn.Embedding):
@@ -97,10 +96,10 @@ class Attention(nn.Module):
         q, k, v = (f(x).view(B, T, -1, self.width).transpose(1, 2) for f in (self.q_proj, self.k_proj, self.v_proj))
         q, k = _rotated(self.q_norm(q.float()), *turn).to(v.dtype), _rotated(self.k_norm(k.float()), *turn).to(v.dtype)
         if cache is not None:
-            k, v = (
-                kept[:, :, : first.shape[1]] for kept in cache.update(k, v, self.layer)
-            )  # static ones have more room
-            if k.shape[2] < first.shape[1]:
+            S = first.shape[1]
+            where = {"cache_position": torch.arange(S - T, S, device=x.device)}  # static ones of transformers 4 need it
+            k, v = (kept[:, :, :S] for kept in cache.update(k, v, self.layer, where))  # static ones have more room
+            if k.shape[2] < S:
                 raise ValueError("this cache forgets positions, all of which are looked at; use one without a window")
         if self.offset:
             k = _offset(k, first)
