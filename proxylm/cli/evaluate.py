@@ -12,7 +12,7 @@ from typing import Any, TextIO, TypeVar
 import click
 
 from compressors import registry
-from compressors.corpus import Reader
+from compressors.corpus import Reader, take
 from compressors.errors import InputError
 from proxylm.evaluation.metrics import METRICS, Subject
 
@@ -44,6 +44,7 @@ def of_a_run(command: Command) -> Command:
     "--field", "text_field", default="text", show_default=True, help="Field of .jsonl records that holds the text."
 )
 @click.option("--glob", "pattern", default="*", show_default=True, help="Which files of a folder to read.")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="Files to leave out, e.g. '*.zip'.")
 @click.option(
     "--metric", "metrics", multiple=True, type=click.Choice(list(METRICS)),
     help="Also: perturbed (after characters are deleted, case or white space changed, names renamed); "
@@ -52,7 +53,7 @@ def of_a_run(command: Command) -> Command:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(
     run: Path, best: bool, device: str, dtype: str, corpus: tuple[str, ...], codec: str | None, level: int | None, window: int | None,
-    max_bytes: int | None, text_field: str, pattern: str, metrics: tuple[str, ...], as_json: bool,
+    max_bytes: int | None, text_field: str, pattern: str, exclude: tuple[str, ...], metrics: tuple[str, ...], as_json: bool,
 ) -> None:  # fmt: skip
     """Bits per byte of the model in RUN on the documents of CORPUS, with a 95 % bootstrap interval."""
     if ("translation" in metrics or level is not None) and codec is None:
@@ -62,7 +63,7 @@ def evaluate(
 
     trained = open_run(run, best=best, device=device, dtype=dtype)
     reading = trained.reading(registry.parse(codec) if codec else None, level)
-    documents = _documents(Reader(list(corpus), text_field=text_field, pattern=pattern), max_bytes)
+    documents = _documents(Reader(corpus, text_field, pattern, exclude=exclude), max_bytes)
     subject = Subject(
         model=trained.model, documents=documents, window=trained.window(window), positions=trained.config.train.row_length, **reading
     )  # fmt: skip
@@ -75,13 +76,7 @@ def evaluate(
 
 def _documents(reader: Reader, max_bytes: int | None) -> list[bytes]:
     """The first ones that hold `max_bytes`."""
-    documents: list[bytes] = []
-    size = 0
-    for document in reader:
-        if max_bytes is not None and size >= max_bytes:
-            break
-        documents.append(document.data)
-        size += len(document.data)
+    documents = [document.data for document in take(reader, max_bytes)]
     if reader.n_bad:
         click.echo(reader.bad_records, err=True)
     return documents
