@@ -61,7 +61,7 @@ def trained_level(config: RunConfig, view: str | None) -> int | None:
 
 
 @dataclass(frozen=True)
-class _Window:
+class Window:
     """A stretch of one document: ids shown, and from which target on they are scored."""
 
     document: int
@@ -96,13 +96,13 @@ def evaluate(
     view = "raw" if codec is None else trained_view(model, view)
     codec = codec or Identity()
     opening, closing = model.alphabet.marks(view)
-    windows: list[_Window] = []
+    windows: list[Window] = []
     n_symbols = 0
     for i, document in enumerate(documents):
         symbols = codec.encode(document) if level is None else refined(codec, codec.encode(document), level)
         spans = _spans(codec, document, symbols)
         n_symbols += len(symbols)
-        windows += _windows(i, model.alphabet.ids(view, symbols), spans, window, closing)
+        windows += windows_of(i, model.alphabet.ids(view, symbols), spans, window, closing)
     rows = [w.row([ids.BOS, opening]) for w in windows]
     text, end = np.zeros(len(documents)), np.zeros(len(documents))
     for w, nats in zip(
@@ -157,7 +157,7 @@ def _spans(codec: Compressor, document: bytes, symbols: npt.NDArray[Any]) -> npt
     return np.full(len(symbols), len(document) / max(len(symbols), 1)) if spans is None else spans
 
 
-def _windows(i: int, all_ids: Ints, spans: npt.NDArray[Any], window: int, close: int) -> Iterator[_Window]:
+def windows_of(i: int, all_ids: Ints, spans: npt.NDArray[Any], window: int, close: int) -> Iterator[Window]:
     """The windows of document i that have something to score."""
     begins = np.cumsum(spans) - spans  # byte at which each symbol begins
     half, scored_byte, first = window // 2, window, 0
@@ -167,7 +167,7 @@ def _windows(i: int, all_ids: Ints, spans: npt.NDArray[Any], window: int, close:
         at_end = last == len(all_ids)
         tail = [close, ids.EOS] if at_end else []
         if last > first or at_end:  # a symbol longer than half a window leaves some windows with nothing to score
-            yield _Window(i, np.append(all_ids[context:last], tail).astype(np.int64), first - context, len(tail))
+            yield Window(i, np.append(all_ids[context:last], tail).astype(np.int64), first - context, len(tail))
         if at_end:
             return
         first, scored_byte = last, scored_byte + half
