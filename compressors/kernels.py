@@ -8,6 +8,7 @@ kernel cannot allocate: its caller brings the work space.
 
 import hashlib
 import pickle
+import secrets
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -75,7 +76,14 @@ class _Cache(FunctionCache):
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
-        self._cache_file.__class__ = _CheckedFiles
+        files = self._cache_file
+        files.__class__ = _CheckedFiles
+        # Names of ours, as files without a checksum may lie there; and machine code of this process under a name that no
+        # other process writes, as two that compile one kernel at once would mix up their overloads.
+        base = files._index_name.removesuffix(".nbi")
+        files._index_name = f"{base}.checked.nbi"
+        files._index_path = str(Path(files._cache_path, files._index_name))
+        files._data_name_pattern = f"{base}.checked.{{number:d}}.{secrets.token_hex(4)}.nbc"
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:

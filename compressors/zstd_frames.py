@@ -25,7 +25,7 @@ class FrameDecoder:
         self._library = decompressor.decompressobj()
         self._held, self._at = b"", 0  # what the library has not been given yet: _held[_at:]
         self._left = 0  # bytes of the header, block or checksum begun that were not seen yet
-        self._next = self._header  # gives the size of what comes then, and how much output it stands for
+        self._next = "header"  # what comes then: not a bound method, which would be a circle that keeps buffers alive
         self._checksum = False
 
     @property
@@ -46,7 +46,7 @@ class FrameDecoder:
         end, output = 0, 0
         while output < OUTPUT_PART:
             if not self._left:
-                part = self._next(end)
+                part = self._part(end)
                 if part is None:
                     break
                 self._left, expected = part
@@ -58,9 +58,18 @@ class FrameDecoder:
         self._at = end
         out = bytes(self._library.decompress(self._held[:end])) if end else b""
         self.has_more = output >= OUTPUT_PART and not self.eof
-        if self._next == self._nothing and not self._left and not self.eof:
+        if self._next == "nothing" and not self._left and not self.eof:
             raise ValueError("the frame does not end after its last block")
         return out
+
+    def _part(self, at: int) -> tuple[int, int] | None:
+        """Size of the part that begins at byte `at` of what is held, and about how much output it stands for.
+
+        None if that cannot be told yet, or the frame is at its end.
+        """
+        if self._next == "header":
+            return self._header(at)
+        return self._block(at) if self._next == "block" else None
 
     def _header(self, at: int) -> tuple[int, int] | None:
         """The frame's header; of a skippable frame all, and of what is not a frame, too: the library says so."""
@@ -73,12 +82,12 @@ class FrameDecoder:
                 return len(self._held) - at, 0
             if len(start) < 8:
                 return None
-            self._next = self._nothing
+            self._next = "nothing"
             return 8 + int.from_bytes(start[4:], "little"), 0
         descriptor = start[len(magic)]
         one_segment = descriptor >> 5 & 1
         content_size = (one_segment, 2, 4, 8)[descriptor >> 6]
-        self._checksum, self._next = bool(descriptor & 4), self._block
+        self._checksum, self._next = bool(descriptor & 4), "block"
         return len(magic) + 1 + (1 - one_segment) + (0, 1, 2, 4)[descriptor & 3] + content_size, 0
 
     def _block(self, at: int) -> tuple[int, int] | None:
@@ -89,12 +98,6 @@ class FrameDecoder:
         kind, size = header >> 1 & 3, header >> 3
         length = 3 + (1 if kind == _RLE else size)
         if header & 1:
-            self._next = self._nothing
+            self._next = "nothing"
             length += 4 * self._checksum
         return length, BLOCK_MAX if kind == _COMPRESSED else min(size, BLOCK_MAX)
-
-    def _nothing(self, at: int) -> None:
-        """After the last part."""
-
-
-__all__ = ["BLOCK_MAX", "MAGIC", "FrameDecoder"]
