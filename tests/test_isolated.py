@@ -1,4 +1,4 @@
-"""Measurements in processes of their own."""
+"""Measurements, each in a new process."""
 
 import os
 import subprocess

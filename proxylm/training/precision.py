@@ -35,7 +35,9 @@ def best_dtype(config: RunConfig, place: Place) -> str:
         return "fp32"
     if place.device.type == "cuda":
         return "bf16"
-    rows = min(2048, config.train.row_length * (config.train.micro_rows or config.train.rows))
+    rows = min(
+        2048, config.train.row_length * (config.train.micro_rows or config.train.rows)
+    )  # enough to fill the units
     x = torch.randn(rows, config.model.d_model, requires_grad=True)
     w = torch.randn(config.model.ff, config.model.d_model, requires_grad=True)
 
@@ -50,7 +52,7 @@ def _seconds(work: Callable[[], None]) -> float:
     """The shortest of some calls, after one that warms up."""
     work()
     times: list[float] = []
-    until = time.perf_counter() + 0.2
+    until = time.perf_counter() + 0.2  # seconds
     while len(times) < 3 or (len(times) < 50 and time.perf_counter() < until):
         began = time.perf_counter()
         work()
