@@ -129,9 +129,8 @@ class Loader:
             # The marks that lie in the segment.
             tail = marks[max(a - length, 0) : max(b - length, 0)]
             parts += [shown, np.array(tail, np.int64)]
-            modes += [1 + segment.view_index if compressed else 0] * (
-                len(shown) + len(tail)
-            )  # which softmax predicts them
+            # Which softmax predicts them.
+            modes += [1 + segment.view_index if compressed else 0] * (len(shown) + len(tail))
             # Counted from the next view.
             start, stop = start - length - frame.SWITCH, stop - length - frame.SWITCH
         return np.concatenate(parts), np.array(modes, np.int8)
@@ -179,9 +178,8 @@ def pieces_of(store: Store, alphabet: Alphabet, longest: int) -> npt.NDArray[np.
         assert splits is not None
         for left, right in splits.tolist():
             pieces.append(pieces[left] + pieces[right])
-        rows = (
-            alphabet.merge_ids(view, np.arange(256, len(pieces))) - COMP_OFFSET
-        )  # merges of all views share the table
+        # Merges of all views share the table.
+        rows = alphabet.merge_ids(view, np.arange(256, len(pieces))) - COMP_OFFSET
         for row, piece in zip(rows, pieces[256:], strict=True):
             found[row, : len(piece)] = np.frombuffer(piece[:longest], np.uint8)
     return found

@@ -190,9 +190,8 @@ def _write_manifest(path: Path, shards: list[str]) -> None:
     columns = {
         shard: {file.stem: read_facts(file) or {} for file in sorted((path / shard).glob("*.json"))} for shard in shards
     }
-    names = sorted(
-        set.intersection(*(set(found) for found in columns.values()))
-    )  # a view that a shard lacks is not in the store
+    # A view that a shard lacks is not in the store.
+    names = sorted(set.intersection(*(set(found) for found in columns.values())))
     first = columns[shards[0]]  # what every other shard is compared with
     for shard, name in itertools.product(shards, names):
         if columns[shard][name]["view"] != first[name]["view"]:

@@ -35,9 +35,8 @@ class Result:
 
     def difference(self, before: Result) -> tuple[float, float]:
         """95 % interval of how many more bits per byte this is than `before`, of the same documents (paired bootstrap)."""
-        differences = [
-            self.over(times) - before.over(times) for times in resampled(len(self.n_bytes))
-        ]  # the same draws
+        # Both are drawn alike: the bootstrap is paired.
+        differences = [self.over(times) - before.over(times) for times in resampled(len(self.n_bytes))]
         low, high = np.percentile(differences, [2.5, 97.5])
         return float(low), float(high)
 

@@ -21,13 +21,8 @@ class Cache:
 
     def __init__(self, config: ModelConfig, rows: int, positions: int, like: Tensor) -> None:
         """`like`: a tensor whose dtype and device the keys and values get."""
-        shape = (
-            config.n_layers,
-            rows,
-            config.kv_heads,
-            positions + 1,
-            config.d_model // config.n_heads,
-        )  # one place more, for shifted keys
+        # One place more than ids, for shifted keys.
+        shape = config.n_layers, rows, config.kv_heads, positions + 1, config.d_model // config.n_heads
         self.keys, self.values = like.new_zeros(shape), like.new_zeros(shape)  # (L, B, H_kv, positions + 1, K)
         self.partial_key_offset = config.partial_key_offset
         # For n-grams.
@@ -51,11 +46,8 @@ class Cache:
 
         `lengths` stay: they grow once all layers have been through.
         """
-        keys, values, end = (
-            self.keys[layer],
-            self.values[layer],
-            max(self.lengths) + k.shape[2],
-        )  # end: of the longest row
+        # end: of what the longest row will hold.
+        keys, values, end = self.keys[layer], self.values[layer], max(self.lengths) + k.shape[2]
         if self.partial_key_offset:
             # Fast pairs stay at their position, slow ones go to the next.
             for cached, new, shift in zip(halves(keys), halves(k), (0, 1), strict=True):

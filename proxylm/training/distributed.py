@@ -63,9 +63,8 @@ class Place:
             return
         parameters = list(model.parameters())
         gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
-        used = torch.tensor(
-            [float(p.grad is not None) for p in parameters], device=gradients[0].device
-        )  # (parameters,)
+        # (parameters,)
+        used = torch.tensor([float(p.grad is not None) for p in parameters], device=gradients[0].device)
         flat = torch.cat([*(g.flatten() for g in gradients), used])
         dist.all_reduce(flat)
         # used: by how many processes.

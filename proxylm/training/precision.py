@@ -35,9 +35,8 @@ def best_dtype(config: RunConfig, place: Place) -> str:
         return "fp32"
     if place.device.type == "cuda":
         return "bf16"
-    rows = min(
-        2048, config.train.row_length * (config.train.micro_rows or config.train.rows)
-    )  # enough to fill the units
+    # More rows than these would only take longer to measure.
+    rows = min(2048, config.train.row_length * (config.train.micro_rows or config.train.rows))
     x = torch.randn(rows, config.model.d_model, requires_grad=True)
     w = torch.randn(config.model.ff, config.model.d_model, requires_grad=True)
 
