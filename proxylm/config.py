@@ -51,7 +51,7 @@ class ModelConfig:
             raise InvalidConfig(f"model: n_ahead is {self.n_ahead}; expected 0 to 7")
         if not 0 < self.rope_theta < math.inf:
             raise InvalidConfig(f"model: rope_theta is {self.rope_theta}; expected a positive number")
-        # Rotary positions turn pairs of numbers.
+        # Rotary positions turn pairs of numbers, so a head has an even width.
         if self.d_model % (2 * self.n_heads) or self.n_heads % self.kv_heads:
             raise InvalidConfig(
                 f"model: d_model {self.d_model} must be a multiple of 2 * n_heads {self.n_heads}, and n_heads of "
@@ -276,7 +276,7 @@ class RunConfig:
     @property
     def chunk(self) -> int:
         """Bytes of a chunk at most, 0: documents are dealt whole."""
-        # Two opening marks.
+        # The two opening marks take the rest of the row.
         return self.train.row_length - 2 if self.mix.chunk is None else self.mix.chunk
 
     def to_json(self) -> str:

@@ -227,7 +227,7 @@ def _chooser(logits: Tensor, sampling: Sampling) -> Callable[[int, int, torch.Ge
     if sampling.temperature < 1e-6:
         likeliest = logits.argmax(-1).tolist()
         return lambda row, at, generator: ALLOWED[likeliest[row][at]]
-    # largest 0: no overflow.
+    # The largest logit becomes 0, so nothing overflows.
     scaled = (logits - logits.amax(-1, keepdim=True)).double() / sampling.temperature
     # (B, T, 257) each.
     p, order = torch.softmax(scaled, -1).sort(dim=-1, descending=True, stable=True)
@@ -236,7 +236,7 @@ def _chooser(logits: Tensor, sampling: Sampling) -> Callable[[int, int, torch.Ge
     below, ranked = p.cumsum(-1).numpy(), order.numpy()
 
     def choose(row: int, at: int, generator: torch.Generator) -> int:
-        # Of what was kept.
+        # A point within the sum of what was kept.
         point = torch.rand(1, generator=generator, dtype=torch.float64).item() * below[row, at, -1]
         rank = int(np.searchsorted(below[row, at], point, side="right"))
         return ALLOWED[int(ranked[row, at, rank])]

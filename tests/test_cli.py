@@ -102,9 +102,9 @@ def test_wrong_usage_is_exit_code_2():
         (["encode", "corpus", "-o", "s", "--view", "zstd", "--view", "zstd"], "same name"),
         (["train", "nowhere", "-o", "r", "--steps", "1"], "not a finished view store"),
         (["train", "nowhere", "-o", "r", "--steps", "1", "--view", "bpe"], "recipe 'raw' never shows --view bpe; add"),
-        (["eval", "nowhere", "corpus"], "no training run"),
-        (["generate", "nowhere", "x"], "no training run"),
-        (["export", "nowhere", "x"], "no training run"),
+        (["eval", "nowhere", "corpus"], "not a training run"),
+        (["generate", "nowhere", "x"], "not a training run"),
+        (["export", "nowhere", "x"], "not a training run"),
     ],
 )
 def test_errors_are_one_line_and_exit_code_1(fitted, arguments, message):

@@ -36,9 +36,9 @@ def of(data: npt.NDArray[np.uint8], bag_sizes: Ints, first: int, last: int, larg
     ends = np.cumsum(bag_sizes)  # the byte behind each bag
     begin = int(ends[first - 1]) if first else 0  # first byte that is wanted
     end = int(ends[last - 1]) if last else 0  # the byte behind the last
-    # (end - begin,) the bag of each byte.
+    # (end - begin,) the bag of each byte, and below its place in that bag.
     rows = np.repeat(np.arange(last - first), bag_sizes[first:last])
-    places = np.arange(begin, end) - (ends - bag_sizes)[first:last][rows]  # and its place in it
+    places = np.arange(begin, end) - (ends - bag_sizes)[first:last][rows]
     found = np.full((last - first, largest), -1, np.int16)
     found[rows, places] = data[begin:end]
     return found

@@ -30,7 +30,7 @@ class Chunks:
     @classmethod
     def of(cls, raw_lengths: Ints, size: int) -> Chunks:
         """Of `size` bytes at most; 0: every document is one. So is an empty one."""
-        # Rounded up.
+        # Chunks of each document, rounded up; an empty document has one.
         counts = np.maximum(-(-raw_lengths // size), 1) if size else np.ones_like(raw_lengths)
         return cls(raw_lengths, np.concatenate([[0], np.cumsum(counts)]))
 

@@ -134,7 +134,7 @@ def _shards(documents: Iterable[Document], shard_bytes: int) -> Iterator[Shard]:
     for document in documents:
         held.append(document.data)
         ids.append(document.id)
-        # N_read counts from the start of the corpus.
+        # n_read counts from the start of the corpus.
         size, n_read = size + len(document.data), document.n_read
         if size >= shard_bytes:
             yield Shard(next(numbers), held, n_read - n_before, ids)

@@ -58,7 +58,7 @@ class Loader:
         if self._rows % world:
             raise InvalidConfig(f"train.rows {self._rows} cannot be shared by {world} processes; use a multiple")
         first = self.first_row(step, rank, world)
-        # All rows: cheap, and alike everywhere.
+        # Every process plans all rows of the step: that is cheap, and they agree.
         of_step = self.planner.plan(step * self._rows, (step + 1) * self._rows)
         return self._made(of_step, first, first + self._rows // world)
 
@@ -129,7 +129,7 @@ class Loader:
             # The marks that lie in the segment.
             tail = marks[max(a - length, 0) : max(b - length, 0)]
             parts += [shown, np.array(tail, np.int64)]
-            # Which softmax predicts them.
+            # Of each id the softmax that predicts it.
             modes += [1 + segment.view_index if compressed else 0] * (len(shown) + len(tail))
             # Counted from the next view.
             start, stop = start - length - frame.SWITCH, stop - length - frame.SWITCH
@@ -178,7 +178,7 @@ def pieces_of(store: Store, alphabet: Alphabet, longest: int) -> npt.NDArray[np.
         assert splits is not None
         for left, right in splits.tolist():
             pieces.append(pieces[left] + pieces[right])
-        # Merges of all views share the table.
+        # The merges of all views share one table.
         rows = alphabet.merge_ids(view, np.arange(256, len(pieces))) - COMP_OFFSET
         for row, piece in zip(rows, pieces[256:], strict=True):
             found[row, : len(piece)] = np.frombuffer(piece[:longest], np.uint8)

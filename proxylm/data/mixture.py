@@ -24,9 +24,9 @@ def probabilities(rate: float, pair: bool) -> tuple[float, float, float]:
     if not pair:
         return 1 - rate, rate, 0.0
     if rate > 0.5:
-        # Views shown: (2 - 1/r) + 2 (1/r - 1) = 1/r, of which 1 is compressed.
+        # Views a document: (2 - 1/r) + 2 (1/r - 1) = 1/r, of which 1 is compressed: a share of r.
         return 0.0, 2 - 1 / rate, 1 / rate - 1
-    # Views shown: 1 + r/(1-r) = 1/(1-r), r/(1-r) compressed.
+    # Views a document: 1 + r/(1-r) = 1/(1-r), of which r/(1-r) are compressed: a share of r.
     return 1 - rate / (1 - rate), 0.0, rate / (1 - rate)
 
 

@@ -255,7 +255,7 @@ def _fill(row, last, T, total_rows, seed, before, cuts, raw, comp, schedule, lan
                 _deal(lane, dealt[0], seed, before, schedule, min(k * len(schedule) // total_rows, len(schedule) - 1))
                 dealt[0] += 1
             document, kind, view = lane.document, lane.kind, lane.view_index
-            # Is it the last of its document?.
+            # Is the chunk the last of its document?
             ends = before[document] + lane.chunk + 1 == before[document + 1]
             raw_first, raw_stop = _part(cuts[0], before, raw[document], document, lane.chunk)
             first, stop = _part(cuts[1 + view], before, comp[view, document], document, lane.chunk)

@@ -72,7 +72,7 @@ class Symbols(View):
     def cuts(self, chunks: Chunks) -> Ints:
         if not self._column.aligned:
             return chunks.shares(self.lengths)
-        # One each.
+        # One position for each symbol.
         return _cuts(chunks, self._column, lambda shard: np.broadcast_to(np.int64(1), len(shard.spans)))
 
     def ids(self, document: int, first: int, last: int) -> Ints:

@@ -71,7 +71,7 @@ def _batches(sizes: list[int], max_rows: int | None) -> Iterator[list[int]]:
     """Rows of similar length together, so that little is spent on padding; a very long one has a pass for itself."""
     ordered: list[int] = np.argsort(sizes, kind="stable").tolist()
     while ordered:
-        # Rows as long as the longest that is left.
+        # All rows of a batch are as long as the longest that is left.
         n = max(1, BATCH_POSITIONS // max(1, sizes[ordered[-1]]))
         n = min(n, max_rows or n)
         yield ordered[-n:]

@@ -67,7 +67,7 @@ def translate(
 
 def _beginning(document: bytes, read: Callable[[bytes], Ints], positions: int) -> bytes:
     """The longest beginning that fits together with its symbols, by bisection."""
-    # bytes: a byte takes one position at least.
+    # Bounds in bytes: a byte takes one position at least.
     fits, too_long = 0, min(len(document), positions) + 1
     while too_long - fits > 1:
         middle = (fits + too_long) // 2

@@ -54,7 +54,7 @@ class Attention(nn.Module):
         """(B, T, D) from x (B, T, D). mask: None for causality only. extend: puts keys and values behind those of a cache."""
         B, T, _ = x.shape
         q, k, v = (f(x).view(B, T, -1, self.width).transpose(1, 2) for f in (self.q, self.k, self.v))  # (B, H, T, K)
-        # In fp32, under autocast too.
+        # The norms and rotations are in fp32, under autocast too.
         q, k = _rotate(self.q_norm(q.float()), where), _rotate(self.k_norm(k.float()), where)
         if extend is not None:
             k, v = extend(k, v)  # (B, H_kv, all positions, K)

@@ -20,8 +20,8 @@ def training_flops(
     D, L = config.d_model, config.n_layers
     width = D // config.n_heads
     projections = D * width * 2 * (config.n_heads + config.kv_heads)  # q and o; k and v
-    # SwiGLU has 3 matrices; scores and mixing.
+    # Multiply-adds at a position: projections, 3 matrices of SwiGLU, scores and mixing over T keys.
     block = projections + 3 * D * config.ff + 2 * row_length * D
-    # An extra head: a block, a softmax.
+    # An extra head has a block (D x D) and the softmax of raw bytes.
     softmaxes = sum(len(head) * n for head, n in heads) + (D + RAW_SIZE) * n_ahead
     return 6.0 * (rows * row_length * L * block + softmaxes * D)

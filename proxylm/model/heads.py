@@ -130,7 +130,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             target = target.clamp(min=0)  # where the share is 0
             total -= ((logits.gather(1, target) - log_z) * share).sum()
             if d_x is not None:
-                # Softmax - target, in place.
+                # The gradient is softmax - target; it is made in place of the logits.
                 d_logits = logits.sub_(log_z).exp_().scatter_add_(1, target, -share)
                 for w, d_w, d_part in zip(weights, d_weights, d_logits.to(x.dtype).split(sizes, 1), strict=True):
                     d_x[here] += d_part @ w

@@ -25,7 +25,7 @@ class Cache:
         shape = config.n_layers, rows, config.kv_heads, positions + 1, config.d_model // config.n_heads
         self.keys, self.values = like.new_zeros(shape), like.new_zeros(shape)  # (L, B, H_kv, positions + 1, K)
         self.partial_key_offset = config.partial_key_offset
-        # For n-grams.
+        # What was read: n-grams look back.
         self.ids = torch.zeros(rows, positions, dtype=torch.int64, device=like.device)
         self.lengths = [0] * rows
 

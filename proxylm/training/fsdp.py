@@ -96,11 +96,11 @@ def of_whole(work: Callable[[Tensor], Tensor], matrices: list[Tensor]) -> Tensor
     group, to_me = mesh.get_group(), [mine * r * columns for r in rows]
     received = here.new_empty(sum(to_me))  # my matrices, the slices of one process after the other
     dist.all_to_all_single(received, here.flatten(), to_me, [count * sliced for count in counts], group)
-    # By process.
+    # The slices of my matrices, by the process that sent them.
     parts = [part.view(mine, r, columns) for part, r in zip(received.split(to_me), rows, strict=True)]
-    # Cut as they came.
+    # The results are cut into the same slices.
     done = torch.cat([part.flatten() for part in work(torch.cat(parts, 1)).split(rows, 1)])
-    # And back.
+    # Every slice goes back to its process.
     dist.all_to_all_single(here.view(-1), done, [count * sliced for count in counts], to_me, group)
     return here
 

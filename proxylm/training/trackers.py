@@ -21,7 +21,7 @@ def board(run: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
     def report(record: dict[str, Any]) -> None:
         step = record["step"]
         if not writer:
-            # Hides records of later steps.
+            # purge_step hides records of this and later steps.
             writer.append(SummaryWriter(str(run / "tensorboard"), purge_step=step))
         for name, value in _numbers(record):
             writer[0].add_scalar(name, value, step)

@@ -192,7 +192,7 @@ class Trainer:
             raise diverged(
                 loss, step, batch, self.loader.first_row(step, place.rank, place.world), self._row_bits(batch)
             )
-        # The middle of the step.
+        # Progress at the middle of the step.
         set_rates(self.optimizers, self.config.train, (step + 0.5) / self.steps)
         for optimizer in self.optimizers:
             optimizer.step()
