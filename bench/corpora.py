@@ -39,5 +39,5 @@ def standard_library() -> tuple[list[Document], list[Document]]:
         part = held_out if parts[0] in HELD_OUT else training
         part.append(Document("/".join(parts), path.read_bytes()))
     if not training or not held_out:
-        raise InputError(f"no Python sources below {root}; give a corpus of your own")
+        raise InputError(f"no Python sources below {root}; give another corpus")
     return training, held_out

@@ -104,7 +104,7 @@ def _codec_table(made: dict[str, Compressor], documents: list[bytes]) -> str:
     n_bytes, rows = sum(map(len, documents)), []
     for name, codec in made.items():
         row = {"name": name, "bytes": n_bytes} | measure.of_codec(codec, documents)
-        del row["peak_mb"], row["symbols_peak_mb"]  # which need a process of their own
+        del row["peak_mb"], row["symbols_peak_mb"]  # which need a separate process
         rows.append(measure.finished(row, [row]))
     return codec_tables.codecs(rows)
 
@@ -180,11 +180,11 @@ def _probed(outcomes: list[arms.Outcome], output: Path, store: Store, scored: li
 def _finding(outcomes: list[arms.Outcome]) -> str:
     of = {outcome.arm.name: outcome.result.bits_per_byte for outcome in outcomes}
     against = [
-        f"{name} reads at {of[name]:.3f} ({of[name] / of['bytes'] - 1:+.1%} against bytes alone)"
+        f"{name} reads at {of[name]:.3f} ({of[name] / of['bytes'] - 1:+.1%} against only bytes)"
         for name in ("proxy", "merges")
     ]
     return (
-        f"At {outcomes[0].totals['flops']:.2g} FLOPs each, reading raw bytes, the model trained on bytes alone has {of['bytes']:.3f} bits per "
+        f"At {outcomes[0].totals['flops']:.2g} FLOPs each, reading raw bytes, the model trained only on bytes has {of['bytes']:.3f} bits per "
         f"byte; {'; '.join(against)}; the token model reads at {of['tokens']:.3f}. The published recipe (proxy) is reported to lose at "
         "small scale and to win above 1.5 billion parameters; RESULTS.md tells what the first merges of BPE (merges) do "
         "with ten times the compute and more."

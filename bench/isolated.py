@@ -1,4 +1,4 @@
-"""Measuring in processes of their own: bound to as many cores as they have threads, with a memory peak of their own."""
+"""Measuring in separate processes: each is bound to as many cores as it has threads, and has its memory peak."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def command(function: str, **arguments: Any) -> list[str]:
 
 
 def answer(function: str, *, threads: int, timeout: float | None = None, **arguments: Any) -> dict[str, Any] | str:
-    """What `function` returns in a process of its own, bound to `threads` cores; if it fails, a line that says why.
+    """What `function` returns in a new process, bound to `threads` cores; if it fails, a line that says why.
 
     `arguments` travel as JSON. The process is ended after `timeout` seconds.
     """

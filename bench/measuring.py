@@ -45,7 +45,7 @@ def rounds(
     work: Mapping[K, Callable[[], object]], repeats: int, *, warm: int = 0,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[K, list[float]]:  # fmt: skip
-    """Seconds of each piece of work, `repeats` of them: they take turns, so that a busy minute does not fall on one alone.
+    """Seconds of each piece of work, `repeats` of them: they take turns, so that a busy minute falls on all.
 
     The first `warm` rounds are not counted: they load, compile and fill caches.
     """
@@ -106,7 +106,7 @@ class Progress:
     """Lines on standard error: how much is done, and about how long the rest takes at the rate so far."""
 
     def __init__(self, what: str = "", *, lines: int | None = None) -> None:
-        """`what`: begins each line. `lines`: about so many in all; None: one for each call."""
+        """`what`: begins each line. `lines`: about how many in all; None: one for each call."""
         self._what, self._lines, self._began, self._first = what, lines, 0.0, -1
 
     def at(self, done: int, total: int, note: str = "") -> None:

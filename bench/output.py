@@ -33,7 +33,7 @@ class OutputFile(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
         if not path.parent.is_dir():
-            self.fail(f"{path}: there is no folder {path.parent}; make it first", param, ctx)
+            self.fail(f"{path}: the folder {path.parent} is missing; make it first", param, ctx)
         if self._suffixes and path.suffix not in self._suffixes:
             self.fail(f"{path}: expected a name that ends in {' or '.join(self._suffixes)}", param, ctx)
         for target in self.targets(path):

@@ -1,6 +1,6 @@
 """`proxyc bench codecs`: every registered compressor and its peers on any corpus, side by side.
 
-Each is measured in a process of its own, in turns: sizes, stability and memory once, speeds in every round (medians).
+Each is measured in a separate process, in turns: sizes, stability and memory once, speeds in every round (medians).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _OF_FILES = ("compress_s", "decompress_s", "peak_mb", "model_bytes", "document_b
     type=click.IntRange(1),
     default=5_000_000,
     show_default=True,
-    help="Stop after the first documents that hold so many.",
+    help="Stop once documents with this number of bytes are read.",
 )
 @click.option("-T", "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads for encoding.")
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Times that speeds are measured.")
@@ -121,7 +121,7 @@ def _same_files(names: list[str]) -> dict[str, str]:
 def child(
     name: str, corpus: list[str], max_bytes: int, n_threads: int, sections: list[str], speed_only: bool
 ) -> dict[str, Any]:
-    """The row of one compressor, in a process of its own."""
+    """The row of one compressor. Runs in a separate process."""
     documents = read([Path(path) for path in corpus], max_bytes)
     general = {coder.name: coder for coder in peers.general()}
     if name in general:

@@ -27,7 +27,7 @@ from compressors.files.pxc import BLOCK_SIZE
 SLOW = 30.0  # seconds of a batch; above it documents are not encoded one by one, too
 SECTIONS = ("files", "symbols", "calls", "stability")
 TEXTS, LONGEST = 50, 4_096  # documents, and characters of each, that stability is measured on
-CALLS, CALL_BYTES, CALL_ROUNDS = 1000, 4000, 7  # documents of that size, a call for each; medians of so many rounds
+CALLS, CALL_BYTES, CALL_ROUNDS = 1000, 4000, 7  # documents, their size, rounds: a call for each document
 Row = dict[str, Any]
 
 
@@ -104,7 +104,7 @@ def artifact_bytes(codec: Compressor) -> int:
 
 
 def _files(codec: Compressor | peers.Coder, documents: Sequence[bytes], speed_only: bool) -> Row:
-    """Each document alone, and all of them as one file."""
+    """Each document separately, and all of them as one file."""
     before = isolated.forget_peak()
     streams, compress_s = timed(lambda: [codec.compress(document) for document in documents])
     found, decompress_s = timed(lambda: [codec.decompress(stream) for stream in streams])

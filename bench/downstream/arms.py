@@ -75,7 +75,7 @@ def run_arm(
     documents: Sequence[bytes],
     report: Callable[[dict[str, Any]], None],
 ) -> Outcome:
-    """Train the arm (or go on with it) and evaluate it on `documents`."""
+    """Train the arm (or resume it) and evaluate it on `documents`."""
     codec = codecs[arm.reads] if arm.reads != "raw" else None
     if codec is not None:
         store.check_codec(arm.reads, codec)

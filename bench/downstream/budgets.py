@@ -1,6 +1,6 @@
 """Budgets other than equal FLOPs: the steps an arm gets so that it is shown as many symbols, or bytes, or takes as long as a rival.
 
-A learning curve does not tell this: half-way through, the learning rate has not fallen. So these are runs of their own.
+A learning curve does not tell this: half-way through, the learning rate has not fallen. So these are separate runs.
 """
 
 from __future__ import annotations

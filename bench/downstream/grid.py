@@ -1,4 +1,4 @@
-"""`proxyc bench downstream`: the runs of a recipe, over the cores, each in a folder of its own; a killed grid resumes.
+"""`proxyc bench downstream`: the runs of a recipe, over the cores, each in its folder; a killed grid resumes.
 
 A run is trained (from its newest checkpoint, if there is one) and evaluated once; results.RESULT.json then holds the bits of every
 held-out document, so that runs can be compared document by document.

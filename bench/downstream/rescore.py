@@ -50,7 +50,7 @@ def rescore(
 def _rescored(
     runs: Path, record: dict[str, Any], documents: list[Document], paths: tuple[Path, ...], codecs: dict[str, Any]
 ) -> dict[str, Any]:
-    """The record of a run with the scores of other documents in place of its own."""
+    """The record of a run with the scores of other documents in place of those it had."""
     reads = record["reads"]
     if reads != "raw" and reads not in codecs:
         raise InvalidConfig(f"run {record['name']} is read as {reads}; {asked_codec(reads)}")

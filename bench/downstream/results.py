@@ -114,7 +114,7 @@ def bits_per_byte(run: Result) -> float:
 
 
 def check_arm(results: Sequence[Result], against: str) -> None:
-    """Raise `InputError` if there is no arm of this name."""
+    """Raise `InputError` if no arm has this name."""
     known = list(dict.fromkeys(r["arm"] for r in results))
     if against and against not in known:
         raise InputError(f"no arm {against}; there are: {', '.join(known)}")

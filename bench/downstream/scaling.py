@@ -3,8 +3,8 @@
     proxyc bench scaling RESULTS.json... [--against ARM] [-o CHART.png]
 
 bits per byte = a * FLOPs^-b by least squares of logarithms, seeds averaged first; of several widths with the same FLOPs the
-best. There is no floor in it: three or four budgets do not tell one. What the fit without the largest budget says of it is
-printed beside what it was. Against an arm: how many times the FLOPs that arm would need for the same loss.
+best. It has no floor: three or four budgets do not show one. The table has the prediction for the largest budget from the
+others beside what it was. Against an arm: how many times the FLOPs that arm would need for the same loss.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def frontier(found: Points, skip: Sequence[int] = ()) -> list[tuple[float, int, 
 def needed(bits: float, along: Sequence[tuple[float, int, float]]) -> float:
     """The FLOPs at which a frontier has `bits`, a line between logarithms from each point to the next that is lower.
 
-    Beyond its ends the nearest of these lines goes on. NaN if there is none. Near its points this is closer than a power law.
+    Beyond its ends the nearest of these lines is extended. NaN if there is none. Near its points this is closer than a power law.
     """
     falling = [point for i, point in enumerate(along) if all(point[2] < before[2] for before in along[:i])]
     if len(falling) < 2:

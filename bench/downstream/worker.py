@@ -1,4 +1,4 @@
-"""The runs of a grid, each in a process of its own, which reads from its standard input what to do."""
+"""The runs of a grid, each in a separate process, which reads its job from standard input."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _ERRORS = "run.err"  # what the process says; locked while it runs
 
 @dataclass(frozen=True)
 class Job:
-    """All that a run's process is told. The recipe is not read again: it may be edited while a grid goes on."""
+    """All that a run's process needs to know. It does not read the recipe: someone may edit that while a grid runs."""
 
     name: str
     folder: str
@@ -69,7 +69,7 @@ class Job:
 
 
 class Processes:
-    """Runs jobs. Once told to stop it ends them: each after its step, with a checkpoint."""
+    """Runs jobs. `stop` ends them: each after its step, with a checkpoint."""
 
     def __init__(self) -> None:
         self._running: set[subprocess.Popen[str]] = set()
@@ -78,7 +78,7 @@ class Processes:
     def run(self, job: Job) -> str | None:
         """Run one; what went wrong, if something does. Waits for another grid that runs it.
 
-        It has a session of its own, so that Ctrl-C in a terminal reaches the grid alone. Its progress goes to our standard error.
+        The process has a new session, so that Ctrl-C in a terminal reaches only the grid. Its progress goes to our standard error.
         """
         folder = Path(job.folder)
         folder.mkdir(exist_ok=True)

@@ -2,7 +2,7 @@
 
     proxyc bench encode TOKENIZER.json CORPUS... -o bench/results/encode_speed.json
 
-Every measurement runs in a process of its own, bound to as many cores as it has threads. "unseen": the first time an
+Every measurement runs in a separate process, bound to as many cores as it has threads. "unseen": the first time an
 encoder reads the text, its tables made and its cache as its constructor leaves it; "repeated": the second time.
 """
 

@@ -149,7 +149,7 @@ def _measure(codec: str, native: Native, source: Path, threads: int, repeats: in
 
 
 def _peak(command: list[str], folder: Path) -> float:
-    """Peak resident memory of one more run, in a process of its own so that it is the only child that counts.
+    """Peak resident memory of one more run, in a separate process, so that no other child counts.
 
     Never below the 12 MB which that process has itself: Linux counts a child from before it becomes the command.
     """

@@ -2,7 +2,7 @@
 
     proxyc bench train STORE --view VIEW -o bench/results/train_speed.json
 
-Every training is a process of its own with the same rows and shapes; they take turns, and figures are medians of steps.
+Every training is a separate process with the same rows and shapes; they take turns, and figures are medians of steps.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Parts of the trainer alone: rows, resuming, whole steps. `bench.speed.train` runs each in a process of its own."""
+"""Single parts of the trainer: rows, resuming, whole steps. `bench.speed.train` runs each in a separate process."""
 
 from __future__ import annotations
 
