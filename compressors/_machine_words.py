@@ -1,7 +1,8 @@
 """Machine words: the few operations that Numba lacks. All are inlined into the kernels of this package.
 
-Numba's cache looks at the file of the outer kernel only: after a change here, or in `_merge.py`, touch the files that
-import it. An installation writes all files anew, so that users never meet a stale kernel.
+Numba's cache looks only at the file of the outer kernel. So after a change here, or in `_merge.py`,
+touch the files that import it. An installation writes every file again, so users never meet a stale
+kernel.
 """
 
 import sys

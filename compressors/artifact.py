@@ -91,7 +91,10 @@ class Artifact:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Artifact:
-        """Read a file that `save` wrote. Raises `InputError` if it cannot be read, `InvalidConfig` if it is no artifact."""
+        """Read a file that `save` wrote.
+
+        Raises `InputError` if the file is missing, `InvalidConfig` if it is not an artifact.
+        """
         from safetensors import SafetensorError, safe_open
 
         if not Path(path).is_file():

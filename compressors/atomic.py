@@ -15,7 +15,7 @@ from compressors.errors import InputError
 
 _unfinished: dict[Path, int] = {}  # temporary names in use and the process that made them, for `discard_unfinished`
 BUFFER = 1 << 20
-_ZEROS = bytes(4096)  # so many, where a block of the file begins, become a hole
+_ZEROS = bytes(4096)  # a block of the file that holds only zeros becomes a hole
 SYNC_EVERY = 32 << 20
 
 
@@ -39,7 +39,7 @@ def atomic_file(target: Path, *, source: Path | None = None, force: bool = False
     if target.exists() and source is not None and target.samefile(source):
         raise InputError(f"{target} is the input; name another output")
     if target.exists() and not target.is_file():
-        raise InputError(f"{target} is no ordinary file; to write to a device use -c and a redirection")
+        raise InputError(f"{target} is not an ordinary file; to write to a device use -c and a redirection")
     exists = InputError(f"{target} exists already; use --force to replace it")
     if target.exists() and not force:
         raise exists
@@ -114,10 +114,10 @@ def _rename(old: Path, new: Path, *, replace: bool) -> None:
 
 
 class _Beside(io.FileIO):
-    """Writes beside the work that makes the rest, and sends what is written to the disk every 32 MB; leaves holes.
+    """Writes in a second thread while the caller makes the next piece, and syncs to disk every 32 MB.
 
-    The last fsync then has little left to wait for; the zstd tool writes in a thread of its own, too. What whole commands
-    take is measured by `bench/file_speed.py`.
+    The last fsync then has little left to wait for. The zstd tool writes in a separate thread, too.
+    Blocks of zeros are skipped, so they become holes of the file.
     """
 
     def __init__(self, path: Path, mode: str, *, opener: Callable[[str, int], int]) -> None:

@@ -190,7 +190,7 @@ class Compressor(ABC):
         return self.config()
 
     def library_versions(self) -> dict[str, str]:
-        """Versions of the libraries that shape the symbols; empty where the codec alone decides."""
+        """Versions of the libraries that shape the symbols; empty where no library does."""
         return {}
 
     @cached_property
@@ -227,7 +227,7 @@ def digest(value: object) -> str:
 
 
 def checked_symbols(codec: Compressor, symbols: Symbols) -> Symbols:
-    """`symbols` as ``vocab.dtype``, or `CorruptStream` if they are no symbols of this codec."""
+    """`symbols` (n,) as ``vocab.dtype``. Raises `CorruptStream` for a value this codec never emits."""
     import numpy as np
 
     symbols = np.asarray(symbols)

@@ -116,7 +116,7 @@ class Reader:
 
     def _records(self, source: Source, content: Content, lines: Iterable[bytes], n_before: int) -> Iterator[Document]:
         for number, line in enumerate((line for line in lines if line), 1):
-            if not line.strip():  # a blank line is no record, as for pandas, pyarrow and datasets
+            if not line.strip():  # pandas, pyarrow and datasets skip blank lines, too
                 continue
             try:
                 data = json.loads(line)[self.text_field].encode()

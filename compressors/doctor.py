@@ -86,7 +86,7 @@ _CHILD = "import sys; from compressors import doctor; print(doctor.warmed(sys.ar
 
 
 def _warmed_apart(name: str) -> Finding:
-    """In a process of its own: Numba compiles one function at a time, whatever the threads."""
+    """Run `warmed` in a new process: within one process Numba compiles one function at a time."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", _CHILD, name]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

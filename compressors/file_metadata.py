@@ -47,7 +47,7 @@ def _mode(descriptor: int, status: os.stat_result, lost: list[str]) -> int:
     here = os.fstat(descriptor)
     owned = here.st_uid == status.st_uid or _done(lambda: os.fchown(descriptor, status.st_uid, -1))
     grouped = here.st_gid == status.st_gid or _done(lambda: os.fchown(descriptor, -1, status.st_gid))
-    if not (owned and grouped) and os.geteuid() == 0:  # others may not give files away, which is no surprise
+    if not (owned and grouped) and os.geteuid() == 0:  # only root may give files away, so others get no warning
         lost.append("owner")
     mode = stat.S_IMODE(status.st_mode)
     if not grouped:

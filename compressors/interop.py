@@ -34,8 +34,8 @@ FOLDERS = "PROXYC_ARTIFACTS"  # environment variable: folders with artifacts, as
 class Proxyc(numcodecs.abc.Codec):  # type: ignore[misc] # an untyped base
     """Any registered compressor as a numcodecs codec; `codec` is its command-line form, e.g. ``bpe=code.pxa``.
 
-    A chunk is the codec's payload behind a head of 20 bytes with length and checksums; with ``checksum=False`` it is the
-    payload alone, as before there was a head, and only zstd and gzip notice damage.
+    A chunk is a head of 20 bytes with length and checksums, and the codec's payload. With
+    ``checksum=False`` a chunk has no head, as in the first version; then only zstd and gzip notice damage.
     `artifact` is the fingerprint of the artifact that `codec` names. Where the file is not at that place, it is looked
     for in the folders of PROXYC_ARTIFACTS, by its name or any other. Raises `FingerprintMismatch` if it is not there.
     """

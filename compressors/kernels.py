@@ -125,7 +125,7 @@ def _say_damaged(place: str) -> None:
     warnings.warn(f"compiled kernels in {place} are damaged or not ours, and are made again", SlowPath, stacklevel=4)
 
 
-HOMELESS = "there is no writable folder to keep them in; set NUMBA_CACHE_DIR to one"
+HOMELESS = "no writable folder was found to keep them in; set NUMBA_CACHE_DIR to one"
 kernel = _compiled
 inlined = partial(_compiled, forceinline=True)
 allocating = partial(_compiled, _nrt=True)  # kernels that make arrays themselves
@@ -137,7 +137,7 @@ def _nothing() -> None:
 
 
 def folder() -> str | None:
-    """Where the machine code of the kernels beside this file is kept; None if there is no place."""
+    """Where the machine code of the kernels beside this file is kept; None if no folder is writable."""
     path: str | None = _nothing.stats.cache_path
     return path
 

@@ -7,7 +7,7 @@
     pack:codec=gzip,bits=16            bytes of the deflate stream in pairs
 
 Each inner symbol is written with all bits of its type (8, 16 or 32), most significant first, and the bits are cut into
-groups of k. What is left at the end, t < k bits, becomes one symbol of its own above 2^k, by t and value: so nothing is
+groups of k. The t < k bits left at the end become one symbol above 2^k, by t and value: so nothing is
 padded, and no tail is lost (an odd byte, a NUL at the end).
 """
 
@@ -116,7 +116,7 @@ class Pack(Compressor):
             parts = [_bits(values[:-1], self.bits), _bits(values[-1:] - begin, n_bits)]
         bits = np.concatenate(parts)
         if len(bits) % self._width:
-            raise CorruptStream(f"pack: {len(bits)} bits are no whole symbols of {self._width} bits")
+            raise CorruptStream(f"pack: {len(bits)} bits are not a whole number of symbols of {self._width} bits")
         dtype = self.codec.vocab.dtype
         inner = np.packbits(bits).view(dtype.newbyteorder(">")).astype(dtype)
         return self.codec.decode(_from_gray(inner) if self.gray else inner, max_output=max_output)

@@ -68,7 +68,7 @@ def get_class(name: str) -> type[Compressor]:
     """The class behind `name`.
 
     Raises `UnknownCompressor`, `MissingExtra` if the class needs a package that is not installed, or `PluginError` if a
-    guest does not import, is no compressor, or shares its name with another guest.
+    guest does not import, is not a `Compressor`, or shares its name with another guest.
     """
     if name in BUILTIN:
         return class_of(Entry(name, BUILTIN[name], ("proxyc",)))
@@ -180,7 +180,7 @@ def _taken_apart(spec: str) -> tuple[str, dict[str, Any]]:
     """(name, configuration) of a compressor's command-line form. Raises `InvalidConfig`."""
     match = re.fullmatch(r"(?P<name>[^=:]+)(=(?P<file>.+?))?(:(?P<settings>\w+=[^,]*(,\w+=[^,]*)*))?", spec)
     if match is None:
-        raise InvalidConfig(f"{spec!r} is no compressor; write NAME, NAME=FILE or NAME:setting=value")
+        raise InvalidConfig(f"{spec!r} is not a compressor; write NAME, NAME=FILE or NAME:setting=value")
     config: dict[str, Any] = {"artifact": match["file"]} if match["file"] else {}
     for setting in filter(None, (match["settings"] or "").split(",")):
         key, _, value = setting.partition("=")

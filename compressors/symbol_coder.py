@@ -1,8 +1,8 @@
 """The default `compress` of a codec: its symbols, entropy-coded by constriction under counts of the symbols before them.
 
 A codec that writes `vocab`, `encode` and `decode` gets files from this. The document itself is the model: symbols are
-coded in blocks, each under the counts of all blocks before it, so there is no table to store. A symbol that was not
-seen before is an escape in its block. The symbols that were escaped follow the block: how many binary digits each has,
+coded in blocks, each under the counts of all blocks before it, so no table is stored. A symbol that was
+not seen before is an escape in its block. The symbols that were escaped follow the block: how many binary digits each has,
 then the digits. The cost of a block is proportional to the document's alphabet, not to the vocabulary.
 
 Weights are integers that add up to what constriction distributes, so its arithmetic has nothing to round: streams are
@@ -229,7 +229,7 @@ def _constriction() -> Any:
         import constriction
     except ImportError as error:
         raise MissingExtra(
-            "files of codecs without a `compress` of their own need constriction: pip install constriction (on Linux for "
+            "files of codecs that do not define `compress` need constriction: pip install constriction (on Linux for "
             "Arm and with musl it has no wheel: it is built from source, with a Rust compiler)"
         ) from error
     return constriction.stream

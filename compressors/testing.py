@@ -80,7 +80,7 @@ def _mistakes(codec: object) -> None:
     fields = {field.name for field in dataclasses.fields(codec)}
     annotated = {name for name, hint in inspect.get_annotations(type(codec)).items() if "ClassVar" not in str(hint)}
     forgot = ", ".join(sorted(annotated - fields))
-    law(not forgot, codec, f"{forgot} is no field: expected @dataclass(frozen=True, kw_only=True) above the class")
+    law(not forgot, codec, f"{forgot} is not a field: expected @dataclass(frozen=True, kw_only=True) above the class")
     law(isinstance(getattr(codec, "name", None), str), codec, "a codec has a name: expected name: ClassVar[str] = ...")
     size = getattr(codec.vocab, "size", None)
     law(

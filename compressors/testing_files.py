@@ -25,7 +25,7 @@ def text_of_ratio(n_bytes: int, ratio: int) -> bytes:
 def check_files(codec: Compressor, n_bytes: int | None = None, ratios: Sequence[int] = RATIOS) -> None:
     """Raise `LawBroken` unless files of `codec` hold texts of all `ratios`, however they are read and written.
 
-    The texts have `n_bytes`; by default 3 MB for formats of their own where that takes no time, else 100 kB.
+    The texts have `n_bytes`; by default 3 MB for stream codecs and ratios of 1,000 or more, else 100 kB.
     """
     for ratio in ratios:
         streams = isinstance(codec, StreamCodec) and ratio >= 1_000

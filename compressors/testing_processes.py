@@ -19,11 +19,11 @@ FORK_SECONDS = 60  # a forked child that says nothing for so long hangs on a loc
 
 
 def check_threads(codec: Compressor, documents: list[bytes]) -> None:
-    """One object used by several threads at once gives what it gives alone."""
-    alone = [codec.encode(data).tobytes() for data in documents] * 3
+    """One object used by several threads at once gives what it gives in one thread."""
+    in_one_thread = [codec.encode(data).tobytes() for data in documents] * 3
     with ThreadPoolExecutor(4) as pool:
         symbols = list(pool.map(codec.encode, documents * 3))
-        law([row.tobytes() for row in symbols] == alone, codec, "encode works from several threads")
+        law([row.tobytes() for row in symbols] == in_one_thread, codec, "encode works from several threads")
         if codec.lossless:
             back, packed = list(pool.map(codec.decode, symbols)), list(pool.map(codec.compress, documents * 3))
             law(back == documents * 3, codec, "encode and decode work from several threads")

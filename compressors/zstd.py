@@ -127,12 +127,12 @@ class Zstd(StreamCodec):
         return _OneShot(self._own.files)
 
     def compress_stream(self, pieces: Iterable[bytes], *, threads: int = 1, size: int | None = None) -> Iterator[bytes]:
-        """One frame, made by zstd's own threads: at least one beside ours, as the bytes then depend on no number of them.
+        """One frame, made by at least one thread of zstd, so that the bytes do not depend on `threads`.
 
-        With `size`, of all pieces together, the frame says it, and zstd takes tables and a window that are no larger: two
-        bytes at level 22 need 744 MB otherwise, and 128 MB of whoever reads them.
-        Who lets go of a stream waits for zstd's threads to finish their jobs (12 MB at level 19: 28 s), so the command
-        line ends without doing so.
+        `size`: bytes of all pieces together. The frame says it, and zstd makes its tables and window no
+        larger. Without it two bytes at level 22 need 744 MB, and 128 MB in every reader.
+        Closing a stream early waits until zstd's threads finish their jobs (12 MB at level 19: 28 s). The
+        command line ends without closing it.
         """
         compressor = self._compressor(write_checksum=True, write_dict_id=True, threads=max(1, threads))
         chunker = compressor.chunker(size=-1 if size is None else size, chunk_size=_OUTPUT_PART)

@@ -1,6 +1,9 @@
 """Kernels that read text as characters and give each its class: what the splitting kernels work on.
 
-A byte that is no part of UTF-8 text counts as a character of class 0.
+A byte outside UTF-8 text counts as a character of class 0.
+
+`compressors.bpe.cutting` calls `blocks`; `_split`, `_walk` and `_nfc` read what it leaves, or decode
+characters with `_character`.
 """
 
 import numpy as np
@@ -14,7 +17,7 @@ from compressors.kernels import inlined, kernel
 
 _0, _1 = np.uint64(0), np.uint64(1)
 _FULL = np.uint64(0xFFFFFFFFFFFFFFFF)
-SHORTEST = 16  # bytes of ASCII before another character that are worth a block of their own
+SHORTEST = 16  # bytes: a shorter run of ASCII before another character joins the block after it
 
 
 @intrinsic
@@ -100,7 +103,10 @@ def _read_ascii(text, i, n, masks):
 
 @inlined
 def _read_any(text, i, end, pages, classes, masks, place):
-    """Fill `masks` and `place` (offset of each character) from at most 64 characters; (characters, where to go on)."""
+    """Fill `masks` and `place` (offset of each character) from at most 64 characters.
+
+    Returns (number of characters read, offset of the next one).
+    """
     for row in range(8):
         masks[row] = _0
     ascii_page = np.uint32(pages[0]) << np.uint32(8)

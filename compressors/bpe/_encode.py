@@ -88,7 +88,7 @@ def _store(text, s, n, a, b, out, at, count, cache, slot, spill, filled):
         need = count + ((n + np.uint64(7)) >> _3)
     elif count > _6:
         need = count
-    if filled + need > np.uint64(len(spill)):  # full: start anew
+    if filled + need > np.uint64(len(spill)):  # full: forget every piece and start again
         cache[:] = _0
         filled = _0
     for k in range(4):

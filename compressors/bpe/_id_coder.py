@@ -3,7 +3,9 @@
 Coder: a 64-bit range coder with 32-bit words and carry propagation (G. N. N. Martin, "Range encoding", 1979; carries as
 in I. Witten et al., CACM 30(6), 1987, applied to the words already written). Everything is an integer.
 
-Arguments that all share, and -1 or False says that the words do not go on like this:
+All functions share these arguments. A return value of -1 or False says that the words are damaged:
+no encoder continues them like this.
+
 decoding, state  fields below, (N_STATE,) uint64
 words            (n,) uint32, read or written
 odds             (N_CONTEXTS,) int32: probability of yes in 2^-16 << 8 | how many answers it has learnt from

@@ -3,7 +3,7 @@
 Where pieces start is bit arithmetic on the masks of a block and on `carry`, what is known of the characters before it.
 Source of the idea: D. Lemire and G. Langdale, "Parsing gigabytes of JSON per second", arXiv 1902.08318.
 
-A byte that is no part of UTF-8 text is a piece of its own, and text ends before it and starts anew after it.
+A byte outside UTF-8 text is one piece. Text ends before it, and a new text starts after it.
 """
 
 import numpy as np
@@ -125,7 +125,7 @@ def _contractions(text, end, quotes, letters, starts, head, place, carry, family
         if size == _0:
             continue
         after = k + size + _1
-        if family == GPT2:  # there the letters would start a piece of their own
+        if family == GPT2:  # in this family the letters would start another piece
             if k + _1 < n:
                 starts &= ~(_1 << (k + _1))
             else:

@@ -1,4 +1,8 @@
-"""Added tokens stand for themselves wherever they occur; the text between them is encoded as if it were alone."""
+"""Added tokens: strings such as ``<|endoftext|>`` that always become one id.
+
+The text between two of them is encoded as a text that ends there. `encoder` cuts documents by
+`AddedTokens.find` before it cuts them into pieces.
+"""
 
 from __future__ import annotations
 

@@ -51,8 +51,9 @@ class BPE(Compressor):
     ) -> BPE:  # fmt: skip
         """Train on `documents` (read once), cut by `pattern` (a name in `compressors.bpe.patterns`).
 
-        `sample`: train on so many bytes of them, whole documents (of a large one, blocks of 1 MiB) chosen by hash,
-        instead of on all. Either way their order does not matter, and they are not all held in memory.
+        `sample`: the number of bytes to train on. Whole documents, and blocks of 1 MiB of large ones, are
+        chosen by hash until they hold that many; None trains on everything. Either way the order of the
+        documents does not matter, and they are not all held in memory.
         Raises `InvalidConfig` like `compressors.bpe.train.fit`, and for a `sample` below 1.
         """
         from compressors.bpe import fit_id_coder, train
@@ -101,8 +102,9 @@ class BPE(Compressor):
 
         `pattern`: a name in `compressors.bpe.patterns`, or the expression (`pat_str`) itself.
         `special_tokens` (text -> id) become their ids wherever they occur, as with tiktoken's `allowed_special="all"`;
-        without them their text is text. An id that stands for nothing decodes to bytes that are no text.
-        Raises `InputError` for a missing file, `InvalidConfig` for one that is no byte-level BPE and a wrong pattern.
+        without them their text is ordinary text. An id without a token decodes to bytes outside UTF-8.
+        Raises `InputError` for a missing file, `InvalidConfig` for a file that does not hold a byte-level
+        BPE, and for a wrong pattern.
         """
         ranks = tiktoken_ranks.read(path)
         spec = tiktoken_ranks.spec(ranks, pattern, special_tokens or {})
@@ -159,7 +161,7 @@ class BPE(Compressor):
             raise InvalidConfig(f"bpe: the artifact is damaged ({error}); make a new one with `proxyc fit`") from error
         if not isinstance(spec, dict):
             raise InvalidConfig(
-                "bpe: the artifact is damaged: its tokenizer is no object; make a new one with `proxyc fit`"
+                "bpe: the artifact is damaged: its tokenizer is not a JSON object; make a new one with `proxyc fit`"
             )
         return spec | {"truncation": None, "padding": None, "post_processor": None}
 

@@ -15,7 +15,7 @@ Cuts = tuple[Any, Any]  # starts (pieces + 1), the end included; the first piece
 
 
 class Room:
-    """Arrays of one thread, by name: made anew only where they must be longer than ever before."""
+    """Arrays of one thread, by name. An array is replaced only when a longer one is needed."""
 
     def __init__(self) -> None:
         self._arrays: dict[str, Any] = {}

@@ -66,10 +66,11 @@ class Workspace:
         return cls(words[first : first + 8 * BUCKETS], dtype)
 
     def twin(self) -> Workspace:
-        """Another one that knows the same pieces: copying them takes less time than merging each anew."""
-        made = Workspace.new(self.dtype)
-        made.cache[:], made.spill[: self.used[0]], made.used[:] = self.cache, self.spill[: self.used[0]], self.used
-        return made
+        """Another workspace that knows the same pieces: copying them is faster than merging each again."""
+        twin = Workspace.new(self.dtype)
+        n_words = self.used[0]
+        twin.cache[:], twin.spill[:n_words], twin.used[:] = self.cache, self.spill[:n_words], self.used
+        return twin
 
 
 class Encoder:
@@ -111,7 +112,7 @@ class Encoder:
             return _joined([self._chunk(chunk) for chunk in _chunks(documents, CHUNK)], self._dtype, map)
         documents = list(documents)
         share = sum(map(len, documents)) // (4 * threads)  # in smaller pieces so that threads end together
-        if len(self._workspaces) < threads:  # otherwise each thread would fill one of its own
+        if len(self._workspaces) < threads:  # otherwise each thread would merge all known pieces again
             known = self._workspace()
             self._workspaces += [known, *(known.twin() for _ in range(threads - 1 - len(self._workspaces)))]
         with ThreadPoolExecutor(threads) as pool:

@@ -12,8 +12,8 @@ from compressors.bpe import _id_coder
 from compressors.bpe.id_coder import ARRAYS, Arrays, Model
 
 _PAIRS = 8  # kept for each symbol, on average: 8 bytes each, half of them zeros
-_TEACHING = 24  # every so many documents teaches the probabilities, and is left out of the tables
-_START_AGE = 24  # a fitted probability is trusted like so many answers
+_TEACHING = 24  # every 24th document teaches the probabilities, and is left out of the tables
+_START_AGE = 24  # a fitted probability counts like one learnt from 24 answers
 
 
 def fit(rows: Ragged, vocab_size: int) -> Arrays:
@@ -39,7 +39,7 @@ def fit(rows: Ragged, vocab_size: int) -> Arrays:
 def _pairs(
     last: npt.NDArray[np.int64], symbols: npt.NDArray[np.int64], counts: npt.NDArray[np.int64], vocab_size: int
 ) -> Arrays:
-    """The rows: of all pairs those that save most bits against the frequency of the second symbol alone."""
+    """The rows: the pairs that save most bits against coding the second symbol by its frequency."""
     keys, times = np.unique(last * vocab_size + symbols, return_counts=True)
     first, second = keys // vocab_size, keys % vocab_size
     totals = np.bincount(last, minlength=vocab_size + 1)

@@ -8,8 +8,8 @@ After the symbol ranking of C. Bloom ("Solving the problems of context modeling"
 2. the corpus's row of the last symbol, if it has the symbol (yes/no likewise), under fixed frequencies;
 3. the whole vocabulary, under frequencies that begin with the corpus's and count what was coded in this way.
 
-Without a corpus (an imported tokenizer) there are no rows, and all symbols begin equal. docs/pxc.md has the stream byte
-by byte. Integers only: the bytes are the same on every machine.
+Without a corpus (an imported tokenizer) the rows are empty, and all symbols begin equal. docs/pxc.md
+has the stream byte by byte. All arithmetic is in integers: the bytes are the same on every machine.
 """
 
 from __future__ import annotations

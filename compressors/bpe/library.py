@@ -15,7 +15,7 @@ from compressors.bpe.regex_sets import Unsupported
 from compressors.errors import InputError
 
 MOST_IDS, MOST_MERGES = (1 << 20) - 1, (1 << 23) - 1  # that the kernels take: ids have 20 bits, one value is none
-# Python decodes a byte that is no part of UTF-8 text to one of these; in well-formed text they do not occur.
+# Python decodes a byte outside UTF-8 text to one of these; well-formed text never holds one.
 _INVALID_BYTE = re.compile("([\udc80-\udcff])")
 _BATCH = 1 << 20  # bytes handed to `tokenizers` at once: its result objects take 100 bytes for a byte of text
 _LARGEST = 1 << 26  # bytes of one document: 3 to 7 GB of such objects

@@ -64,8 +64,8 @@ CL100K = (
 def of_tiktoken(pattern: str) -> Pattern:
     """The pattern of a name, or of an expression as tiktoken takes it.
 
-    Raises `InvalidConfig` for an unknown name, for an expression that there are no tables for, and for one that leaves
-    characters out, which tiktoken drops.
+    Raises `InvalidConfig` for an unknown name, for an expression that `splitting` cannot make tables of,
+    and for an expression that leaves characters out, which tiktoken drops.
     """
     if re.fullmatch(r"\w*", pattern):
         return by_name(pattern)
@@ -74,7 +74,7 @@ def of_tiktoken(pattern: str) -> Pattern:
         splitting.of({"pre_tokenizer": {"type": "Sequence", "pretokenizers": pre_tokenizers(made)}})
     except Unsupported as error:
         raise InvalidConfig(
-            f"tiktoken: the pattern has {error}, which there are no tables for; give another"
+            f"tiktoken: the pattern has {error}, which has no tables; give another"
         ) from error
     if not splitting.keeps_all(pre_tokenizers(made)[0] | {"invert": True}):
         raise InvalidConfig(
@@ -91,7 +91,7 @@ def _from_rust(expression: str) -> str:
         if part[0] == "{" and part[-1] == "+" and not in_class:
             # Where nothing follows in its alternative, giving back makes no difference.
             if not re.search(re.escape(part) + r"([|)]|$)", expression):
-                raise InvalidConfig(f"tiktoken: the pattern has {part} before more; there are no tables for that")
+                raise InvalidConfig(f"tiktoken: the pattern has {part} before more, which has no tables; give another")
             part = part[:-1]
         found += r"\z" if part == "$" and not in_class else part
     return found
@@ -113,7 +113,7 @@ def pre_tokenizers(pattern: Pattern) -> list[dict[str, Any]]:
 
 
 def of_spec(spec: dict[str, Any]) -> Pattern | None:
-    """The pattern that a `tokenizer.json` cuts by, or None if there is no kernel for its pre-tokenizer."""
+    """The pattern that a `tokenizer.json` cuts by, or None if no pattern here has its pre-tokenizer."""
     stages = tokenizer_json.stages(spec)
     kinds = [stage.get("type") for stage in stages]
     if kinds == ["ByteLevel"] and stages[0].get("use_regex", True):

@@ -2,7 +2,7 @@
 
 An entry says what follows from a state and the code of the next character: the state after it (times the width of the
 table), and bits. A state is where the immediate splits stand that come first, the state of the matcher, and the kind of
-the piece before; or OUTSIDE, after a byte that is no text. A code is the class of a character, plus the number of
+the piece before; or OUTSIDE, after a byte outside UTF-8 text. A code is the class of a character, plus the number of
 classes where a piece of the pass before begins with it.
 """
 
@@ -35,7 +35,7 @@ class Table:
     """One pass."""
 
     entries: npt.NDArray[np.uint32]  # (states * width,)
-    falls: npt.NDArray[np.uint32]  # (states * width,): at state + kind: where to go on after a fall, and KEPT
+    falls: npt.NDArray[np.uint32]  # (states * width,): at state + kind: the state after a fall, and KEPT
     loops: npt.NDArray[np.bool_]  # (width,) classes of which a run that comes to nothing is a gap but for its end
     classes: int  # the last of them is the end of the text
     initial: int

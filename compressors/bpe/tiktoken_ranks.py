@@ -1,12 +1,14 @@
 """Reading tiktoken rank files: on each line a token in base64 and its rank, which is its id; merges are implied.
 
-tiktoken looks a piece of text up as a whole; if it is no token, it joins, in the bytes of the piece, the two neighbours
-whose concatenation has the lowest rank, the leftmost of equals, until no two neighbours concatenate to a token.
+tiktoken first looks up the whole piece of text. If the piece is not a token, it starts from the bytes
+of the piece and joins the two neighbours whose concatenation has the lowest rank, the leftmost of
+equals. It stops when no two neighbours concatenate to a token.
 
-The merges follow from the ranks. Whatever lies between two boundaries of a piece is merged as if it stood alone, in the
-same order. So if a token comes about at all, it does from the last two parts that its own bytes, merged alone, come to:
-one merge for each token is enough, and two of equal rank are the same merge. This holds for any ranks, also where those
-of the parts are higher. A token whose bytes never come to two parts occurs only as a whole piece (`ignore_merges`).
+The merges follow from the ranks. The bytes between two boundaries of a piece are merged in the same
+order in which a piece of just these bytes would be. So a token can only arise from the last two parts
+that merging its bytes leads to: one merge for each token is enough, and two merges of equal rank are
+the same merge. This holds for any ranks, also where those of the parts are higher. A token whose bytes
+never come to two parts occurs only as a whole piece (`ignore_merges`).
 """
 
 from __future__ import annotations
@@ -55,8 +57,10 @@ def read(path: str | os.PathLike[str]) -> dict[bytes, int]:
 def spec(ranks: Ranks, pattern: str, special_tokens: Mapping[str, int]) -> dict[str, Any]:
     """The `tokenizer.json` (as a dict) that gives the ids of tiktoken for `ranks`.
 
-    `pattern`: a name in `compressors.bpe.patterns`, or an expression as tiktoken takes it. `special_tokens` stand for themselves wherever they occur.
-    Raises `InvalidConfig` for ranks that are no ids of a byte-level BPE, and for a name or a special token that clashes.
+    `pattern`: a name in `compressors.bpe.patterns`, or an expression as tiktoken takes it.
+    `special_tokens` (text -> id) become their ids wherever they occur.
+    Raises `InvalidConfig` for ranks that are not the ids of a byte-level BPE, for an unknown pattern, and
+    for a special token that clashes with a token.
     """
     _check(ranks, special_tokens)
     crossing = pattern == "cl100k" and any(map(_crosses_a_line_end, ranks))

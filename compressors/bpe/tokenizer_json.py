@@ -41,7 +41,7 @@ def read(path: str | os.PathLike[str]) -> Any:
 
 
 def pieces(spec: dict[str, Any]) -> tuple[bytes, ...]:
-    """The bytes of every id. An id without a token stands for bytes that are no text, so it is never written.
+    """The bytes of every id. An id without a token stands for bytes outside UTF-8, so no text has it.
 
     Raises `InvalidConfig` if a byte has no id, and where most ids have no token.
     """

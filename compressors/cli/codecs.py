@@ -78,7 +78,7 @@ def fit(
 
     Files may be compressed (gzip, zstd, xz, bzip2, brotli). zstd and neural hold what they are fitted on in memory;
     of a large corpus give them a --sample.
-    An interrupted neural fit goes on when the same command is given again, from OUTPUT.partial.
+    An interrupted neural fit resumes from OUTPUT.partial when the same command is given again.
     """
     cls = registry.get_class(name)
     if not hasattr(cls, "fit"):

@@ -251,7 +251,8 @@ def _threads(given: int) -> int:
 def _remove(source: Path, target: Path, codec: Compressor | None = None) -> None:
     """Remove the file `source` now that `target` is on disk; what `codec` compressed is read back and compared before.
 
-    What was decompressed needs no such look: all its checksums have just been verified. Streams are left alone.
+    Decompressed output is not read again: all its checksums have just been verified. Streams are never
+    removed.
     """
     if source == files.STDIN or not source.is_file():
         return

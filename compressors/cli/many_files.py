@@ -139,7 +139,7 @@ def despite_errors(one: Callable[[Path], None], sources: Iterable[Found]) -> boo
             if isinstance(source, OSError):
                 raise source
             one(source)
-        except BrokenPipeError:  # who reads our output has gone: there is no use in going on
+        except BrokenPipeError:  # the reader of our output has gone, so nobody needs the rest
             raise
         except click.ClickException:
             raise

@@ -19,7 +19,7 @@ def n_bytes(_: click.Context, __: click.Parameter, text: str | None) -> int | No
         return None
     match = re.fullmatch(r"(\d+\.?\d*) ?([KMGT]?I?B?)", text.upper())
     if match is None or match[2] not in _UNITS:
-        raise click.BadParameter(f"{text!r} is no number of bytes; write e.g. 100MB")
+        raise click.BadParameter(f"{text!r} is not a number of bytes; write e.g. 100MB")
     return int(float(match[1]) * _UNITS[match[2]])
 
 

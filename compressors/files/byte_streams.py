@@ -27,7 +27,7 @@ STDIN = Path("-")
 PIECE = 1 << 17  # bytes read at once
 Progress = Callable[[int], None]  # told the bytes of input that were worked on since the last call
 
-_PAUSE = 0.002  # seconds, where there is no descriptor to wait for
+_PAUSE = 0.002  # seconds between two tries, where the stream has no descriptor to wait for
 _REFUSALS = 1000  # so often in a row a sink may take 0 bytes before it counts as broken
 
 

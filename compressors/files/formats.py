@@ -12,7 +12,7 @@ from compressors.files import pxc
 
 PXC = "pxc"
 PEEK = 16  # bytes at the start of a file that tell its format; a codec's magics may be as long
-OWN = ("brotli", "gzip", "zstd")  # the built-ins with a format of their own: the others need not be imported
+OWN = ("brotli", "gzip", "zstd")  # the built-ins that do not write .pxc: the others need not be imported
 
 
 def classes() -> Iterator[type[Compressor]]:
@@ -59,7 +59,7 @@ def format_of(start: bytes, name: str, codec: Compressor | None = None) -> str:
         return codec.name
     if named or Path(name).suffix.lower() == Compressor.suffix:
         kind = named.name if named else PXC
-        raise CorruptStream(f"{name} is no {kind} file: it does not begin with the magic number")
+        raise CorruptStream(f"{name} is not a {kind} file: it does not begin with the magic number")
     raise InvalidConfig(f"{name}: the format is not known from its content or suffix; name it with --codec")
 
 
@@ -80,7 +80,10 @@ def compressed_name(source: Path, codec: Compressor) -> Path:
 
 
 def decompressed_name(source: Path) -> Path:
-    """Where `decompress` puts its output: the suffix taken off. Raises `InputError` if it is no codec's."""
+    """Where `decompress` puts its output: the name without its suffix.
+
+    Raises `InputError` if no codec has that suffix.
+    """
     suffix, cls = source.suffix.lower(), by_suffix(source.name)
     if cls is not None and suffix in cls.archive_suffixes:
         return source.with_suffix(".tar")

@@ -72,7 +72,8 @@ def decompressed(
 ) -> Iterator[bytes]:
     """The decompressed pieces of `source`. The format is taken from the content, or from the suffix of `name` for brotli.
 
-    `codec` is needed where the file alone is not enough: an artifact, a dictionary, brotli without a suffix.
+    `codec` is needed where the file does not say enough: an artifact, a dictionary, brotli without a
+    suffix.
     Raises `CorruptStream`, `OutputLimitExceeded`, `FingerprintMismatch`, `InvalidConfig`, `UnknownCompressor`.
     """
     how = Options(**options)
@@ -84,7 +85,7 @@ def decompressed(
         return _telling(blocks, read, how.progress)
     chosen = codec if codec is not None and codec.name == format_name else registry.get(format_name)
     if not isinstance(chosen, StreamCodec):
-        raise CorruptStream(f"{name} is no .pxc file, and {chosen.name} has no other format")
+        raise CorruptStream(f"{name} is not a .pxc file, and {chosen.name} has no other format")
     pieces = chosen.decompress_stream(read.as_it_comes(), max_output=how.max_output)
     return _telling(pieces, read, how.progress)
 

@@ -26,7 +26,7 @@ def _uncertainty(network, keys, mixing, w, binary, reach):
 
 @kernel
 def follow(data, before, bits, entropy, binary, reach, sight, state, network, mixing, ahead):
-    """Read data (n,) uint8 as a document of its own; (bytes taken, symbol) of what follows the first `before` bytes.
+    """Read data (n,) uint8 as one document; (bytes taken, symbol) of what follows the first `before` bytes.
 
     bits > 0: stop before the byte after whose coding fewer than one in 2^bits of all numbers would be left, though not
     before the first; the symbol is the lowest number of `bits` bits in what is left. bits = 0: read all. entropy (n,)

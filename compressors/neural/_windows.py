@@ -2,7 +2,7 @@
 
 The trie is a double array (Aoe 1989) of 32-bit cells. The cell of a string holds, above 9 bits, the base of its
 children, and below the byte it ends in plus 1; the child by byte b is in cell base + b if that cell says b. No two
-strings share a base, so the byte alone tells a child from another's. A string without children has a base whose 256
+strings share a base, so the byte is enough to tell a child from the child of another string. A string without children has a base whose 256
 cells are empty. The cell of a single byte is its value: every walk starts without a look-up.
 """
 

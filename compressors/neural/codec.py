@@ -27,9 +27,13 @@ _MOST = 50_000
 class Neural(Compressor):
     """A pre-trained network and the document's own history, mixed bit by bit; symbols are windows of 8 to 16 bits.
 
-    `preset` best or fast, or an `artifact`: one of network and windows, or of windows alone; what it lacks is the package's
-    own; `windows`: other ones. `policy`, how windows are cut: into longest runs of whole words (words), as few as
-    can be (dense), single words (word). As published, by the network where it is uncertain: `entropy-windows`.
+    `preset`: the packaged network to use, best or fast.
+    `artifact`: network, windows or both, from `fit`; the packaged ones stand in for what it lacks.
+    `windows`: an artifact whose windows replace those of `artifact`.
+    `policy`: how windows are cut. ``words``: into the longest runs of whole words; ``dense``: into as few
+    windows as possible; ``word``: into single words. The codec `entropy-windows` cuts as published, where
+    the network is uncertain.
+    `width`: bits of a symbol; the dictionary has 2^width entries.
     """
 
     name: ClassVar[str] = "neural"
@@ -61,8 +65,9 @@ class Neural(Compressor):
     ) -> Neural:  # fmt: skip
         """Train on `n_bytes` bytes of `documents` (0: what the preset takes), and make windows of all of them.
 
-        Every 16th document only fits the mixer. Preset `windows` makes windows alone, beside the package's own network.
-        With `checkpoint` an interrupted training goes on from that file, bit for bit. Raises `InvalidConfig`.
+        Every 16th document only fits the mixer. Preset `windows` makes only windows, and keeps the network
+        of the package. With `checkpoint` an interrupted training resumes from that file, bit for bit.
+        Raises `InvalidConfig` for an unknown preset and for a corpus without text.
         """
         from compressors.neural import train
 

@@ -1,9 +1,10 @@
 """`entropy-windows`: windows cut where the model is uncertain, as Zheng et al. published them (arXiv 2602.04289).
 
-The model reads the document with full context; a segment begins wherever the entropy of the next byte is high. Every
-segment is then coded alone, model and coder starting anew, in windows of W bits: a window takes bytes until the next
-one would need more, and its symbol is a number that arithmetic coding of its bytes could give. As published, nothing says
-how many bytes that were: a chunk and the same chunk with a likely end share a symbol, so it is a one-way view.
+The model reads the document with full context; a segment begins wherever the entropy of the next byte is high. In
+each segment model and coder start again, and the bytes are coded in windows of W bits: a window takes
+bytes until the next one would need more bits, and its symbol is a number that arithmetic coding of its
+bytes could give. As published, the symbol does not say how many bytes that were: a chunk and the same
+chunk with a likely end share a symbol, so it is a one-way view.
 """
 
 from __future__ import annotations

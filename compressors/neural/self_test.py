@@ -1,7 +1,8 @@
 """Does this machine give the numbers it must? Fixed bytes through the coder and through the windows, as digests.
 
-Both run when a codec is first used, in milliseconds: whoever's arithmetic differs must write nothing that others cannot
-read. The digest of a network's stream is kept with it; windows are tried on a dictionary of their own.
+Both tests run when a codec is first used, in milliseconds. A machine whose arithmetic differs must not
+write files that others cannot read. The digest of a network's stream is kept in its artifact; windows
+are tested on a small dictionary made here.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from compressors.errors import ProxycError
 from compressors.neural.model import Model
 from compressors.neural.windows import Windows
 
-# Every kind of context, a match, bytes that are no text.
+# Every kind of context, a match, bytes outside UTF-8 text.
 SAMPLE = (
     b"def f(x):\n    return [x, (1, 'a')]\n\ndef f(y):\n    return [y, (2, 'b')]\n" + bytes(range(256)) + b"\0" * 32
 )

@@ -1,8 +1,9 @@
 """Windows of equal information (Lester et al., arXiv 2404.03626) as a static dictionary.
 
-Where coder and model start anew at every window, a window's symbol depends on the bytes in it alone: the code is a list
-of strings. Here it is the list of the 2^16 strings most probable at the start of a window, all single bytes among them.
-It is made without a network: counts over the fitting corpus give the probability of a string, exactly and in integers.
+Where coder and model start again at every window, only the bytes in a window decide its symbol: the
+code is a list of strings. Here it is the list of the 2^16 strings most probable at the start of a
+window, all single bytes among them. It is made without a network: counts over the fitting corpus give
+the probability of a string, exactly and in integers.
 
 Symbols are in order of rank: the bytes, then strings by falling count. The beginning of a string is never less frequent
 than the string, so it comes before it: a string is an earlier one and a byte, which is how it is kept; the first 2^W of
@@ -165,7 +166,7 @@ def _chunks(documents: Iterable[bytes]) -> Iterable[list[bytes]]:
 def fit(documents: Sequence[bytes]) -> Artifact:
     """The dictionary of `documents` (of every k-th, if they are more than 2^28 bytes), and its card.
 
-    Raises `InvalidConfig` if there is no text, or a document is too large to be counted.
+    Raises `InvalidConfig` for an empty corpus, and for a document too large to be counted (4 GiB).
     """
     began, n_bytes = time.monotonic(), sum(map(len, documents))
     counted = documents[:: max(1, -(-n_bytes // _MOST))]

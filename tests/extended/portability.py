@@ -2,7 +2,7 @@
 
 python -m tests.extended.portability -o bench/results/portability.json
 
-Every row is a process of its own (`tests.extended.neural_digests`), which also decodes what it made. Rows that compile otherwise
+Every row is a separate process (`tests.extended.neural_digests`), which also decodes what it made. Rows that compile otherwise
 begin with an empty cache. `--also` adds another Python: one with another numpy, of another architecture under emulation.
 """
 
