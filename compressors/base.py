@@ -87,6 +87,7 @@ class Ragged:
 
     @classmethod
     def from_rows(cls, rows: Sequence[Symbols], dtype: npt.DTypeLike) -> Ragged:
+        """Join `rows`, each (n,), into one buffer of `dtype`; no rows give an empty buffer."""
         import numpy as np
 
         offsets = np.zeros(len(rows) + 1, np.int64)
@@ -100,6 +101,7 @@ class Ragged:
     def __getitem__(self, i: int) -> Symbols:
         if not -len(self) <= i < len(self):
             raise IndexError(f"row {i} of {len(self)}")
+        # A negative index counts from the end, as in a list.
         i %= len(self)
         return self.values[self.offsets[i] : self.offsets[i + 1]]
 
@@ -119,6 +121,7 @@ class Compressor(ABC):
     archive_suffixes: ClassVar[tuple[str, ...]] = ()  # of compressed archives: what is in them ends in .tar
 
     def __init_subclass__(cls, **options: Any) -> None:
+        """Give a one-way view a `decode` that raises `OneWay`, so that its class is not abstract."""
         super().__init_subclass__(**options)
         if cls.lossless is False and cls.decode is Compressor.decode:
             cls.decode = _refusing  # type: ignore[assignment] # so that nothing abstract is left

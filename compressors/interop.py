@@ -87,6 +87,7 @@ class Proxyc(numcodecs.abc.Codec):  # type: ignore[misc] # an untyped base
 
 
 def _bytes_of(buf: Any) -> bytes:
+    """The bytes of any contiguous buffer or array, whatever its dtype."""
     return bytes(numcodecs.compat.ensure_contiguous_ndarray(buf).view("u1"))
 
 
@@ -94,11 +95,14 @@ def _compressor(spec: str, fingerprint: str | None) -> Compressor:
     """The compressor of `spec`, with the artifact of this fingerprint if there is one."""
     if fingerprint is None:
         return registry.parse(spec)
+    # NAME=FILE, and settings behind it that stay as they are.
     match = re.fullmatch(r"([^=:]+)=(.+?)((?::\w+=.*)?)", spec)
     if match is None:
         raise InvalidConfig(f"proxyc: {spec!r} names no artifact; write NAME=FILE, or leave the fingerprint out")
     name, path, settings = match[1], Path(match[2]), match[3]
     folders = [Path(folder) for folder in os.environ.get(FOLDERS, "").split(os.pathsep) if folder]
+    # First the path as given, then its name in the folders, then any artifact there: the
+    # fingerprint decides.
     by_name = [path, *(folder / path.name for folder in folders)]
     for file in [*by_name, *(file for folder in folders for file in sorted(folder.glob("*.pxa")))]:
         try:
@@ -113,6 +117,7 @@ def _compressor(spec: str, fingerprint: str | None) -> Compressor:
 
 
 def _fingerprint(codec: Compressor) -> str | None:
+    """The fingerprint of the artifact that `codec` uses, or None."""
     artifact = getattr(codec, "artifact", None)
     return artifact.fingerprint if isinstance(artifact, Artifact) else None
 

@@ -4,6 +4,10 @@ Kernels work on arrays that their caller keeps alive, so they need no reference 
 atomic instructions, wherever an array or a row of it is handed to another function, and its pruning misses many of
 these in inlined code: splitting text ran at 0.99 GB/s with counts and runs at 2.14 without. The price is that such a
 kernel cannot allocate: its caller brings the work space.
+
+`kernel` compiles a function that Python calls, `inlined` one that only kernels call, `allocating`
+one that makes arrays. Machine code is kept on disk,
+with a checksum; `folder` says where.
 """
 
 import hashlib
@@ -22,6 +26,7 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 from compressors.errors import InvalidConfig, SlowPath
 
+# Kernels run beside other Python threads; `_nrt` False turns reference counts off (see above).
 _OPTIONS: dict[str, Any] = {"nogil": True, "_nrt": False}
 _DIGEST = hashlib.sha256().digest_size
 
@@ -63,10 +68,12 @@ class _CheckedFiles(IndexDataCacheFile):
 
 
 def _digest(name: str, data: bytes) -> bytes:
+    """SHA-256 of the name and content of a cache file: a file under another name does not pass."""
     return hashlib.sha256(name.encode() + b"\0" + data).digest()
 
 
 def _check(name: str, data: bytes) -> None:
+    """Raise ValueError unless `data` ends with its digest. `_Cache` then compiles again."""
     if _digest(name, data[:-_DIGEST]) != data[-_DIGEST:]:
         raise ValueError("the checksum differs")
 
@@ -105,14 +112,14 @@ def _compiled(function: Callable[..., Any], **options: Any) -> Any:
     """`function` compiled when it is first called, its machine code kept on disk if there is a place for that."""
     if config.DISABLE_JIT:  # type: ignore[attr-defined] # set while Numba starts
         raise InvalidConfig("NUMBA_DISABLE_JIT is set, but the kernels are right only when compiled; unset it")
-    made = numba.njit(**(_OPTIONS | options))(function)
+    dispatcher = numba.njit(**(_OPTIONS | options))(function)
     try:
-        made._cache = _Cache(function)
+        dispatcher._cache = _Cache(function)
     except RuntimeError as error:
         if "no locator available" not in str(error):
             raise
         _say_once(HOMELESS)
-    return made
+    return dispatcher
 
 
 @cache
@@ -133,7 +140,7 @@ allocating = partial(_compiled, _nrt=True)  # kernels that make arrays themselve
 
 @kernel
 def _nothing() -> None:
-    pass
+    """A kernel whose only use is to ask where kernels are kept."""
 
 
 def folder() -> str | None:

@@ -43,6 +43,7 @@ def compress(codec: Compressor, data: bytes) -> bytes:
             f"{codec.name}: {len(symbols)} symbols for {len(data)} bytes; the default `compress` takes at most "
             f"{_MOST_SYMBOLS} a byte: write `compress` and `decompress` for this codec"
         )
+    # Kind 2 knows all symbols from the start: worth a try only if a quarter of them occurs.
     kinds = [0, 1, 2] if 4 * len(np.unique(symbols)) >= size else [0, 1]
     coded = {kind: _encoded(symbols, size, kind) for kind in (kinds if len(symbols) > FIRST_BLOCK else [0])}
     kind = min(coded, key=lambda kind: len(coded[kind]))
@@ -119,6 +120,7 @@ class _Counts:
         )
         counts = np.bincount(self._numbers[symbols], minlength=len(self._symbols))
         self._counts += counts
+        # A decaying count: each block adds its counts and takes a tenth of the sum away.
         self._late += 16 * counts - self._late // 10
 
     def weights(self) -> npt.NDArray[np.int64]:
@@ -165,6 +167,8 @@ def _encoded(symbols: Symbols, size: int, kind: int) -> npt.NDArray[np.uint32]:
             n_bits = _n_bits(escaped)
             coder.encode(n_bits, _categorical(coding, seen.bit_weights()))
             long = n_bits > 1
+            # The first binary digit is 1: only the others are coded, each number below 2^(bits -
+            # 1).
             halves = 1 << n_bits[long] - 1
             coder.encode(escaped[long] - halves, coding.model.Uniform(), halves)
         seen.add(block)
@@ -225,6 +229,7 @@ def _size(codec: Compressor) -> int:
 
 
 def _constriction() -> Any:
+    """The module `constriction.stream`. Raises `MissingExtra` with the pip command."""
     try:
         import constriction
     except ImportError as error:
@@ -236,6 +241,7 @@ def _constriction() -> Any:
 
 
 def _varint(value: int) -> bytes:
+    """`value` in base 128, low digits first; the high bit says that more follow."""
     digits = bytearray()
     while value > 127:
         digits.append(value & 127 | 128)

@@ -1,4 +1,9 @@
-"""`zstd`: symbols are a frame without magic number, size or checksum; files are standard frames, checksummed."""
+"""`zstd`: symbols are a frame without magic number, size or checksum; files are standard frames.
+
+Files carry a checksum, and may use a dictionary: `Zstd.fit` trains one, ``zstd -D`` reads the same. Data in
+memory is compressed in one call (`_OneShot`), a stream by zstd's streaming interface; `zstd_frames`
+decompresses.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +21,7 @@ from compressors.base import check_range
 from compressors.errors import InputError, InvalidConfig
 from compressors.stream_codec import Decoder, Encoder, StreamCodec
 
-_OUTPUT_PART = 1 << 17
+_OUTPUT_PART = 1 << 17  # bytes of compressed output that a stream gives at once
 _QUICK = 9  # the highest level at which a part of the output takes no time that a person would notice
 
 
@@ -50,6 +55,7 @@ class Zstd(StreamCodec):
         import numpy as np
         import zstandard
 
+        # The trainer wants all samples at once: this is why a large corpus needs --sample.
         samples: list[bytes | bytearray | memoryview] = list(documents)
         try:
             dictionary = zstandard.train_dictionary(dictionary_size, samples, level=level)
@@ -88,6 +94,7 @@ class Zstd(StreamCodec):
 
     @cached_property
     def _dictionary(self) -> Any:
+        """The dictionary as the library takes it, or None."""
         import zstandard
 
         return self.artifact and zstandard.ZstdCompressionDict(self.artifact.arrays["dictionary"].tobytes())
@@ -98,6 +105,7 @@ class Zstd(StreamCodec):
         return threading.local()
 
     def _compressor(self, **parameters: Any) -> Any:
+        """A compressor of this level and dictionary, with more `parameters` of the library."""
         import zstandard
 
         # Without explicit table sizes zstd fits them to the size of each document: faster, and smaller, on short ones.
@@ -136,6 +144,7 @@ class Zstd(StreamCodec):
         """
         compressor = self._compressor(write_checksum=True, write_dict_id=True, threads=max(1, threads))
         chunker = compressor.chunker(size=-1 if size is None else size, chunk_size=_OUTPUT_PART)
+        # At a quick level a second thread would only cost time.
         if self.level <= _QUICK:
             for piece in pieces:
                 yield from chunker.compress(piece)
@@ -150,6 +159,7 @@ class Zstd(StreamCodec):
         return self._decoder()
 
     def _decoder(self, *, has_magic: bool = True, **options: Any) -> Decoder:
+        """A decoder of frames, with or without magic number; `options` go to the library."""
         import zstandard
 
         from compressors.zstd_frames import FrameDecoder

@@ -35,9 +35,10 @@ class AddedTokens:
         segments, ids = offsets, np.full(len(offsets) - 1, -1, np.int64)
         for i, (nodes, begins) in enumerate(self._tries):
             most = int(offsets[-1]) + 1
-            found, its_ids = room.array(f"segments {i}", (most,), np.int64), room.array(f"ids {i}", (most,), np.int64)
-            count = _added.find(text, segments, ids, nodes, begins, found, its_ids)
-            segments, ids = found[: count + 1], its_ids[:count]
+            finer = room.array(f"segments {i}", (most,), np.int64)
+            finer_ids = room.array(f"ids {i}", (most,), np.int64)
+            count = _added.find(text, segments, ids, nodes, begins, finer, finer_ids)
+            segments, ids = finer[: count + 1], finer_ids[:count]
         return segments, ids
 
 
@@ -54,10 +55,14 @@ def _trie(contents: dict[bytes, int]) -> tuple[npt.NDArray[np.int32], npt.NDArra
                 ids.append(-1)
             node = children[node][byte]
         ids[node] = symbol
+        # Index first | second << 8, as the kernel reads it; a token of one byte begins with any
+        # second byte.
         begins[content[0] | content[1] << 8 if len(content) > 1 else slice(content[0], None, 256)] = True
     nodes = np.zeros((len(ids), 4), np.int32)
     nodes[:, _added.ID] = ids
     for node, below in enumerate(children):
+        # The children of a node are a linked list: the first hangs on the node, the others on each
+        # other.
         previous = None
         for byte, child in below.items():
             nodes[child, _added.BYTE] = byte

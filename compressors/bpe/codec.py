@@ -18,7 +18,7 @@ from compressors.base import Compressor, Ragged, Symbols, Vocab, check_output, c
 from compressors.bpe import library, lossless, tiktoken_ranks, tokenizer_json
 from compressors.errors import InputError, InvalidConfig
 
-# Bytes of text from which `compress` learns what follows what, and of the blocks they are chosen in.
+# `fit` counts for `compress` which id follows which on this many bytes, sampled in blocks of 1 MiB.
 _COUNTED, _BLOCK = 64_000_000, 1 << 20
 
 
@@ -62,9 +62,12 @@ class BPE(Compressor):
         if sample is not None and sample < 1:
             raise InvalidConfig(f"bpe: sample is {sample}; expected a number of bytes, at least 1")
         card: dict[str, Any] = {"documents": 0, "bytes": 0, "vocab_size": vocab_size, "pattern": pattern}
+        # Two samples are drawn while the documents pass by once: `counted` for the id coder's
+        # tables, `chosen` for the trainer.
         counted, chosen = Sample(_COUNTED), Sample(sample or 0)
 
         def passing() -> Iterator[bytes]:
+            """`documents`, counted in the card and offered to both samples."""
             for document in documents:
                 card["documents"] += 1
                 card["bytes"] += len(document)
@@ -81,6 +84,7 @@ class BPE(Compressor):
             texts = chosen.documents()
             card["sample"] = sum(map(len, texts))
         spec = train.fit(texts, vocab_size=vocab_size, pattern=pattern, progress=progress)
+        # The tables are counted over ids, so the tokenizer comes first and encodes the sample.
         codec = cls(artifact=_artifact(spec, card))
         tables = fit_id_coder.fit(codec.encode_batch(counted.documents()), codec.vocab.size)
         return cls(artifact=_artifact(spec, card, tables))
@@ -117,16 +121,17 @@ class BPE(Compressor):
             raise InputError(f"no file {path}; expected a proxyc artifact or a tokenizer.json")
         with open(path, "rb") as file:
             head = file.read(1000)
+        # The first bytes tell three kinds of file apart: tiktoken's ranks, JSON, and our artifact.
         if tiktoken_ranks.is_rank_file(head.partition(b"\n")[0]):
             raise InvalidConfig(
                 f"{path} has tiktoken's ranks, which do not say how text is cut; make an artifact of it: "
                 f"`proxyc convert {path} --pattern NAME -o FILE.pxa`"
             )
-        made = _read(path) if tokenizer_json.is_json(head) else Artifact.load(path)
+        artifact = _read(path) if tokenizer_json.is_json(head) else Artifact.load(path)
         if not_nfc is None:
-            return made
-        chosen = {"not_nfc": not_nfc} if cls(artifact=made).normalizes else {}
-        return replace(made, settings={**made.settings, **chosen})
+            return artifact
+        chosen = {"not_nfc": not_nfc} if cls(artifact=artifact).normalizes else {}
+        return replace(artifact, settings={**artifact.settings, **chosen})
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the artifact; `compressors.load` reads it."""
@@ -154,6 +159,9 @@ class BPE(Compressor):
 
     @cached_property
     def _spec(self) -> dict[str, Any]:
+        """The `tokenizer.json` as a dict, without the stages that add or drop ids. Raises
+        `InvalidConfig`.
+        """
         assert self.artifact is not None
         try:
             spec: dict[str, Any] = json.loads(self.artifact.arrays["tokenizer"].tobytes())

@@ -1,4 +1,8 @@
-"""Encoding through Hugging Face `tokenizers` itself, where the kernels do not know the rules of a tokenizer."""
+"""Encoding through Hugging Face `tokenizers` itself, where the kernels do not know the rules of a tokenizer.
+
+`engine` asks `why_needed`, and takes `Library` where it gives a reason. It has the same method
+`encode` as `encoder.Encoder`, and the same ids.
+"""
 
 from __future__ import annotations
 
@@ -78,6 +82,9 @@ class Library:
         return rows
 
     def _batch(self, documents: list[bytes]) -> list[Symbols]:
+        """Ids of each document; bytes outside UTF-8 become the symbols of those bytes."""
+        # Splitting by a group keeps what it matched: text at even places, invalid bytes at odd
+        # ones.
         runs = [_INVALID_BYTE.split(bytes(document).decode("utf-8", "surrogateescape")) for document in documents]
         texts = [text for row in runs for text in row[::2]]  # text, byte, text, byte, ..., text
         encoded = iter(self._tokenizer.encode_batch_fast(texts, add_special_tokens=False))

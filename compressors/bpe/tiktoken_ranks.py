@@ -63,6 +63,8 @@ def spec(ranks: Ranks, pattern: str, special_tokens: Mapping[str, int]) -> dict[
     for a special token that clashes with a token.
     """
     _check(ranks, special_tokens)
+    # cl100k is cut like llama3, but for white space at the end of a text: only such a token can
+    # show it.
     crossing = pattern == "cl100k" and any(map(_crosses_a_line_end, ranks))
     cut = patterns.of_tiktoken(patterns.CL100K if crossing else pattern)
     character = {byte: text for text, byte in byte_alphabet().items()}
@@ -97,6 +99,7 @@ def spec(ranks: Ranks, pattern: str, special_tokens: Mapping[str, int]) -> dict[
 
 
 def _added(content: str, symbol: int) -> dict[str, Any]:
+    """An added token as a `tokenizer.json` writes it; it matches anywhere, and is never normalised."""
     token = {"id": symbol, "content": content, "single_word": False, "lstrip": False, "rstrip": False}
     return token | {"normalized": False, "special": True}
 
@@ -115,6 +118,7 @@ def _parts(token: bytes, ranks: Ranks) -> tuple[bytes, bytes] | None:
 
 
 def _check(ranks: Ranks, special_tokens: Mapping[str, int]) -> None:
+    """Raise `InvalidConfig` unless the ids are distinct, nearly without gaps, and cover all 256 bytes."""
     ids = [*ranks.values(), *special_tokens.values()]
     if len(set(ids)) < len(ids):
         raise InvalidConfig("tiktoken: two tokens have the same rank; expected one id for each")

@@ -1,4 +1,9 @@
-"""Fitting a byte-level BPE with Hugging Face `tokenizers`, ids put into rank order."""
+"""Fitting a byte-level BPE with Hugging Face `tokenizers`, ids put into rank order.
+
+`codec.BPE.fit` calls `fit`. Rank order (bytes 0-255, then merge i as id 256 + i) makes the
+vocabulary
+refinable: see `Vocab.splits`.
+"""
 
 from __future__ import annotations
 
@@ -55,6 +60,7 @@ def fit(
 
 
 def _texts(documents: Iterable[bytes]) -> Iterator[str]:
+    """The documents as texts of at most `TEXT` characters, cut behind a line end where there is one."""
     for document in documents:
         text, start = document.decode("utf-8", "ignore"), 0
         while len(text) - start > TEXT:

@@ -1,4 +1,11 @@
-"""File formats, asked of the codecs: which one a file is in, by content or else by name, and how outputs are called."""
+"""Which format a file is in, and how outputs are called: both are asked of the codecs.
+
+A codec declares `suffix`, `magics` and `archive_suffixes` (see `base.Compressor`); codecs that
+declare
+none write `.pxc`. `whole`, `pxc_reader` and the command line ask here. The content decides before
+the
+name, so a renamed file is still read.
+"""
 
 from __future__ import annotations
 
@@ -50,11 +57,14 @@ def format_of(start: bytes, name: str, codec: Compressor | None = None) -> str:
     if start.startswith(pxc.MAGIC):
         return PXC
     named = by_suffix(name)
+    # 1. A format without a magic number cannot be told by content: go by the name, or by `codec`.
     for unmarked in (named, type(codec) if codec else None):
         if unmarked and not unmarked.magics and unmarked.suffix != Compressor.suffix:
             return unmarked.name
+    # 2. Any other format: the magic number decides, whatever the name says.
     if marked := by_magic(start):
         return marked.name
+    # 3. Neither magic number nor known suffix: the caller's codec, which then checks the content.
     if named is None and codec is not None:
         return codec.name
     if named or Path(name).suffix.lower() == Compressor.suffix:
@@ -84,6 +94,7 @@ def decompressed_name(source: Path) -> Path:
 
     Raises `InputError` if no codec has that suffix.
     """
+    # a.tgz becomes a.tar; a.txt.gz becomes a.txt.
     suffix, cls = source.suffix.lower(), by_suffix(source.name)
     if cls is not None and suffix in cls.archive_suffixes:
         return source.with_suffix(".tar")

@@ -1,4 +1,9 @@
-"""Whole files: which format, and writing so that the input and an older output survive whatever happens."""
+"""Whole files and streams: `compress_file`, `decompress_file`, `check_file` and what they are made of.
+
+A stream codec (zstd, gzip, brotli, a plugin's) writes its standard format; every other codec writes
+`.pxc`. Outputs are written by `atomic.atomic_file`: the input and an older output survive whatever
+happens. The command line calls these functions, and adds only names and messages.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +49,7 @@ class Options:
     verify: bool = False  # decode what is compressed before it is kept
     max_output: int | None = None  # bytes that one input may decompress to
     force: bool = False  # replace an existing output
-    progress: Progress | None = None
+    progress: Progress | None = None  # called with the bytes of input done since the last call
 
 
 def compress_stream(codec: Compressor, source: BinaryIO, sink: BinaryIO, **options: Unpack[Keywords]) -> int:
@@ -59,8 +64,10 @@ def compress_stream(codec: Compressor, source: BinaryIO, sink: BinaryIO, **optio
         pieces = Reader(source).pieces()
         blocks = pxc.write(codec, pieces, threads=chosen.threads, verify=chosen.verify, progress=chosen.progress)
         return write_all(sink, blocks)
+    # A standard stream is not in blocks: progress counts what is read.
     read = Reader(source, chosen.progress)
     stream = codec.verified_stream if chosen.verify else codec.compress_stream
+    # A regular file has a known size; zstd writes it into the frame.
     size = size_left(source)
     if not codec.writes_size or size is None or (size == 0 and read.peek(1)):  # files of /proc say 0
         return write_all(sink, stream(read.pieces(), threads=chosen.threads))
@@ -160,6 +167,7 @@ class Decompressed(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """Fill `buffer` from one decompressed piece at most; the number of bytes, 0 at the end."""
         view = memoryview(buffer).cast("B")
         while not self._ahead:
             piece = next(self._pieces, None)
@@ -175,6 +183,7 @@ class Decompressed(io.RawIOBase):
         return self._position
 
     def close(self) -> None:
+        """Close the source, too."""
         self._source.close()
         super().close()
 
@@ -188,12 +197,15 @@ def same_content(source: Path, target: Path, codec: Compressor) -> bool:
 
 
 def _telling(output: Iterable[bytes], read: Reader, progress: Progress | None) -> Iterator[bytes]:
-    """`output`; of what was read for a piece is told once the piece has been taken: progress is of work, not of reading."""
-    told = 0
+    """`output`, with calls of `progress` for the input bytes behind each piece.
+
+    A call comes once the caller has taken the piece: progress counts work that is done, not bytes read.
+    """
+    reported = 0
     for piece in output:
         yield piece
         if progress is not None:
-            progress(read.taken - told)
-            told = read.taken
+            progress(read.taken - reported)
+            reported = read.taken
     if progress is not None:
-        progress(read.taken - told)
+        progress(read.taken - reported)

@@ -74,6 +74,7 @@ class EntropyWindows:
 
     def encode(self, data: bytes) -> tuple[Symbols, Spans]:
         """(symbols, bytes under each)."""
+        # A byte above the threshold begins a segment; the first byte always does.
         begins = np.flatnonzero(self._entropies(data) > THRESHOLD)
         cuts = [0, *begins[begins > 0].tolist(), len(data)]
         found: list[tuple[int, int]] = []

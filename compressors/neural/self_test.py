@@ -3,6 +3,8 @@
 Both tests run when a codec is first used, in milliseconds. A machine whose arithmetic differs must not
 write files that others cannot read. The digest of a network's stream is kept in its artifact; windows
 are tested on a small dictionary made here.
+
+`artifact.model_of` calls `check_stream`, `codec.Neural` calls `check_windows`.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from compressors.neural.windows import Windows
 SAMPLE = (
     b"def f(x):\n    return [x, (1, 'a')]\n\ndef f(y):\n    return [y, (2, 'b')]\n" + bytes(range(256)) + b"\0" * 32
 )
+# Strings of the small dictionary: words, runs, overlapping beginnings, bytes outside UTF-8, and one
+# that does not occur.
 _STRINGS = (
     b"def f(",
     b"\n    return [",
@@ -58,12 +62,13 @@ def check_windows(policy: str) -> None:
     """Raise `WrongArithmetic` unless the kernels cut the sample by `policy` as they must, and put it together again."""
     dictionary = _dictionary()
     symbols = dictionary.encode_batch([SAMPLE, b"", SAMPLE[5:]], policy).values
-    found = hashlib.sha256(symbols.astype("<u2").tobytes()).hexdigest()
-    _compare(f"windows of policy {policy}", found, _SYMBOLS[policy])
+    digest = hashlib.sha256(symbols.astype("<u2").tobytes()).hexdigest()
+    _compare(f"windows of policy {policy}", digest, _SYMBOLS[policy])
     _compare("their bytes", dictionary.decode(symbols).hex(), (SAMPLE + SAMPLE[5:]).hex())
 
 
 def _compare(what: str, found: str, expected: str) -> None:
+    """Raise `WrongArithmetic`, with `what` was compared, unless the two are equal."""
     if found != expected:
         raise WrongArithmetic(
             f"neural: this machine codes {what} as {found[:12]}, expected {expected[:12]}; what is written here could not be "
