@@ -159,7 +159,9 @@ def _ids() -> Finding:
 
 
 def _numbers(spec: str) -> Finding:
-    """Symbols and stream of a text must be those of every other machine, or what is written here cannot be read there."""
+    """Symbols and stream of a text must be those of every other machine, or what is written here cannot be
+    read there.
+    """
     try:
         codec = registry.parse(spec)
         # Symbols as 4-byte integers, so that the digest does not depend on the dtype of the

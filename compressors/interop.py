@@ -1,9 +1,9 @@
 """Our compressors in other people's registries: numcodecs (zarr) and fsspec.
 
 `pip install 'proxyc[bridges]'` brings both. numcodecs finds the codec by its entry point:
-``numcodecs.get_codec({"id": "proxyc", "codec": "zstd:level=19"})``. fsspec has no entry points for compressions, so
-`register_fsspec()` is called once, after which ``fsspec.open("x.pxc", compression="infer")`` reads `.pxc`, `.br` and the files
-of plugins.
+``numcodecs.get_codec({"id": "proxyc", "codec": "zstd:level=19"})``. fsspec has no entry points for
+compressions, so `register_fsspec()` is called once, after which ``fsspec.open("x.pxc",
+compression="infer")`` reads `.pxc`, `.br` and the files of plugins.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ class Proxyc(numcodecs.abc.Codec):  # type: ignore[misc] # an untyped base
         self.artifact = _fingerprint(self._compressor) if "=" in codec.partition(":")[0] else None
 
     def get_config(self) -> dict[str, Any]:
-        """What makes an equal codec, on any machine: the name of an artifact's file, not its folder, and its fingerprint."""
+        """What makes an equal codec, on any machine: the name of an artifact's file, not its folder, and its
+        fingerprint.
+        """
         config: dict[str, Any] = {"id": self.codec_id, "codec": self.codec}
         if self.artifact is not None:
             config["artifact"] = self.artifact

@@ -6,8 +6,7 @@ these in inlined code: splitting text ran at 0.99 GB/s with counts and runs at 2
 kernel cannot allocate: its caller brings the work space.
 
 `kernel` compiles a function that Python calls, `inlined` one that only kernels call, `allocating`
-one that makes arrays. Machine code is kept on disk,
-with a checksum; `folder` says where.
+one that makes arrays. Machine code is kept on disk, with a checksum; `folder` says where.
 """
 
 import hashlib
@@ -34,8 +33,8 @@ _DIGEST = hashlib.sha256().digest_size
 class _CheckedFiles(IndexDataCacheFile):
     """Numba's files of one kernel, with a checksum of name and content behind each.
 
-    A crash or a full disk leaves them empty or cut short. Numba raises whatever pickle does of such a file, for ever, or
-    runs machine code with a hole in it, or that of another function.
+    A crash or a full disk leaves them empty or cut short. Numba raises whatever pickle does of such a file,
+    for ever, or runs machine code with a hole in it, or that of another function.
     """
 
     _named = ""  # the file that is written
@@ -79,7 +78,10 @@ def _check(name: str, data: bytes) -> None:
 
 
 class _Cache(FunctionCache):
-    """The machine code of one kernel on disk. What cannot be read is removed and made again; what cannot be kept is said."""
+    """The machine code of one kernel on disk.
+
+    What cannot be read is removed and made again; what cannot be kept is said.
+    """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)

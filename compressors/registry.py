@@ -189,7 +189,9 @@ def parse_named(text: str) -> tuple[str, Compressor]:
 
 
 def parse(spec: str) -> Compressor:
-    """A compressor from its command-line form ``NAME[=FILE][:setting=value,...]``, e.g. ``bpe=code.pxa``, ``zstd:level=19``.
+    """A compressor from its command-line form ``NAME[=FILE][:setting=value,...]``, e.g.
+
+    ``bpe=code.pxa``, ``zstd:level=19``.
 
     Raises like `get`, and `InvalidConfig` for text of another form.
     """

@@ -122,7 +122,10 @@ class StreamCodec(Compressor):
         )
 
     def verified_stream(self, pieces: Iterable[bytes], **how: Any) -> Iterator[bytes]:
-        """What `compress_stream` gives, decompressed again as it goes by. Raises `VerifyError` at the end on a difference."""
+        """What `compress_stream` gives, decompressed again as it goes by.
+
+        Raises `VerifyError` at the end on a difference.
+        """
         # Hash what goes in and what comes back. `passed` holds compressed pieces that the decoder
         # below has read but the caller has not got yet.
         given, back, passed = hashlib.sha256(), hashlib.sha256(), list[bytes]()

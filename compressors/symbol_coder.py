@@ -1,12 +1,14 @@
-"""The default `compress` of a codec: its symbols, entropy-coded by constriction under counts of the symbols before them.
+"""The default `compress` of a codec: its symbols, entropy-coded by constriction under counts of the symbols
+before them.
 
-A codec that writes `vocab`, `encode` and `decode` gets files from this. The document itself is the model: symbols are
-coded in blocks, each under the counts of all blocks before it, so no table is stored. A symbol that was
-not seen before is an escape in its block. The symbols that were escaped follow the block: how many binary digits each has,
-then the digits. The cost of a block is proportional to the document's alphabet, not to the vocabulary.
+A codec that writes `vocab`, `encode` and `decode` gets files from this. The document itself is the model:
+symbols are coded in blocks, each under the counts of all blocks before it, so no table is stored. A symbol
+that was not seen before is an escape in its block. The symbols that were escaped follow the block: how many
+binary digits each has, then the digits. The cost of a block is proportional to the document's alphabet, not
+to the vocabulary.
 
-Weights are integers that add up to what constriction distributes, so its arithmetic has nothing to round: streams are
-equal on every machine. docs/reference/symbols.md describes them byte by byte.
+Weights are integers that add up to what constriction distributes, so its arithmetic has nothing to round:
+streams are equal on every machine. docs/reference/symbols.md describes them byte by byte.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ _MOST_SYMBOLS = 64  # symbols for each byte of a document, and as many more: a d
 
 
 def compress(codec: Compressor, data: bytes) -> bytes:
-    """`data` as kind, lengths, checksum and the coded symbols of ``codec.encode(data)``: the kind that gives the fewest.
+    """`data` as kind, lengths, checksum and the coded symbols of ``codec.encode(data)``: the kind that gives
+    the fewest.
 
     Raises `InvalidConfig` for vocabularies of 2^24 symbols or more, and for more than 64 symbols a byte.
     """
@@ -135,7 +138,9 @@ class _Counts:
         return _scaled(parts)
 
     def bit_weights(self) -> npt.NDArray[np.int64]:
-        """(bits + 1,) of the number of bits of an escaped symbol: counts so far, and 32 more as the vocabulary has them."""
+        """(bits + 1,) of the number of bits of an escaped symbol: counts so far, and 32 more as the vocabulary
+        has them.
+        """
         ends = np.minimum(1 << np.arange(len(self._bits)), self._size)
         return _scaled(64 * self._bits + 1 + 2048 * np.diff(ends, prepend=0) // self._size)
 

@@ -35,7 +35,9 @@ class LawBroken(AssertionError):
 
 
 def samples() -> list[bytes]:
-    """Byte strings that have broken codecs: empty, all bytes, invalid UTF-8, NUL tails, odd lengths, long runs, noise."""
+    """Byte strings that have broken codecs: empty, all bytes, invalid UTF-8, NUL tails, odd lengths, long
+    runs, noise.
+    """
     noise = random.Random(0)
     text = "def f(x):\n    return x + 1  # naïve — 日本語 🙂 \u017f \u00a0\r\n\tI'LL can't\n"
     return [

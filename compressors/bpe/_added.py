@@ -28,8 +28,9 @@ def _longest(text, i, end, nodes):
 def find(text, segments, ids, nodes, begins, out, out_ids):
     """Cut the segments of text further into text and tokens; returns their number, of which none is empty.
 
-    segments (n + 1): where they begin, and the end; ids (n,): -1 for text, else it is a token. nodes (nodes, 4): a trie,
-    its root first. begins (65536,): may a token begin with these two bytes? Filled: out (bytes + 1), out_ids (bytes).
+    segments (n + 1): where they begin, and the end; ids (n,): -1 for text, else it is a token. nodes
+    (nodes, 4): a trie, its root first. begins (65536,): may a token begin with these two bytes? Filled: out
+    (bytes + 1), out_ids (bytes).
     """
     count = 0
     for s in range(len(ids)):

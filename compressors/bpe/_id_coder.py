@@ -213,8 +213,9 @@ def code(
 
     Everything carries over to the next call, on a longer `symbols` that begins with the same ones.
 
-    Of the corpus: rows (vocab_size + 2,), nexts (n_pairs,), ends (n_pairs + 1,), classes (vocab_size + 1,); rows empty: none
-    Of the document: recent (2 * size, WAYS) uint32, symbol + 1 << 2 | how sure; tree (vocab_size + 1,) int32
+    Of the corpus: rows (vocab_size + 2,), nexts (n_pairs,), ends (n_pairs + 1,), classes (vocab_size + 1,);
+    rows are empty without one.
+    Of the document: recent (2 * size, WAYS) uint32, symbol + 1 << 2 | how sure; tree (vocab_size + 1,) int32.
     """
     size, nothing = len(recent) // 2, np.int64(len(rows) - 2)
     mask = np.uint64(size - 1)

@@ -27,11 +27,16 @@ class AddedTokens:
         self._signs = sorted({content[:2] for kind in contents for content in kind})
 
     def may_be_in(self, data: bytes) -> bool:
-        """Might `data` hold one? Most begin alike ("<|"), and two bytes are looked for at many times the speed of `find`."""
+        """Might `data` hold one?
+
+        Most begin alike ("<|"), and two bytes are looked for at many times the speed of `find`.
+        """
         return len(self._signs) > 8 or any(sign in data for sign in self._signs)
 
     def find(self, text: Any, offsets: Any, room: Room) -> tuple[Any, Any]:
-        """Segments of documents, each text or one token: where they begin and the end (n + 1), and ids (n), -1 for text."""
+        """Segments of documents, each text or one token: where they begin and the end (n + 1), and ids (n), -1
+        for text.
+        """
         segments, ids = offsets, np.full(len(offsets) - 1, -1, np.int64)
         for i, (nodes, begins) in enumerate(self._tries):
             most = int(offsets[-1]) + 1

@@ -116,7 +116,10 @@ class BPE(Compressor):
 
     @classmethod
     def read_artifact(cls, path: str | os.PathLike[str], *, not_nfc: str | None = None) -> Artifact:
-        """An artifact file of ours, or a `tokenizer.json`. `not_nfc`: see `from_tokenizer_json`; None leaves it as it is."""
+        """An artifact file of ours, or a `tokenizer.json`.
+
+        `not_nfc`: see `from_tokenizer_json`; None leaves it as it is.
+        """
         if not Path(path).is_file():
             raise InputError(f"no file {path}; expected a proxyc artifact or a tokenizer.json")
         with open(path, "rb") as file:

@@ -1,4 +1,5 @@
-"""Where the pieces of text begin: by the tables of any pre-tokenizer, or by a scanner made by hand where that is faster.
+"""Where the pieces of text begin: by the tables of any pre-tokenizer, or by a scanner made by hand where that
+is faster.
 
 `encoder.Encoder` calls a `Scanner` or a `Walker` with a chunk of text; `engine` has chosen which.
 """

@@ -94,7 +94,10 @@ class Encoder:
         self, cut: Cutter, merges: Merges, pieces: Sequence[bytes], *, ignore_merges: bool = False,
         added: AddedTokens | None = None,
     ) -> None:  # fmt: skip
-        """`pieces`: the bytes of every id. `ignore_merges`: a piece that is an id becomes it, whatever merging gives."""
+        """`pieces`: the bytes of every id.
+
+        `ignore_merges`: a piece that is an id becomes it, whatever merging gives.
+        """
         self._cut, self._added = cut, added
         self._dtype = np.dtype(np.min_scalar_type(len(pieces) - 1))
         self._tables = (*merges.tables(), np.zeros(1, np.uint64))
@@ -165,7 +168,9 @@ class Encoder:
             self._workspaces.append(workspace)
 
     def _ids(self, w: Workspace, text: Any, starts: Any, first_piece: Any, tokens: Any = _NO_TOKENS) -> tuple[Any, Any]:
-        """Ids of the pieces, and where those of each document begin; `tokens`: ids of documents that are a token, or -1."""
+        """Ids of the pieces, and where those of each document begin; `tokens`: ids of documents that are a
+        token, or -1.
+        """
         longest = int(np.diff(starts).max(initial=1))
         links, heap = w.room.array("links", (longest, 3), np.int64), w.room.array("heap", (3 * longest,), np.uint64)
         out = w.room.array("out", (int(starts[-1]) + 8,), w.dtype)

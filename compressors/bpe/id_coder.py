@@ -32,16 +32,18 @@ ARRAYS = {
     "row_symbols": np.uint32,  # (pairs,) what follows, ascending within a row
     "row_counts": np.uint16,  # (pairs,) how often, 1 or more
     "row_classes": np.uint8,  # (vocab_size + 1,) -2 log2 of the share of what followed that the row lacks
-    "odds": np.uint32,  # (N_CONTEXTS,) the probabilities at the beginning of a document, as in `_entropy`
+    "odds": np.uint32,  # (N_CONTEXTS,) the probabilities at the beginning of a document, as in `_id_coder`
 }
 _MOST_CONTEXTS = 1 << 18  # of two symbols that are kept in a document, and of one: bounds memory at 8 MB a call
 _FIRST_PART = 1 << 16  # symbols; the output grows as it is decoded, whatever the stream claims
 
 
 class Model:
-    """The coder of one vocabulary; `arrays` from `fit_entropy.fit`, or {} for one that only knows the document.
+    """The coder of one vocabulary; `arrays` from `fit_id_coder.fit`, or {} for one that only knows the
+    document.
 
-    Thread-safe: what adapts belongs to one call at a time. Raises `InvalidConfig` if the arrays are not for `vocab_size`.
+    Thread-safe: what adapts belongs to one call at a time. Raises `InvalidConfig` if the arrays are not for
+    `vocab_size`.
     """
 
     def __init__(self, arrays: Arrays, vocab_size: int) -> None:

@@ -1,7 +1,7 @@
 """Splits that are decided at once: whether a piece begins is known with its first character.
 
-Runs of digits, of punctuation or of one script, and single line ends are cut this way. Such a split needs no pass of its
-own: it is walked in the same table as the split that comes after it (`tables`).
+Runs of digits, of punctuation or of one script, and single line ends are cut this way. Such a split needs
+no separate pass: it is walked in the same table as the split that comes after it (`tables`).
 
 `tables` builds a chain of `Then` over `Nothing`, and asks it for every character class.
 """
@@ -30,7 +30,9 @@ class Split:
 
     @cached_property
     def kind_of(self) -> dict[State, int] | None:
-        """The kind of piece for each first state, or None if more characters must be read to know it, or where it ends."""
+        """The kind of piece for each first state, or None if more characters must be read to know it, or where
+        it ends.
+        """
         kinds_of: dict[State, int] = {}
         if any(fell for _, fell in self.matcher.outcomes()):
             return None

@@ -49,7 +49,10 @@ def _begins() -> npt.NDArray[np.uint8]:
 
 
 def _changed(document: bytes, normalize: Any) -> str | None:
-    """The first word that NFC changes. Words end at blanks and line ends, which it neither changes nor joins to others."""
+    """The first word that NFC changes.
+
+    Words end at blanks and line ends, which it neither changes nor joins to others.
+    """
     text, tables = np.frombuffer(document + bytes(16), np.uint8), (*classes.composition(), _begins())
     at = 0
     while (at := int(_nfc.doubtful(text, at, len(document), *tables))) < len(document):

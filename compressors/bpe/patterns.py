@@ -90,7 +90,9 @@ def of_tiktoken(pattern: str) -> Pattern:
 
 
 def _from_rust(expression: str) -> str:
-    """An expression of tiktoken as Oniguruma writes it: `$` is the end of the text only, `{1,3}+` gives nothing back."""
+    """An expression of tiktoken as Oniguruma writes it: `$` is the end of the text only, `{1,3}+` gives
+    nothing back.
+    """
     translated, in_class = "", 0
     for part in re.findall(r"\\.|\{[\d,]+\}\+(?=[|)]|$)|\{[\d,]+\}\+|.", expression, re.DOTALL):
         in_class += (part == "[") - (part == "]")

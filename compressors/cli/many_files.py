@@ -201,7 +201,9 @@ def _is_wanted(path: Path, wanted: Callable[[Path], bool]) -> bool:
 
 
 def _below(folder: Path) -> list[Found]:
-    """The files below a folder; links are left out, as in zstd: with --rm they would be replaced by what they point to."""
+    """The files below a folder; links are left out, as in zstd: with --rm they would be replaced by what they
+    point to.
+    """
     errors: list[OSError] = []
     found = [Path(root, name) for root, _, names in os.walk(folder, onerror=errors.append) for name in names]
     return [*errors, *sorted(path for path in found if path.is_file() and not path.is_symlink())]

@@ -1,7 +1,8 @@
 """The one place that reads bytes from a stream, and the one that writes them: every byte, or an error.
 
-A stream may be a file, a pipe, a socket's file, or anything with `read` or `write`, raw or buffered, blocking or not. What
-Python's raw files and those in non-blocking mode may do, all of it is waited for and done again:
+A stream may be a file, a pipe, a socket's file, or anything with `read` or `write`, raw or buffered,
+blocking or not. What Python's raw files and those in non-blocking mode may do, all of it is waited for and
+done again:
 
 - `read` gives fewer bytes than it was asked for, or None where there are none yet;
 - `write` takes fewer than it was given and returns how many, or None where it takes none yet;
@@ -172,7 +173,10 @@ def size_left(source: BinaryIO) -> int | None:
 
 
 def sized(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """`pieces`, which have to be `size` bytes together. Raises `InputError` if the file has grown or shrunk meanwhile."""
+    """`pieces`, which have to be `size` bytes together.
+
+    Raises `InputError` if the file has grown or shrunk meanwhile.
+    """
     n_bytes = 0
     for piece in pieces:
         n_bytes += len(piece)

@@ -74,7 +74,10 @@ def format_of(start: bytes, name: str, codec: Compressor | None = None) -> str:
 
 
 def is_compressed(path: Path) -> bool:
-    """Is the file named as a compressed one of ours, or does it begin as one? The content of the first may be damaged."""
+    """Is the file named as a compressed one of ours, or does it begin as one?
+
+    The content of the first may be damaged.
+    """
     if path.suffix.lower() == Compressor.suffix or by_suffix(path.name) is not None:
         return True
     with path.open("rb") as file:
@@ -83,7 +86,10 @@ def is_compressed(path: Path) -> bool:
 
 
 def compressed_name(source: Path, codec: Compressor) -> Path:
-    """Where `compress` puts its output: the suffix of the codec added. Raises `InputError` if it is a folder without a name."""
+    """Where `compress` puts its output: the suffix of the codec added.
+
+    Raises `InputError` if it is a folder without a name.
+    """
     if not source.name:
         raise InputError(f"{source} is a folder; -r compresses the files in it")
     return source.with_name(source.name + codec.suffix)

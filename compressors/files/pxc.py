@@ -144,9 +144,11 @@ def _blocks(pieces: Iterable[bytes]) -> Iterator[bytes]:
 def read_blocks(
     codec: Compressor, read: Read, offset: int, *, threads: int = 1, max_output: int | None = None, before: int = 0
 ) -> Iterator[bytes]:
-    """The raw blocks that follow a header of `offset` bytes, each checked against its checksum, the whole against its own.
+    """The raw blocks that follow a header of `offset` bytes, each checked against its checksum, the whole
+    against its own.
 
-    `max_output` bounds them together with `before` bytes that came of other files. Reads to the end of the foot.
+    `max_output` bounds them together with `before` bytes that came of other files. Reads to the end of the
+    foot.
     """
     digest, n_bytes, index = hashlib.sha256(), 0, bytearray()
     marker = exactly(read, 4)

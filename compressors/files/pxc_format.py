@@ -113,7 +113,10 @@ def with_crc(data: bytes) -> bytes:
 
 
 def read_header(read: Read) -> tuple[Header, int]:
-    """The header and its size in bytes. Raises `CorruptStream` if this is no `.pxc` file, is damaged, or of a newer format."""
+    """The header and its size in bytes.
+
+    Raises `CorruptStream` if it is not that of a `.pxc` file, is damaged, or of a newer format.
+    """
     start = exactly(read, _START.size)
     magic, version, length = _START.unpack(start)
     if magic != MAGIC:

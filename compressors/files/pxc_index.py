@@ -82,7 +82,8 @@ def read_parts(read_at: ReadAt, size: int) -> list[Part]:
 
 
 def read_index(tail: Read, size: int, seek: Callable[[int], object]) -> list[tuple[int, int]]:
-    """(file offset, raw offset) of every block, then of the end record, from the end of a seekable file of `size` bytes.
+    """(file offset, raw offset) of every block, then of the end record, from the end of a seekable file of
+    `size` bytes.
 
     Raises `CorruptStream` also if these do not fill the file, as where several stand one after the other.
     """
@@ -112,7 +113,9 @@ def _foot(cursor: Cursor, size: int) -> int:
 
 
 def _one(cursor: Cursor, end_at: int, first: int, size: int) -> tuple[list[tuple[int, int]], End] | None:
-    """What `read_index` gives, and the end record; None if there is none, or the file is larger than what it describes."""
+    """What `read_index` gives, and the end record; None if there is none, or the file is larger than what it
+    describes.
+    """
     cursor.at = end_at
     try:
         end = parse_end(exactly(cursor, END_SIZE))

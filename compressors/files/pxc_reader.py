@@ -30,7 +30,9 @@ Source = str | os.PathLike[str] | BinaryIO
 
 
 class ByteRanges:
-    """Reads from any place of a file, by path or seekable, and has no position that threads or processes could share."""
+    """Reads from any place of a file, by path or seekable, and has no position that threads or processes could
+    share.
+    """
 
     def __init__(self, source: Source) -> None:
         self._lock = threading.Lock()
@@ -62,9 +64,9 @@ class PxcFile(io.RawIOBase):
     """A seekable, read-only view of the raw bytes of a `.pxc` file; only the blocks that are read are decoded.
 
     `source` is a path, or a seekable file that nobody else uses. Raises `InputError`, `CorruptStream` or
-    `FingerprintMismatch` when it is opened, `CorruptStream` when a block is bad, and when what was read in order from the
-    first byte to the last has another checksum than the whole. It may be used in forked processes, and is pickled as
-    source, codec and position; threads may share `read_at`.
+    `FingerprintMismatch` when it is opened, `CorruptStream` when a block is bad, and when what was read in
+    order from the first byte to the last has another checksum than the whole. It may be used in forked
+    processes, and is pickled as source, codec and position; threads may share `read_at`.
     """
 
     def __init__(self, source: Source, codec: Compressor | None = None, position: int = 0) -> None:
@@ -126,7 +128,10 @@ class PxcFile(io.RawIOBase):
         return len(view)
 
     def read_at(self, offset: int, n: int) -> bytes:
-        """The n raw bytes from `offset` on, fewer only at the end. It does not move the position, so threads may share it."""
+        """The n raw bytes from `offset` on, fewer only at the end.
+
+        It does not move the position, so threads may share it.
+        """
         parts, end = [], min(offset + n, self.size)
         while offset < end:
             _, data = self._from(offset)

@@ -43,11 +43,13 @@ OTHERS = Recovered(None, None, 0)  # the last gap: every block is sound, but the
 
 
 def salvage(path: Path, codec: Compressor | None = None) -> Iterator[Recovered]:
-    """Every undamaged block of a `.pxc` file (or of several one after the other) in order, and the gaps between them.
+    """Every undamaged block of a `.pxc` file (or of several one after the other) in order, and the gaps
+    between them.
 
-    With the index intact, the gaps are known to the byte. Without it the file is searched for the heads of blocks; a gap
-    then has no known length. Where all blocks are there, length and checksum of the whole are compared; if they differ,
-    a last gap of length 0 says so. Raises `CorruptStream` if not even the header can be read.
+    With the index intact, the gaps are known to the byte. Without it the file is searched for the heads of
+    blocks; a gap then has no known length. Where all blocks are there, length and checksum of the whole are
+    compared; if they differ, a last gap of length 0 says so. Raises `CorruptStream` if not even the header
+    can be read.
     """
     with open(path, "rb") as file:
         header, first = pxc.read_header(file.read)
@@ -98,10 +100,11 @@ class _Sum:
 
 
 def _scan(file: io.BufferedReader, at: int, header: Header, given: Compressor | None) -> Iterator[Recovered]:
-    """Blocks found by their marker and the checksum of their head; only an end record says that nothing is missing.
+    """Blocks found by their marker and the checksum of their head; only an end record says that nothing is
+    missing.
 
-    A damaged block with a sound head is passed over as a whole where another head or the end follows it: its payload may
-    hold a `.pxc` file, whose blocks are not ours.
+    A damaged block with a sound head is passed over as a whole where another head or the end follows it:
+    its payload may hold a `.pxc` file, whose blocks are not ours.
     """
     # `at` is where the next record should begin; a mark before it lies within a block that was
     # taken.
@@ -175,7 +178,9 @@ def _begun(file: io.BufferedReader, at: int) -> _Begun | None:
 
 
 def salvage_stream(path: Path, sink: BinaryIO, codec: Compressor | None = None) -> tuple[list[str], int]:
-    """Write all sound blocks of a damaged `.pxc` file to `sink`; what is missing, a line for each gap, and the bytes written."""
+    """Write all sound blocks of a damaged `.pxc` file to `sink`; what is missing, a line for each gap, and the
+    bytes written.
+    """
     gaps, writer = [], Writer(sink)
     for found in salvage(path, codec):
         if found.data is not None:

@@ -53,10 +53,12 @@ class Options:
 
 
 def compress_stream(codec: Compressor, source: BinaryIO, sink: BinaryIO, **options: Unpack[Keywords]) -> int:
-    """Compress `source` to `sink`: a standard file for zstd, gzip and brotli, `.pxc` for all others. Bounded memory.
+    """Compress `source` to `sink`: a standard file for zstd, gzip and brotli, `.pxc` for all others.
 
-    Returns the number of bytes written. Raises `VerifyError`, OSError unless every byte was written, and `InputError` if a
-    file whose size is written into the output (zstd) gets another one meanwhile.
+    Bounded memory.
+
+    Returns the number of bytes written. Raises `VerifyError`, OSError unless every byte was written, and
+    `InputError` if a file whose size is written into the output (zstd) gets another one meanwhile.
     """
     chosen = Options(**options)
     check_lossless(codec)
@@ -77,11 +79,13 @@ def compress_stream(codec: Compressor, source: BinaryIO, sink: BinaryIO, **optio
 def decompressed(
     source: BinaryIO, *, codec: Compressor | None = None, name: str = "<stdin>", **options: Unpack[Keywords]
 ) -> Iterator[bytes]:
-    """The decompressed pieces of `source`. The format is taken from the content, or from the suffix of `name` for brotli.
+    """The decompressed pieces of `source`.
+
+    The format is taken from the content, or from the suffix of `name` for brotli.
 
     `codec` is needed where the file does not say enough: an artifact, a dictionary, brotli without a
-    suffix.
-    Raises `CorruptStream`, `OutputLimitExceeded`, `FingerprintMismatch`, `InvalidConfig`, `UnknownCompressor`.
+    suffix. Raises `CorruptStream`, `OutputLimitExceeded`, `FingerprintMismatch`, `InvalidConfig`,
+    `UnknownCompressor`.
     """
     how = Options(**options)
     read = Reader(source)
@@ -136,7 +140,9 @@ def compress_file(source: AnyPath, target: AnyPath, codec: Compressor, **options
 def decompress_file(
     source: AnyPath, target: AnyPath, *, codec: Compressor | None = None, **options: Unpack[Keywords]
 ) -> int:
-    """Decompress the file `source` into `target`, which appears whole or not at all, with the source's mode and times."""
+    """Decompress the file `source` into `target`, which appears whole or not at all, with the source's mode
+    and times.
+    """
     with opened(source) as reader, _output(source, target, **options) as writer:
         return decompress_stream(reader, writer, codec=codec, name=str(source), **options)
 

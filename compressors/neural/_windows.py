@@ -1,9 +1,11 @@
-"""Kernels of the windows: where words end, the trie of the dictionary as one array, and three walks through it.
+"""Kernels of the windows: where words end, the trie of the dictionary as one array, and three walks through
+it.
 
-The trie is a double array (Aoe 1989) of 32-bit cells. The cell of a string holds, above 9 bits, the base of its
-children, and below the byte it ends in plus 1; the child by byte b is in cell base + b if that cell says b. No two
-strings share a base, so the byte is enough to tell a child from the child of another string. A string without children has a base whose 256
-cells are empty. The cell of a single byte is its value: every walk starts without a look-up.
+The trie is a double array (Aoe 1989) of 32-bit cells. The cell of a string holds, above 9 bits, the base of
+its children, and below the byte it ends in plus 1; the child by byte b is in cell base + b if that cell
+says b. No two strings share a base, so the byte is enough to tell a child from the child of another string.
+A string without children has a base whose 256 cells are empty. The cell of a single byte is its value:
+every walk starts without a look-up.
 
 `windows.Windows` calls `fill` for the trie, `words` and `dense` to encode, `size` and `join` to
 decode; `windows.fit` calls `grow`.

@@ -22,7 +22,8 @@ from compressors.base import Compressor, Spans, Symbols, Vocab, check_range
 from compressors.neural.artifact import model_of, network_of
 from compressors.neural.model import Model
 
-THRESHOLD = 1024  # entropy, in 1/256 bit, above which a segment begins: 4 bits give about the 2.6 bytes a window that were published
+# Entropy, in 1/256 bit, above which a segment begins. 4 bits give about the 2.6 bytes a window that were published.
+THRESHOLD = 1024
 # Read before every window: a network trained on documents takes what it reads first for the start of one, where hardly
 # any word is likely. Without it windows hold a quarter fewer bytes.
 _BEFORE = b"x = "

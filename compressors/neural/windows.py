@@ -194,11 +194,13 @@ def fit(documents: Sequence[bytes]) -> Artifact:
 
 
 def _most_frequent(documents: Sequence[bytes]) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of the dictionary of `documents`: the most frequent strings of at most 64 bytes within a run of words.
+    """The arrays of the dictionary of `documents`: the most frequent strings of at most 64 bytes within a run
+    of words.
 
-    A string counts where it starts a word four times what it counts within one: `words`, whose windows mostly start with
-    words, then finds longer ones, and the others find enough. Strings grow a byte at a time; only those that are among
-    the 2^16 most frequent so far grow on, and nothing is lost thereby: longer ones are never more frequent.
+    A string counts where it starts a word four times what it counts within one: `words`, whose windows
+    mostly start with words, then finds longer ones, and the others find enough. Strings grow a byte at a
+    time; only those that are among the 2^16 most frequent so far grow on, and nothing is lost thereby:
+    longer ones are never more frequent.
     """
     from compressors.neural import _windows
 

@@ -28,10 +28,11 @@ _FRAGMENT_BYTES = 2000  # of the text; a notebook keeps the whole fragment in it
 
 
 def page(cuts: Sequence[Cut], edits: Sequence[Cut] = (), costs: Costs = ()) -> str:
-    """A page with every view of a text side by side, hover for symbol and bytes, a slider for merges, costs as a heat map.
+    """A page with every view of a text side by side, hover for symbol and bytes, a slider for merges, costs as
+    a heat map.
 
-    edits: the same views of the edited text; the symbols that the edit changed are outlined. costs: name and (n,) bits of
-    each byte of the text.
+    edits: the same views of the edited text; the symbols that the edit changed are outlined. costs: name
+    and (n,) bits of each byte of the text.
     """
     parts = [_part(cuts[0].data, [_view(cut) for cut in cuts], costs)]
     if edits:
