@@ -63,7 +63,12 @@ def ways() -> list[Way]:
         *_processors(),
         *_products(),
         Way("as it comes, a short text", n_bytes=SHORT),
-        Way("interpreter, int64 products", {"NUMBA_DISABLE_JIT": "1"}, ("interpreter",), n_bytes=SHORT),
+        Way(
+            "interpreter, int64 products",
+            {"NUMBA_DISABLE_JIT": "1", "PROXYC_KERNELS": "python"},
+            ("interpreter",),
+            n_bytes=SHORT,
+        ),
     ]
 
 
