@@ -189,8 +189,9 @@ class Compressor(ABC):
         return {key: getattr(value, "fingerprint", value) for key, value in values.items()}
 
     def stream_config(self) -> dict[str, Any]:
-        """The part of `config` that `decompress` depends on: a `.pxc` file names it, and no more is asked of a
-        reader.
+        """The part of `config` that `decompress` depends on.
+
+        A `.pxc` file records it, and a reader's codec has to agree with nothing else.
         """
         return self.config()
 

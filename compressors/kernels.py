@@ -81,7 +81,7 @@ def _check(name: str, data: bytes) -> None:
 class _Cache(FunctionCache):
     """The machine code of one kernel on disk.
 
-    What cannot be read is removed and made again; what cannot be kept is said.
+    A file that cannot be read is removed and compiled again; a warning says if none can be kept.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:

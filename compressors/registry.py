@@ -189,11 +189,11 @@ def parse_named(text: str) -> tuple[str, Compressor]:
 
 
 def parse(spec: str) -> Compressor:
-    """A compressor from its command-line form ``NAME[=FILE][:setting=value,...]``, e.g.
+    """A compressor from its command-line form ``NAME[=FILE][:setting=value,...]``.
 
-    ``bpe=code.pxa``, ``zstd:level=19``.
-
-    Raises like `get`, and `InvalidConfig` for text of another form.
+    Examples: ``bpe=code.pxa``, ``zstd:level=19``. Raises like `get`, and `InvalidConfig` for text
+    of another
+    form.
     """
     name, config = _taken_apart(spec)
     return get(name, **config)

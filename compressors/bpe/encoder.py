@@ -94,8 +94,9 @@ class Encoder:
         self, cut: Cutter, merges: Merges, pieces: Sequence[bytes], *, ignore_merges: bool = False,
         added: AddedTokens | None = None,
     ) -> None:  # fmt: skip
-        """`pieces`: the bytes of every id.
+        """Make the tables of `merges`, and the texts that fill a new cache.
 
+        `cut`: cuts text into pieces. `pieces`: the bytes of every id. `added`: the added tokens, if any.
         `ignore_merges`: a piece that is an id becomes it, whatever merging gives.
         """
         self._cut, self._added = cut, added

@@ -151,7 +151,8 @@ def _check(arrays: Arrays, vocab_size: int) -> None:
     )
     if not sound:
         raise InvalidConfig(
-            f"bpe: the tables for `compress` in this artifact do not fit a vocabulary of {vocab_size}; fit it again"
+            f"bpe: the tables for `compress` in this artifact do not fit a vocabulary of {vocab_size}; fit it again "
+            "with `proxyc fit bpe`"
         )
 
 

@@ -74,9 +74,9 @@ def format_of(start: bytes, name: str, codec: Compressor | None = None) -> str:
 
 
 def is_compressed(path: Path) -> bool:
-    """Is the file named as a compressed one of ours, or does it begin as one?
+    """Does the name or the beginning of the file say that a codec here wrote it?
 
-    The content of the first may be damaged.
+    A name is enough: the content of such a file may be damaged.
     """
     if path.suffix.lower() == Compressor.suffix or by_suffix(path.name) is not None:
         return True

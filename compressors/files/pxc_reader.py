@@ -30,8 +30,9 @@ Source = str | os.PathLike[str] | BinaryIO
 
 
 class ByteRanges:
-    """Reads from any place of a file, by path or seekable, and has no position that threads or processes could
-    share.
+    """Reads from any place of a file, given by path or as a seekable file.
+
+    It keeps no position, so threads may share it, and forked processes too where it is given by path.
     """
 
     def __init__(self, source: Source) -> None:

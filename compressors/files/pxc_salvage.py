@@ -178,8 +178,9 @@ def _begun(file: io.BufferedReader, at: int) -> _Begun | None:
 
 
 def salvage_stream(path: Path, sink: BinaryIO, codec: Compressor | None = None) -> tuple[list[str], int]:
-    """Write all sound blocks of a damaged `.pxc` file to `sink`; what is missing, a line for each gap, and the
-    bytes written.
+    """Write all sound blocks of a damaged `.pxc` file to `sink`.
+
+    Returns (a line for each gap that says what is missing, the number of bytes written).
     """
     gaps, writer = [], Writer(sink)
     for found in salvage(path, codec):

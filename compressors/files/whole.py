@@ -55,9 +55,7 @@ class Options:
 def compress_stream(codec: Compressor, source: BinaryIO, sink: BinaryIO, **options: Unpack[Keywords]) -> int:
     """Compress `source` to `sink`: a standard file for zstd, gzip and brotli, `.pxc` for all others.
 
-    Bounded memory.
-
-    Returns the number of bytes written. Raises `VerifyError`, OSError unless every byte was written, and
+    Memory is bounded. Returns the number of bytes written. Raises `VerifyError`, OSError unless every byte was written, and
     `InputError` if a file whose size is written into the output (zstd) gets another one meanwhile.
     """
     chosen = Options(**options)
@@ -84,7 +82,8 @@ def decompressed(
     The format is taken from the content, or from the suffix of `name` for brotli.
 
     `codec` is needed where the file does not say enough: an artifact, a dictionary, brotli without a
-    suffix. Raises `CorruptStream`, `OutputLimitExceeded`, `FingerprintMismatch`, `InvalidConfig`,
+    suffix.
+    Raises `CorruptStream`, `OutputLimitExceeded`, `FingerprintMismatch`, `InvalidConfig`,
     `UnknownCompressor`.
     """
     how = Options(**options)

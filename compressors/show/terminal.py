@@ -40,9 +40,9 @@ def drawn(
     colour: bool = True,
     most: int = 2000,
 ) -> str:
-    """What to print: each view of the text under the other, the first `most` bytes of it; `edits` are the same
-    views of the edited text.
+    """What to print: each view of the text under the other, the first `most` bytes of it.
 
+    edits: the same views of the edited text.
     costs: name and (n,) bits of each byte of the text.
     """
     console = _console(width, colour)
