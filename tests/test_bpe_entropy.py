@@ -247,7 +247,7 @@ def test_tables_that_do_not_fit_are_refused(arrays: id_coder.Arrays, name: str) 
             Model(arrays | {name: bad}, VOCAB)
     with pytest.raises(InvalidConfig, match=name):
         Model({key: value for key, value in arrays.items() if key != name}, VOCAB)
-    with pytest.raises(InvalidConfig, match="301 symbols"):
+    with pytest.raises(InvalidConfig, match="vocabulary of 301"):
         Model(arrays, VOCAB + 1)
 
 
