@@ -243,11 +243,11 @@ def test_tables_that_do_not_fit_are_refused(arrays: id_coder.Arrays, name: str) 
     if name in ("row_counts", "row_symbols", "odds"):
         damaged.append(np.zeros_like(array))
     for bad in damaged:
-        with pytest.raises(InvalidConfig, match="make new ones"):
+        with pytest.raises(InvalidConfig, match="do not fit a vocabulary of"):
             Model(arrays | {name: bad}, VOCAB)
     with pytest.raises(InvalidConfig, match=name):
         Model({key: value for key, value in arrays.items() if key != name}, VOCAB)
-    with pytest.raises(InvalidConfig, match="301 symbols"):
+    with pytest.raises(InvalidConfig, match="vocabulary of 301"):
         Model(arrays, VOCAB + 1)
 
 

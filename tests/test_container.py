@@ -25,7 +25,7 @@ TEXT = b"def f(self):\n    return self.x\n" * 2
 
 
 def independent(data: bytes, undo: Callable[[bytes], bytes]) -> tuple[dict[str, Any], bytes]:
-    """Header and content of a `.pxc` file, by docs/pxc.md alone."""
+    """Header and content of a `.pxc` file, read by docs/pxc.md and nothing else."""
     magic, version, n = struct.unpack_from("<4sHI", data)
     text, at, raw, places = data[10 : 10 + n], 14 + n, b"", b""
     assert (magic, version, crc(data[: 10 + n])) == (b"\x8ePXC", 1, data[10 + n : at])

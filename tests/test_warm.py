@@ -12,7 +12,7 @@ from numba.core import caching
 from compressors import SlowPath, doctor, kernels
 from proxylm.cli.main import proxyc
 
-# What people do first, in a process of its own; prints the kernels that had to be compiled.
+# What people do first, in a new process; prints the kernels that had to be compiled.
 USE = """
 import gc, sys, compressors
 from numba.core.dispatcher import Dispatcher

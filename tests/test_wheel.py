@@ -41,7 +41,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(sdist: Path) -> Path:
-    """Built from the source distribution alone."""
+    """Built from nothing but the source distribution."""
     run(*PIP, *BUILD, "-w", sdist.parent, sdist)
     (found,) = sdist.parent.glob("proxyc-*.whl")
     return found

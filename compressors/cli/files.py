@@ -1,4 +1,9 @@
-"""`proxyc compress | decompress | test | inspect`: prints and parses; the work is done in `files`."""
+"""`proxyc compress | decompress | test | inspect`: the commands on files.
+
+A command parses its options and names one function, `one`, for one file; `many_files.each` calls it
+for
+every source, and `files` does the work.
+"""
 
 from __future__ import annotations
 
@@ -126,6 +131,7 @@ def compress(
 
 
 def _with_level(codec: Compressor, level: int) -> Compressor:
+    """`codec` with another level, whatever its field is called. Raises `InvalidConfig` if it has none."""
     names = {"level", "quality"} & {field.name for field in dataclasses.fields(codec)}
     if not names:
         raise InvalidConfig(f"{codec.name} has no levels; leave -l out")
@@ -185,6 +191,9 @@ def decompress(
 
 
 def _salvage(path: Path, target: Path | None, codec: Compressor | None, force: bool) -> int:
+    """Rescue a damaged file; the bytes written. Raises `CorruptStream` that names every gap, after
+    writing.
+    """
     if path == files.STDIN:
         raise InputError("--salvage goes back and forth in its source: name a file")
     if target is None:
@@ -214,8 +223,8 @@ def test(
     chosen = registry.parse(codec) if codec else None
 
     def one(path: Path) -> None:
-        with shown_progress(path.name, path.stat().st_size if path.is_file() else None, quiet=quiet) as told:
-            size = files.check_file(path, codec=chosen, threads=_threads(threads), max_output=max_output, progress=told)
+        with shown_progress(path.name, path.stat().st_size if path.is_file() else None, quiet=quiet) as bar:
+            size = files.check_file(path, codec=chosen, threads=_threads(threads), max_output=max_output, progress=bar)
         if not quiet:
             click.echo(shown(f"{path}: sound, {size:,} bytes"))
 
@@ -244,14 +253,16 @@ def inspect(source: tuple[Path, ...], as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _threads(given: int) -> int:
-    return given or os.cpu_count() or 1
+def _threads(n_threads: int) -> int:
+    """The number of threads; 0 stands for all cores."""
+    return n_threads or os.cpu_count() or 1
 
 
 def _remove(source: Path, target: Path, codec: Compressor | None = None) -> None:
     """Remove the file `source` now that `target` is on disk; what `codec` compressed is read back and compared before.
 
-    What was decompressed needs no such look: all its checksums have just been verified. Streams are left alone.
+    Decompressed output is not read again: all its checksums have just been verified. Streams are never
+    removed.
     """
     if source == files.STDIN or not source.is_file():
         return

@@ -1,4 +1,6 @@
-"""The kernel that tells what every byte costs under the neural codec, for people to look at; nothing is coded with it."""
+"""The kernel that tells what every byte costs under the neural codec, for people to look at; nothing is coded
+with it.
+"""
 
 import numpy as np
 

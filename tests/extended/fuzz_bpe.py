@@ -3,7 +3,7 @@
 python -m tests.extended.fuzz_bpe strings --number 1000000 [TOKENIZER.json] -o bench/results/fuzz_bpe.json
 python -m tests.extended.fuzz_bpe documents TOKENIZER.json CORPUS... -o bench/results/fuzz_documents.json
 
-Each text is also decoded again, encoded singly and in a batch, and by two threads. Exit code 1 if anything differs.
+Each text is also decoded again, encoded by itself and in a batch, and by two threads. Exit code 1 if anything differs.
 """
 
 from __future__ import annotations
