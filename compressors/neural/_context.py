@@ -40,12 +40,12 @@ class State(NamedTuple):
     found: npt.NDArray[np.uint32]  # (successors,) and what is there
 
     @classmethod
-    def new(cls, n_successors: int, size: int) -> State:
-        """Of an empty document; `size` is a power of two."""
+    def new(cls, n_successors: int, size: int, n_places: int = 0) -> State:
+        """Of an empty document; `size` and `n_places` (0: as `size`) are powers of two."""
         scan, brackets, contexts = (np.zeros(n, np.uint64) for n in (N_SCAN, 16, N_CONTEXTS))
         history = np.zeros((n_successors, size), np.uint32)
         slots, found = np.zeros(n_successors, np.int64), np.zeros(n_successors, np.uint32)
-        return cls(scan, brackets, contexts, np.zeros(size, np.int32), history, slots, found)
+        return cls(scan, brackets, contexts, np.zeros(n_places or size, np.int32), history, slots, found)
 
 
 # Slots of the array `scan`, here `s`, a uint64 array: what is carried from byte to byte.

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from compressors.base import Spans, Symbols, Vocab
+from compressors.neural import first_coder
 from compressors.neural.model import Model
 
 THRESHOLD = 1024  # entropy, in 1/256 bit, above which a segment begins: 4 bits give about the 2.6 bytes a window that were published
@@ -65,7 +66,7 @@ class EntropyWindows:
         from compressors.neural import _entropy_windows
 
         text, reach = np.frombuffer(data, np.uint8), np.empty(512, np.uint64)
-        fresh = self._model.parts(len(data), self._model.mixer.copy())
+        fresh = first_coder.parts(self._model, len(data), self._model.mixer.copy())
         return _entropy_windows.follow(text, before, bits, entropy, self._binary, reach, *fresh)  # type: ignore[no-any-return] # a kernel
 
     @cached_property
