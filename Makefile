@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 # Set in some containers, it would have every command parse torch anew: 16 s instead of 6 for a training of three steps.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 demo: .venv/demo-ready
 	$(BIN)/proxyc demo
 
@@ -19,8 +19,13 @@ lint: .venv/test-ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# A broken link or reference is an error.
+docs: .venv/docs-ready
+	$(BIN)/python -m sphinx -n -W --keep-going -q -b html docs docs/_build
+	@echo docs/_build/index.html
+
 clean:
-	rm -rf .venv demo build dist *.egg-info
+	rm -rf .venv demo build dist docs/_build *.egg-info
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -32,4 +37,8 @@ clean:
 .venv/test-ready: pyproject.toml constraints.txt | .venv/bin/python
 	$(PIP) --editable '.[all,test]'
 	$(BIN)/proxyc doctor --warm # or every worker of the tests compiles the same kernels
+	touch $@
+
+.venv/docs-ready: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) --editable '.[all,docs]'
 	touch $@

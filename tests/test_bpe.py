@@ -15,7 +15,7 @@ import compressors
 from compressors import CorruptStream, InvalidConfig, SlowPath
 from compressors.bpe.codec import BPE
 from compressors.bpe.patterns import PATTERNS
-from compressors.bpe.sampling import Sample
+from compressors.sampling import Sample
 
 HARD = "\u0301\u200d\ufeff\u2028\u00a0\u017f\u00df\u0130한🙂\0'\r\n\t I'LL don't 1234567 <|end|> <x>ab self.self"
 words = st.lists(st.sampled_from(HARD.split(" ") + list(HARD)), max_size=40)

@@ -1,6 +1,7 @@
 """The command line: help of every command, a happy path, errors in one line, and what help must not load."""
 
 import json
+import lzma
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from forked import run
 
+import compressors
 from proxylm.cli.main import COMMANDS, proxyc
 
 TEXT = "def main():\n    return 'naïve'\n" * 60
@@ -230,3 +232,18 @@ def test_completion_script_and_words(shell):
         assert "_PROXYC_COMPLETE" in complete(_PROXYC_COMPLETE=f"{shell}_source")
     words = {"COMP_WORDS": "proxyc comp", "COMP_CWORD": "comp" if shell == "fish" else "1"}
     assert "compress" in complete(_PROXYC_COMPLETE=f"{shell}_complete", **words)
+
+
+def test_fit_takes_a_sample_for_every_codec_and_leaves_out_what_is_excluded(tmp_path):
+    lines = "".join(json.dumps({"text": f"document {i}: " + TEXT[i : i + 900]}) + "\n" for i in range(1500))
+    (tmp_path / "a.jsonl.xz").write_bytes(lzma.compress(lines.encode()))
+    (tmp_path / "b.zip").write_bytes(b"PK\3\4")
+    command = ("fit", "zstd", ".", "-o", "d.pxa", "--sample", "300KB", "--set", "dictionary_size=4096", "--force")
+    done = run(*command, cwd=tmp_path)
+    assert done.returncode == 1
+    assert b"--exclude b.zip" in done.stderr
+    done = run(*command, "--exclude", "b.zip", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    card = compressors.load(tmp_path / "d.pxa").artifact.card
+    assert 300_000 <= card["bytes"] < 302_000
+    assert card["documents"] < 1500

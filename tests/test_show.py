@@ -167,6 +167,10 @@ def test_the_command(tmp_path, monkeypatch):
     assert run(proxyc, ["show", "a.py", "-o", "p.html", "--view", "bpe"]).exit_code == 0
     with pytest.raises(InputError, match="exists already"):
         run(proxyc, ["show", "a.py", "-o", "p.html", "--view", "bpe"], catch_exceptions=False)
+    assert run(proxyc, ["show", "a.py", "-o", "p.svg", "--view", "bpe"]).exit_code == 0
+    picture = (tmp_path / "p.svg").read_text()
+    assert picture.startswith("<svg")
+    assert "url(" not in picture.replace("url(#", "")
     with pytest.raises(InputError, match="no such file"):
         run(proxyc, ["show", "b.py"], catch_exceptions=False)
     piped = run(proxyc, ["show", "-", "--view", "bytes", "--bits"], input="ab")

@@ -1,12 +1,15 @@
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
+import zstandard
 
 import compressors
 from compressors.corpus import Document, Reader
@@ -192,3 +195,77 @@ def test_progress_is_told_of_every_document_and_every_byte_of_the_input(tmp_path
     told.clear()
     encode(None, tmp_path / "s", {"gz": compressors.get("gzip")}, progress=lambda *counts: told.append(counts))
     assert tuple(map(sum, zip(*told, strict=True))) == (*total[:2], total[1])  # read from the store: raw bytes
+
+
+def test_ids_are_kept_beside_the_views_and_change_no_fingerprint(tmp_path, bpe):
+    lines = [json.dumps({"text": f"line {i} " * 30}) for i in range(40)]
+    (tmp_path / "a.jsonl").write_text("\n".join([*lines[:5], "bad", *lines[5:]]) + "\n")
+    (tmp_path / "b\n\udcff.txt").write_text("text")
+    reader = Reader([tmp_path])
+    store = encode(reader, tmp_path / "s", {"bpe": bpe}, shard_bytes=2000)
+    assert len(store.manifest["shards"]) > 3
+    expected = [document.id for document in Reader([tmp_path / "a.jsonl", tmp_path / "b\n\udcff.txt"])]
+    assert [store.id_of(i) for i in range(len(store))] == expected
+    assert expected[5] == f"{tmp_path}/a.jsonl:7"
+    others = (Document(f"other {d.id}", d.data) for d in Reader([tmp_path / "a.jsonl", tmp_path / "b\n\udcff.txt"]))
+    other = encode(others, tmp_path / "t", {"bpe": bpe}, shard_bytes=2000)
+    assert other.fingerprint == store.fingerprint
+    assert other.id_of(3) == f"other {expected[3]}"
+    for file in other.path.rglob("ids*"):  # a store of an earlier version
+        file.unlink()
+    other.verify()
+    assert other.id_of(3) is None
+    encode(None, tmp_path / "t", {"gz": compressors.get("gzip")})
+    assert other.id_of(3) is None
+    again = encode(Reader([tmp_path / "a.jsonl", tmp_path / "b\n\udcff.txt"]), tmp_path / "t", {}, shard_bytes=2000)
+    assert again.id_of(3) == expected[3]
+    for damaged in (b"", zstandard.compress(b'{"version": 2, "documents": 1}\n"x"\n'), zstandard.compress(b"[]\n")):
+        (tmp_path / "s/00000/ids.jsonl.zst").write_bytes(damaged)
+        with pytest.raises(StoreError, match=r"ids\.jsonl\.zst cannot be read"):
+            store.id_of(0)
+
+
+def test_encode_takes_any_iterable(tmp_path):
+    rows = [{"text": "one"}, {"text": "two", "id": "second"}]
+    store = encode(iter(rows), tmp_path / "rows", {})
+    assert [store.column("raw")[i].tobytes() for i in range(2)] == [b"one", b"two"]
+    assert [store.id_of(i) for i in range(2)] == ["row:1", "second"]
+    (tmp_path / "a.txt").write_text("text")
+    assert encode(str(tmp_path / "a.txt"), tmp_path / "path", {}).id_of(0) == str(tmp_path / "a.txt")
+    with pytest.raises(InputError, match="no documents"):
+        encode([], tmp_path / "none", {})
+    assert not (tmp_path / "none").exists()
+
+
+def test_two_encodes_of_one_store_work_one_after_the_other(tmp_path, bpe):
+    """Neither removes what the other is writing."""
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text("".join(json.dumps({"text": f"line {i} " * 3000}) + "\n" for i in range(200)))
+    command = [sys.executable, "-m", "proxylm.cli.main", "encode", str(corpus), "--view", "zstd", "--shard-mb", "1"]
+    both = [
+        subprocess.Popen(
+            [*command, "-o", str(tmp_path / "s")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=100) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert said[0][0] == said[1][0]
+    Store.open(tmp_path / "s").verify()
+    with open_folder(tmp_path / "s") as folder:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        waiting = subprocess.Popen(
+            [*command, "-o", str(tmp_path / "s")], stderr=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert b"another process writes" in waiting.stderr.readline()
+    assert waiting.communicate(timeout=100)[0]
+    assert waiting.returncode == 0
+
+
+@contextmanager
+def open_folder(path):
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        yield folder
+    finally:
+        os.close(folder)

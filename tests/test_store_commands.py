@@ -105,3 +105,18 @@ def test_encode_train_and_eval_read_urls_and_bad_records_are_counted(tmp_path):
             CliRunner().invoke(proxyc, [*command, "--strict"], catch_exceptions=False)
     finally:
         memory.rm("/test-store", recursive=True)
+
+
+def test_a_document_is_described(made):
+    assert proxyc_store(
+        made.path, "--document", 1
+    ).output == "document 1: 1, 9 bytes\n  best: {} symbols\n  bpe: {} symbols\n".format(
+        *(made.column(view).lengths[1] for view in ("best", "bpe"))
+    )
+    found = json.loads(proxyc_store(made.path, "--document", 61, "--json").output)
+    assert (found["id"], found["symbols"]["raw"]) == ("61", len(TEXTS[61]))
+    for file in made.path.rglob("ids*"):
+        file.unlink()
+    assert "its id was not recorded" in proxyc_store(made.path, "--document", 0).output
+    with pytest.raises(InputError, match="has no document 62; it has 0 to 61"):
+        proxyc_store(made.path, "--document", 62)

@@ -5,7 +5,6 @@ Each is measured in a process of its own, in turns: sizes, stability and memory 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from bench.measuring import OutputFile, environment
 from bench.report import tables
 from compressors import registry
 from compressors.atomic import write_atomically
-from compressors.corpus import Reader
+from compressors.corpus import Reader, fingerprint, take
 from compressors.errors import InputError, ProxycError, in_one_line
 
 PATH = click.Path(path_type=Path, exists=True)
@@ -72,7 +71,7 @@ def command(
         "corpus": [path.name for path in corpus],
         "documents": len(documents),
         "bytes": sum(map(len, documents)),
-        "corpus_sha256": hashlib.sha256(b"\0".join(documents)).hexdigest(),
+        "corpus_sha256": fingerprint(documents),
     }
     click.echo(tables.codecs_described(facts))
     if output:
@@ -82,12 +81,7 @@ def command(
 
 def _documents(corpus: tuple[Path, ...], max_bytes: int) -> list[bytes]:
     """The first documents, until they hold `max_bytes`."""
-    documents: list[bytes] = []
-    for document in Reader(list(corpus)):
-        if sum(map(len, documents)) >= max_bytes:
-            break
-        documents.append(document.data)
-    return documents
+    return [document.data for document in take(Reader(corpus), max_bytes)]
 
 
 @click.command()

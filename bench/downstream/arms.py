@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import click
 
 from bench.report.curves import COSTS, curve
 from compressors.base import Compressor
-from compressors.corpus import Reader
+from compressors.corpus import Reader, fingerprint
 from compressors.errors import InputError
 from proxylm.config import RunConfig
 from proxylm.data.store import Store
@@ -137,7 +136,7 @@ def asked_codec(view: str) -> str:
 
 def digest(documents: Sequence[bytes]) -> str:
     """SHA-256 of scored documents."""
-    return hashlib.sha256(b"\0".join(documents)).hexdigest()
+    return fingerprint(documents)
 
 
 def table(outcomes: Sequence[Outcome]) -> str:

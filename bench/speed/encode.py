@@ -32,20 +32,15 @@ from bench.codecs import encoders
 from bench.measuring import OutputFile, environment
 from compressors.atomic import write_atomically
 from compressors.base import digest
-from compressors.corpus import Reader
+from compressors.corpus import Reader, take
 
 _in_child = partial(isolated.answer, "bench.speed.encode")
 
 
 def _documents(paths: tuple[Path, ...], megabytes: float | None = None) -> list[bytes]:
     """All documents, or the first `megabytes` of them."""
-    found, n_bytes = [], 0
-    for document in Reader(list(paths)):
-        found.append(document.data)
-        n_bytes += len(document.data)
-        if megabytes is not None and n_bytes >= megabytes * 1e6:
-            break
-    return found
+    n_bytes = None if megabytes is None else int(megabytes * 1e6)
+    return [document.data for document in take(Reader(paths), n_bytes)]
 
 
 @click.group()

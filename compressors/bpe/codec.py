@@ -57,7 +57,7 @@ class BPE(Compressor):
         Raises `InvalidConfig` like `compressors.bpe.train.fit`, and for a `sample` below 1.
         """
         from compressors.bpe import fit_id_coder, train
-        from compressors.bpe.sampling import Sample
+        from compressors.sampling import Sample
 
         if sample is not None and sample < 1:
             raise InvalidConfig(f"bpe: sample is {sample}; expected a number of bytes, at least 1")

@@ -60,7 +60,7 @@ def _size(_: click.Context, __: click.Parameter, text: str | None) -> int | None
     "--sample",
     metavar="SIZE",
     callback=_size,
-    help="Bytes of CORPUS to fit on (bpe), e.g. 100MB; chosen by hash. Default: all.",
+    help="Bytes of CORPUS to fit on, e.g. 100MB; chosen by hash. Default: all.",
 )
 @click.option("--preset", help="Size of the network (neural): fast or best; windows for no network.")
 @click.option(
@@ -78,13 +78,16 @@ def _size(_: click.Context, __: click.Parameter, text: str | None) -> int | None
     help="Field of records, column of .parquet files that holds the text.",
 )
 @click.option("--glob", default="*", show_default=True, help="Which files of a folder to read.")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="Files to leave out, e.g. '*.zip'.")
 @click.option("-f", "--force", is_flag=True, help="Replace an existing output.")
 def fit(
-    name: str, corpus: tuple[str, ...], output: Path, settings: tuple[str, ...], text_field: str, glob: str,
-    force: bool, **given: Any,
+    name: str, corpus: tuple[str, ...], output: Path, settings: tuple[str, ...], sample: int | None, text_field: str,
+    glob: str, exclude: tuple[str, ...], force: bool, **given: Any,
 ) -> None:  # fmt: skip
-    """Fit compressor NAME (bpe, neural, zstd) on CORPUS: text files, folders, .jsonl[.gz|.zst], .parquet; paths or URLs.
+    """Fit compressor NAME (bpe, neural, zstd) on CORPUS: text files, folders, .jsonl, .parquet; paths or URLs.
 
+    Files may be compressed (gzip, zstd, xz, bzip2, brotli). zstd and neural hold what they are fitted on in memory;
+    of a large corpus give them a --sample.
     An interrupted neural fit goes on when the same command is given again, from OUTPUT.partial.
     """
     cls = registry.get_class(name)
@@ -94,17 +97,20 @@ def fit(
     chosen: dict[str, Any] = dict(_setting(text) for text in settings)
     chosen |= {key: value for key, value in given.items() if value is not None}
     known = signature(cls.fit).parameters
+    if sample is not None and "sample" in known:  # bpe reads all, to count what follows what
+        chosen["sample"], sample = sample, None
     if unknown := set(chosen) - set(known):
         raise InvalidConfig(
             f"{name}: fit has no setting {', '.join(sorted(unknown))}; it has: {', '.join(list(known)[1:])}"
         )
-    reader = Reader(list(corpus), text_field=text_field, pattern=glob)
+    reader = Reader(corpus, text_field=text_field, pattern=glob, exclude=exclude)
     if "progress" in known and sys.stderr.isatty():
         chosen["progress"] = True
     partial = output.with_name(output.name + ".partial")
     if "checkpoint" in known:
         chosen["checkpoint"] = partial
-    codec = cls.fit((document.data for document in reader), **chosen)
+    documents = (document.data for document in reader) if sample is None else reader.sample(sample)
+    codec = cls.fit(documents, **chosen)
     codec.save(output)
     partial.unlink(missing_ok=True)
     bad = f"; {reader.n_bad} bad records skipped" if reader.n_bad else ""

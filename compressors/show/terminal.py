@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
+from rich.terminal_theme import SVG_EXPORT_THEME
 from rich.text import Text
 
 from compressors.show.cut import Cut, changed_symbols, visible
 
-# Two backgrounds that a black and a white foreground can both be read on, and one for symbols that differ after an edit.
-_PIECES = ("on grey19", "on dark_blue")
+Costs: TypeAlias = "Sequence[tuple[str, npt.NDArray[np.float64]]]"  # name, (n,) bits of each byte
+
+# Two backgrounds that differ on light and dark terminals, and one for symbols that differ after an edit.
+_PIECES = ("white on grey35", "white on deep_sky_blue4")
 _CHANGED = "bold white on red3"
 _HEAT = ("grey35", "white", "khaki1", "orange1", "red1")  # below 0.5, 2, 4, 8 bits, and above
 _STEPS = (0.5, 2.0, 4.0, 8.0)
@@ -23,7 +29,7 @@ _SHOWN_SYMBOLS = 24  # of a view without pieces
 def drawn(
     cuts: Sequence[Cut],
     edits: Sequence[Cut] = (),
-    costs: Sequence[tuple[str, npt.NDArray[np.float64]]] = (),
+    costs: Costs = (),
     *,
     width: int = 80,
     colour: bool = True,
@@ -33,10 +39,34 @@ def drawn(
 
     costs: name and (n,) bits of each byte of the text.
     """
-    console = Console(
-        file=io.StringIO(), width=width, force_terminal=colour, no_color=not colour, highlight=False,
+    console = _console(width, colour)
+    _print(console, cuts, edits, costs, colour=colour, most=most)
+    out = console.file
+    assert isinstance(out, io.StringIO)
+    return out.getvalue()
+
+
+def picture(
+    cuts: Sequence[Cut], edits: Sequence[Cut] = (), costs: Costs = (), *, width: int = 80, most: int = 2000
+) -> str:
+    """The same as an SVG picture of a terminal, which asks for no font from elsewhere."""
+    console = _console(width, colour=True, record=True)
+    _print(console, cuts, edits, costs, colour=True, most=most)
+    frame = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL).replace("Fira Code, ", "")
+    # The name in the SVG's classes is a checksum of what it shows, so equal pictures are equal files.
+    return console.export_svg(title="", theme=SVG_EXPORT_THEME, code_format=frame)
+
+
+def _console(width: int, colour: bool, record: bool = False) -> Console:
+    return Console(
+        file=io.StringIO(), width=width, force_terminal=colour, no_color=not colour, highlight=False, record=record,
         color_system="256" if colour else None, legacy_windows=False,
     )  # fmt: skip
+
+
+def _print(
+    console: Console, cuts: Sequence[Cut], edits: Sequence[Cut], costs: Costs, *, colour: bool, most: int
+) -> None:
     for i, cut in enumerate(cuts):
         console.print(_head(cut))
         console.print(_body(cut, most, colour))
@@ -49,9 +79,6 @@ def drawn(
         console.print(_cost_head(name, bits))
         console.print(_heat(cuts[0].data[:most], bits))
         console.print()
-    out = console.file
-    assert isinstance(out, io.StringIO)
-    return out.getvalue()
 
 
 def _head(cut: Cut) -> Text:
@@ -76,6 +103,8 @@ def _body(cut: Cut, most: int, colour: bool, marks: npt.NDArray[np.bool_] | None
         shown += len(piece)
         is_marked = marks is not None and bool(marks[i])
         _append(text, piece, _CHANGED if is_marked else _PIECES[i % 2], colour, "[]" if is_marked else "|")
+    if text.plain.endswith("\n"):  # printing ends the line anyway
+        text.right_crop(1)
     return text
 
 
@@ -116,4 +145,6 @@ def _heat(data: bytes, bits: npt.NDArray[np.float64]) -> Text:
         cost = float(bits[at : at + len(raw)].sum())
         text.append(visible(raw), _HEAT[int(np.searchsorted(_STEPS, cost, side="right"))])
         at += len(raw)
+    if text.plain.endswith("\n"):
+        text.right_crop(1)
     return text

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 import click
 
 from compressors import registry
-from compressors.corpus import Reader
+from compressors.corpus import Reader, take
 from compressors.errors import InputError
 
 PATH = click.Path(path_type=Path)
@@ -32,6 +32,7 @@ BEST = click.option(
     "--field", "text_field", default="text", show_default=True, help="Field of .jsonl records that holds the text."
 )
 @click.option("--glob", "pattern", default="*", show_default=True, help="Which files of a folder to read.")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="Files to leave out, e.g. '*.zip'.")
 @click.option(
     "--perturb", is_flag=True, help="Also after characters are deleted, case or white space changed, names renamed."
 )
@@ -41,7 +42,7 @@ BEST = click.option(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(
     run: Path, best: bool, corpus: tuple[str, ...], codec: str | None, window: int | None, max_bytes: int | None, text_field: str,
-    pattern: str, perturb: bool, translate: bool, as_json: bool,
+    pattern: str, exclude: tuple[str, ...], perturb: bool, translate: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Bits per byte of the model in RUN on the documents of CORPUS, with a 95 % bootstrap interval."""
     if translate and codec is None:
@@ -52,7 +53,7 @@ def evaluate(
     model, config = run_folder.load_run(run, best=best)
     chosen = registry.parse(codec) if codec else None
     view = run_folder.view_of(run, chosen) if chosen is not None else None
-    documents = _documents(Reader(list(corpus), text_field=text_field, pattern=pattern), max_bytes)
+    documents = _documents(Reader(corpus, text_field, pattern, exclude=exclude), max_bytes)
     window = window or evaluation.trained_window(config)
     result = evaluation.evaluate(model, documents, window=window, codec=chosen, view=view)
     found = result.to_json()
@@ -68,13 +69,7 @@ def evaluate(
 
 def _documents(reader: Reader, max_bytes: int | None) -> list[bytes]:
     """The first ones that hold `max_bytes`."""
-    documents: list[bytes] = []
-    size = 0
-    for document in reader:
-        if max_bytes is not None and size >= max_bytes:
-            break
-        documents.append(document.data)
-        size += len(document.data)
+    documents = [document.data for document in take(reader, max_bytes)]
     if reader.n_bad:
         click.echo(reader.bad_records, err=True)
     return documents

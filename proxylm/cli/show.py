@@ -37,7 +37,9 @@ _WITH_MERGES = re.compile(r"(?P<codec>.+?)(?P<mark>[:,])merges=(?P<merges>\d+)")
 )
 @click.option("--bits", is_flag=True, help="What each byte costs under the neural codec.")
 @click.option("--run", type=click.Path(path_type=Path), help="What each byte costs under the model of a training run.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write one offline HTML page instead.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Write an offline page (.html) or a picture (.svg) instead."
+)
 @click.option("-f", "--force", is_flag=True, help="Replace an existing page.")
 @click.option("--max-bytes", default=2000, show_default=True, help="How much of the text the terminal shows.")
 @click.option("--width", type=click.IntRange(min=20), help="Columns. Default: those of the terminal.")
@@ -51,6 +53,7 @@ def show(
     proxyc show 'def f(x): return x'                pieces in alternating colours
     proxyc show a.py --view bpe:merges=256 --edit   what changes if one character goes
     proxyc show a.py --run run -o page.html         views side by side, and which bytes cost what
+    proxyc show 'a text' -o picture.svg             the picture of a terminal
     """
     from compressors.show.cut import edited
     from compressors.show.terminal import drawn
@@ -58,7 +61,7 @@ def show(
     data = _text(source)
     cuts = [_cut(view, data) for view in views or _VIEWS]
     edits = [] if edit is None else [_cut(view, edited(data, edit)) for view in views or _VIEWS]
-    costs = _costs(data, neural=bits or output is not None, run=run)
+    costs = _costs(data, neural=bits or (output is not None and output.suffix == ".html"), run=run)
     if output is not None:
         _write(output, force, cuts, edits, costs)
         return
@@ -108,10 +111,12 @@ def _costs(data: bytes, *, neural: bool, run: Path | None) -> list[tuple[str, An
 
 def _write(output: Path, force: bool, cuts: list[Cut], edits: list[Cut], costs: list[tuple[str, Any]]) -> None:
     from compressors.show.page import page
+    from compressors.show.terminal import picture
 
     if output.exists() and not force:
         raise InputError(f"{output} exists already; use --force to replace it")
-    if output.suffix not in (".html", ".htm"):
-        raise InvalidConfig(f"-o {output}: a page is HTML; name it *.html")
-    write_atomically(output, page(cuts, edits, costs).encode())
+    made = {".html": page, ".svg": picture}.get(output.suffix)
+    if made is None:
+        raise InvalidConfig(f"-o {output}: name it *.html for a page, *.svg for a picture")
+    write_atomically(output, made(cuts, edits, costs).encode())
     click.echo(f"{output}: {len(cuts)} views of {len(cuts[0].data):,} bytes; open it in a browser", err=True)

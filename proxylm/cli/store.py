@@ -13,8 +13,8 @@ import click
 
 from compressors import registry
 from compressors.corpus import Reader
-from compressors.errors import InvalidConfig
-from proxylm.data.store import Store
+from compressors.errors import InputError, InvalidConfig
+from proxylm.data.store import RAW, Store
 
 PATH = click.Path(path_type=Path)
 
@@ -37,6 +37,7 @@ PATH = click.Path(path_type=Path)
     help="Field of records, column of .parquet files that holds the text.",
 )
 @click.option("--glob", "pattern", default="*", show_default=True, help="Which files of a folder to read.")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="Files to leave out, e.g. '*.zip'.")
 @click.option("--strict", is_flag=True, help="A bad record is an error instead of being counted.")
 @click.option("-T", "--threads", default=1, show_default=True, type=click.IntRange(min=1), help="Threads for encoding.")
 @click.option("--shard-mb", default=64, show_default=True, type=click.IntRange(min=1), help="Raw bytes of a shard.")
@@ -49,13 +50,14 @@ PATH = click.Path(path_type=Path)
 )
 @click.option("-q", "--quiet", is_flag=True)
 def encode(
-    corpus: tuple[str, ...], store: Path, views: tuple[str, ...], text_field: str, pattern: str, strict: bool,
+    corpus: tuple[str, ...], store: Path, views: tuple[str, ...], text_field: str, pattern: str, exclude: tuple[str, ...], strict: bool,
     threads: int, shard_mb: int, engine: str, quiet: bool,
 ) -> None:  # fmt: skip
-    """Encode CORPUS (text files, folders, .jsonl[.gz|.zst], .parquet) into a view store; without CORPUS, add views to one.
+    """Encode CORPUS (text files, folders, .jsonl, .parquet) into a view store; without CORPUS, add views to one.
 
-    Each file is a document, or each record of a .jsonl or .parquet file; folders are read in sorted order. URLs
-    (s3://bucket/folder, memory://...) are read through fsspec. The same command after a kill goes on at the first
+    Each file is a document, or each record of a .jsonl or .parquet file; folders are read in sorted order. Files may
+    be compressed (gzip, zstd, xz, bzip2, brotli). URLs (s3://bucket/folder, hf://datasets/..., memory://b/*.jsonl) are
+    read through fsspec. The same command after a kill goes on at the first
     missing view of a shard.
     """
     from proxylm.data import encode as encoding
@@ -63,7 +65,7 @@ def encode(
     codecs = dict(map(registry.parse_named, views))
     if len(codecs) < len(views):
         raise InvalidConfig("two views have the same name; name them with NAME@CODEC")
-    reader = Reader(list(corpus), text_field=text_field, pattern=pattern, strict=strict) if corpus else None
+    reader = Reader(corpus, text_field, pattern, strict, exclude) if corpus else None
     with _bar(quiet, reader, store) as progress:
         made = encoding.encode(
             reader,
@@ -104,11 +106,50 @@ def _bar(quiet: bool, reader: Reader | None, store: Path) -> Iterator[Callable[[
         yield progress
 
 
-@click.command()
+class _StoreGroup(click.Group):
+    """`proxyc store STORE` describes a store; any other first word is a command."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # A group takes options that stand before the command for its own: they are those of `show`.
+        is_plain = bool(args) and args[0] not in self.commands and args[0] not in ("-h", "--help")
+        return super().parse_args(ctx, ["show", *args] if is_plain else args)
+
+
+@click.group(cls=_StoreGroup)
+def store() -> None:
+    """Look into a view store (`proxyc store STORE`), or export a view of it."""
+
+
+@store.command()
+@click.argument("path", metavar="STORE", type=PATH)
+@click.option("--view", required=True, help="View to export; raw for the bytes.")
+@click.option(
+    "--to", "to", required=True, metavar="FORMAT", help="megatron (.bin and .idx), flat (.bin), npy or arrow."
+)
+@click.option("-o", "--output", required=True, type=PATH, help="Prefix of the files; for arrow the folder.")
+@click.option("--eod", type=int, help="An id to add behind every document.")
+@click.option("-f", "--force", is_flag=True, help="Replace what is there.")
+def export(path: Path, view: str, to: str, output: Path, eod: int | None, force: bool) -> None:
+    """Write a view of STORE for another trainer: one sequence of ids a document, in the order of the store.
+
+    \b
+    proxyc store export store --view bpe --to megatron --eod 0 -o corpus     corpus.bin, corpus.idx
+    proxyc store export store --view bpe --to arrow -o corpus                datasets.load_from_disk("corpus")
+    """
+    from proxylm.data.export import export as written
+
+    files = written(Store.open(path, check=(view,)), view, to, output, eod=eod, force=force)
+    click.echo(f"{', '.join(map(str, files))}: view {view} of {path}", err=True)
+
+
+@store.command()
 @click.argument("path", metavar="STORE", type=PATH)
 @click.option("--verify", is_flag=True, help="Read everything and compare with the recorded SHA-256.")
+@click.option(
+    "--document", type=click.IntRange(min=0), metavar="N", help="Only document N: where it came from, its sizes."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def store(path: Path, verify: bool, as_json: bool) -> None:
+def show(path: Path, verify: bool, document: int | None, as_json: bool) -> None:
     """What is in the view store STORE: documents, bytes, and of each view its size, codec and fingerprint.
 
     Exit code 1 if a file is missing, has another size, or with --verify other bytes than were written.
@@ -116,6 +157,9 @@ def store(path: Path, verify: bool, as_json: bool) -> None:
     opened = Store.open(path)
     if verify:
         opened.verify()
+    if document is not None:
+        _describe_document(opened, document, as_json)
+        return
     if as_json:
         click.echo(json.dumps(opened.summary() | {"verified": verify}, indent=1))
         return
@@ -142,6 +186,21 @@ def _describe(opened: Store) -> None:
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         click.echo("  " + "  ".join(aligned).rstrip())
+
+
+def _describe_document(opened: Store, number: int, as_json: bool) -> None:
+    if number >= len(opened):
+        raise InputError(f"{opened.path} has no document {number}; it has 0 to {len(opened) - 1}")
+    name = opened.id_of(number)
+    symbols = {view: int(opened.column(view).lengths[number]) for view in opened.manifest["views"]}
+    if as_json:
+        click.echo(json.dumps({"document": number, "id": name, "symbols": symbols}, indent=1))
+        return
+    shown = "its id was not recorded" if name is None else name.encode("utf-8", "backslashreplace").decode()
+    n_bytes = symbols.pop(RAW)
+    click.echo(f"document {number}: {shown}, {n_bytes:,} bytes")
+    for view, n_symbols in symbols.items():
+        click.echo(f"  {view}: {n_symbols:,} symbols")
 
 
 def _spec(codec: str, config: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from compressors.corpus import Reader
+from compressors.corpus import Reader, take
 from compressors.errors import InvalidConfig
 
 PATH = click.Path(path_type=Path)
@@ -120,10 +120,4 @@ def _training_bar(quiet: bool) -> Iterator[Any]:
 
 def _documents(paths: tuple[str, ...], n_bytes: int) -> list[bytes]:
     """Whole documents, in order, until they hold `n_bytes`."""
-    found: list[bytes] = []
-    for document in Reader(list(paths)) if paths else ():
-        found.append(document.data)
-        n_bytes -= len(document.data)
-        if n_bytes <= 0:
-            break
-    return found
+    return [document.data for document in take(Reader(paths), n_bytes)] if paths else []

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
+import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from compressors.atomic import write_atomically
 from compressors.base import Compressor
 from compressors.corpus import Document
-from compressors.errors import FingerprintMismatch, InvalidConfig
+from compressors.corpus import documents as documents_of
+from compressors.errors import FingerprintMismatch, InputError, InvalidConfig, SlowPath
 from proxylm.data.store import FORMAT, RAW, Store, StoreError
 from proxylm.data.store_writer import Maker, Shard, missing, read_facts
 
@@ -37,7 +42,7 @@ def local(shards: Iterator[Shard], path: Path, makers: Sequence[Maker], threads:
 
 
 def encode(
-    documents: Iterable[Document] | None,
+    documents: Iterable[Any] | Path | str | None,
     path: Path,
     views: Mapping[str, Compressor],
     *,
@@ -48,17 +53,37 @@ def encode(
 ) -> Store:
     """Write or finish the store at `path`; with `documents` None, add `views` to the store that is there.
 
-    The same call after a kill goes on where it stopped; every engine makes the same files. Raises `StoreError` if the
-    documents are not those the store was begun with, `FingerprintMismatch` if a view of the same name has another codec.
+    documents: whatever `compressors.corpus.documents` takes: a `Reader`, a path or URL, an iterable of bytes, strings,
+        `Document`, or rows of `datasets`.
+
+    The same call after a kill resumes where it stopped; two calls for one store at once work one after the other. Every
+    engine makes the same files. Raises `StoreError` if the documents are not those the store was begun with,
+    `FingerprintMismatch` if a view of the same name has another codec, `InputError` if there are no documents.
     """
     for name in views:
         if name == RAW or not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or name[0] == ".":
             raise InvalidConfig(f"view name {name!r}: use letters, digits, '-', '_' and '.', and not 'raw'")
-    shards = _stored(Store.open(path, check=(RAW,))) if documents is None else _shards(documents, shard_bytes)
+    shards = (
+        _stored(Store.open(path, check=(RAW,))) if documents is None else _shards(documents_of(documents), shard_bytes)
+    )
+    with _alone(path):
+        return _written(shards, path, views, threads, progress, engine)
+
+
+def _written(
+    shards: Iterator[Shard],
+    path: Path,
+    views: Mapping[str, Compressor],
+    threads: int,
+    progress: Progress,
+    engine: Engine,
+) -> Store:
     n_shards = 0
     for counts in engine(shards, path, [Maker(name, codec) for name, codec in views.items()], threads):
         progress(*counts)
         n_shards += 1
+    if n_shards == 0:
+        raise InputError(f"no documents for {path}; give at least one")
     if (path / f"{n_shards:05d}").exists():
         raise StoreError(
             f"{path} has more shards than the corpus fills ({n_shards}): the corpus has changed; use another folder"
@@ -68,6 +93,31 @@ def encode(
             write_atomically(path / f"{name}.splits", splits.astype("<u4").tobytes())
     _write_manifest(path, [f"{number:05d}" for number in range(n_shards)])
     return Store.open(path)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process writes a store at a time: each removes what looks left over from a run that was killed.
+
+    The lock is the system's, on the folder: it ends with the process. Where a file system has none, nothing is locked.
+    """
+    is_new = not path.exists()
+    path.mkdir(parents=True, exist_ok=True)
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            warnings.warn(f"another process writes {path}; waiting for it to end", SlowPath, stacklevel=4)
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        except OSError:
+            pass
+        yield
+    finally:
+        os.close(folder)
+        if is_new:
+            with suppress(OSError):  # it is not empty: something was written
+                path.rmdir()
 
 
 def _ahead(shards: Iterator[Shard]) -> Iterator[Shard]:
@@ -82,15 +132,17 @@ def _ahead(shards: Iterator[Shard]) -> Iterator[Shard]:
 def _shards(documents: Iterable[Document], shard_bytes: int) -> Iterator[Shard]:
     numbers = itertools.count()
     held: list[bytes] = []
+    ids: list[str] = []
     size = n_read = n_before = 0
     for document in documents:
         held.append(document.data)
+        ids.append(document.id)
         size, n_read = size + len(document.data), document.n_read
         if size >= shard_bytes:
-            yield Shard(next(numbers), held, n_read - n_before)
-            held, size, n_before = [], 0, n_read
+            yield Shard(next(numbers), held, n_read - n_before, ids)
+            held, ids, size, n_before = [], [], 0, n_read
     if held:
-        yield Shard(next(numbers), held, n_read - n_before)
+        yield Shard(next(numbers), held, n_read - n_before, ids)
 
 
 def _stored(store: Store) -> Iterator[Shard]:

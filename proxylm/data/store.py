@@ -4,6 +4,7 @@ STORE/bpe.splits               of a refinable vocabulary: the two earlier symbol
 STORE/manifest.json            format, counts, and the view's codec, configuration, fingerprint, vocabulary size
 STORE/00000/raw.bin raw.off    the bytes of the documents, and where each begins: (documents + 1) u64
 STORE/00000/bpe.bin .off .len  symbols; offsets; bytes per symbol (u16, only for views that align with bytes)
+STORE/00000/ids.jsonl.zst      a line of JSON with version and number, then the id of each document, a JSON string a line
 STORE/00000/bpe.json           sizes and SHA-256 of the view's files: written last, so what has one is complete
 """
 
@@ -26,6 +27,7 @@ from compressors.errors import FingerprintMismatch, ProxycError
 
 FORMAT = 1
 RAW = "raw"
+IDS, IDS_VERSION = "ids.jsonl.zst", 1
 
 
 class StoreError(ProxycError, ValueError):
@@ -178,6 +180,16 @@ class Store:
         spans = [_mapped(shard / f"{name}.len", "<u2") for shard in shards] if view["aligned"] and name != RAW else None
         return Column(values, offsets, spans)
 
+    def id_of(self, document: int) -> str | None:
+        """Where a document came from (file:line, row), or None in a store without ids. Raises `StoreError`."""
+        files = self.view(RAW)["files"]
+        for shard in self.manifest["shards"]:
+            count = files[shard]["off"]["bytes"] // 8 - 1
+            if document < count:
+                return _id_in(self.path / shard / IDS, document, count)
+            document -= count
+        raise IndexError(f"{self.path} has {len(self)} documents")
+
     def splits(self, name: str) -> npt.NDArray[np.uint32] | None:
         """(size - 256, 2) the two earlier symbols of each symbol of a refinable view, or None. Raises `StoreError`."""
         file, expected = self.path / f"{name}.splits", self.view(name).get("splits")
@@ -224,6 +236,21 @@ class Store:
                 raise StoreError(
                     f"{file} {found}, expected {facts['bytes']}; delete {file.with_suffix('.json')} and run the same `proxyc encode` again"
                 )
+
+
+def _id_in(file: Path, document: int, count: int) -> str | None:
+    """The id of a document of a shard that has `count` of them."""
+    import zstandard
+
+    if not file.is_file():
+        return None
+    try:
+        head, *ids = map(json.loads, zstandard.decompress(file.read_bytes()).splitlines())
+        if head != {"version": IDS_VERSION, "documents": count} or len(ids) != count:
+            raise ValueError(f"expected version {IDS_VERSION} and {count} documents, found {head} and {len(ids)} ids")
+    except (zstandard.ZstdError, ValueError) as error:
+        raise StoreError(f"{file} cannot be read: {error}; delete it and run the same `proxyc encode` again") from error
+    return str(ids[document])
 
 
 def _mapped(file: Path, dtype: str) -> npt.NDArray[Any]:

@@ -17,7 +17,7 @@ from compressors.atomic import write_atomically
 from compressors.base import Compressor
 from compressors.errors import FingerprintMismatch
 from compressors.identity import Identity
-from proxylm.data.store import RAW, StoreError
+from proxylm.data.store import IDS, IDS_VERSION, RAW, StoreError
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Shard:
     number: int
     documents: list[bytes]
     n_read: int = 0  # bytes of the input that were read for it
+    ids: list[str] | None = None  # where each document came from; None: not known
 
     @property
     def name(self) -> str:
@@ -82,8 +83,6 @@ class Maker:
         return arrays
 
     def write(self, shard: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
-        for left in shard.glob(f".{self.name}.*.tmp"):  # of a run that was killed
-            left.unlink()
         facts: dict[str, Any] = {"view": self.facts(), "documents": len(arrays["off"]) - 1, "files": {}}
         for suffix, array in arrays.items():
             data = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).view(np.uint8).data
@@ -116,11 +115,23 @@ def missing(path: Path, shard: Shard, makers: Sequence[Maker], threads: int) -> 
     """
     folder = path / shard.name
     folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(".*.tmp"):  # of a run that was killed: nobody else writes this shard now
+        left.unlink()
     if RAW_MAKER.complete(folder):
         _check_same(folder, shard.documents)
+    if shard.ids is not None and not (folder / IDS).exists():
+        yield partial(write_atomically, folder / IDS, packed_ids(shard.ids))
     for maker in (RAW_MAKER, *makers):
         if not maker.complete(folder):
             yield partial(maker.write, folder, maker.arrays(shard.documents, threads))
+
+
+def packed_ids(ids: list[str]) -> bytes:
+    """The file of ids (see `store`): equal ids give equal bytes. They are no part of a fingerprint."""
+    import zstandard
+
+    lines = [json.dumps({"version": IDS_VERSION, "documents": len(ids)}), *map(json.dumps, ids)]
+    return zstandard.compress("".join(f"{line}\n" for line in lines).encode())
 
 
 def _check_same(shard: Path, documents: list[bytes]) -> None:

@@ -1,12 +1,13 @@
 import gzip
+import hashlib
 import json
 
 import numpy as np
 import pytest
 import zstandard
 
-from compressors.corpus import Reader
-from compressors.errors import InputError
+from compressors.corpus import Document, Reader, documents, fingerprint, take
+from compressors.errors import InputError, InvalidConfig
 
 LINES = "".join(json.dumps({"text": text, "other": "x"}) + "\n" for text in ("one", "", "zwei ü", "日本"))
 
@@ -149,3 +150,60 @@ def test_urls_give_the_same_documents_as_files(tmp_path):
                 read(url)
     finally:
         memory.rm("/test-documents", recursive=True)
+
+
+def test_take_gives_whole_documents_and_reads_no_more():
+    def given():
+        for text in (b"abc", b"", b"de", b"f"):
+            yield Document("", text)
+        raise AssertionError("read too far")
+
+    for n_bytes, expected in (
+        (0, []),
+        (1, [b"abc"]),
+        (3, [b"abc"]),
+        (4, [b"abc", b"", b"de"]),
+        (6, [b"abc", b"", b"de", b"f"]),
+    ):
+        assert [document.data for document in take(given(), n_bytes)] == expected
+    with pytest.raises(AssertionError):
+        list(take(given(), None))
+
+
+def test_the_fingerprint_of_documents_is_that_of_published_results():
+    assert fingerprint([b"a", b"", b"b"]) == hashlib.sha256(b"a\0\0b").hexdigest()
+    assert fingerprint(iter([])) == hashlib.sha256().hexdigest()
+
+
+def test_a_sample_holds_what_is_asked_for_in_any_order(tmp_path):
+    texts = [f"{i} " * 500 for i in range(300)] + ["x" * (3 << 20)]
+    for name, order in (("a.jsonl", texts), ("b.jsonl", texts[::-1])):
+        (tmp_path / name).write_text("".join(json.dumps({"text": text}) + "\n" for text in order))
+    one, other = (Reader(tmp_path / name).sample(50_000) for name in ("a.jsonl", "b.jsonl"))
+    assert one == other
+    assert 50_000 <= sum(map(len, one)) < 50_000 + (1 << 20)
+    assert len(max(one, key=len)) <= 1 << 20
+    with pytest.raises(InvalidConfig, match="sample is 0"):
+        Reader(tmp_path).sample(0)
+
+
+def test_documents_of_whatever_has_some(tmp_path):
+    (tmp_path / "a.jsonl").write_text(LINES)
+    for path in (tmp_path / "a.jsonl", str(tmp_path / "a.jsonl"), Reader([tmp_path / "a.jsonl"])):
+        assert list(documents(path)) == list(Reader([tmp_path / "a.jsonl"]))
+    rows = [{"text": "ü", "id": 7}, {"text": b"\xff", "other": 1}, "s", b"b", Document("d", b"d"), memoryview(b"m")]
+    assert [(document.id, document.data) for document in documents(row for row in rows)] == [
+        ("7", "ü".encode()), ("row:2", b"\xff"), ("row:3", b"s"), ("row:4", b"b"), ("d", b"d"), ("row:6", b"m")
+    ]  # fmt: skip
+    assert [document.data for document in documents([{"content": "x"}], text_field="content")] == [b"x"]
+    for bad, message in (
+        ({"content": "x"}, "document 2 is a mapping with None in 'text'"), (3, "document 2 is int"), ("\ud800", "document 2 is not text"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=message):
+            list(documents([b"", bad]))
+
+
+def test_all_paths_are_looked_for_before_the_first_is_read(tmp_path):
+    (tmp_path / "a.txt").write_text("a")
+    with pytest.raises(InputError, match=r"no file or folder .*missing"):
+        next(iter(Reader([tmp_path / "a.txt", tmp_path / "missing"])))
