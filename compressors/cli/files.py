@@ -69,12 +69,19 @@ def _writes(command: Any) -> Any:
 @click.option(
     "--verify", is_flag=True, help="Decode what is compressed before it is kept (always on for learned codecs)."
 )
+@click.option(
+    "--block-size",
+    "mebibytes",
+    type=click.IntRange(1, 64),
+    help="MiB of input in each block of a .pxc, 1 by default. Larger blocks make smaller files and take more memory.",
+)
 @_writes
 @THREADS
 @QUIET
 def compress(
-    source: tuple[Path, ...], codec: str, level: int | None, verify: bool, threads: int, quiet: bool, **how: Any
-) -> None:
+    source: tuple[Path, ...], codec: str, level: int | None, verify: bool, mebibytes: int | None, threads: int,
+    quiet: bool, **how: Any,
+) -> None:  # fmt: skip
     """Compress each SOURCE to a file beside it; `-` or nothing: standard input to standard output.
 
     zstd, gzip and brotli write the standard .zst, .gz and .br; others write .pxc. Mode and times are kept, and so is the
@@ -90,7 +97,10 @@ def compress(
     chosen = registry.parse(codec)
     if level is not None:
         chosen = _with_level(chosen, level)
-    options = {"threads": _threads(threads), "verify": verify, "force": how["force"]}
+    if mebibytes and chosen.suffix != ".pxc":
+        raise InvalidConfig(f"{chosen.name} writes {chosen.suffix} files, which have no --block-size; leave it out")
+    block_size = (mebibytes or 0) << 20
+    options = {"threads": _threads(threads), "verify": verify, "force": how["force"], "block_size": block_size}
 
     def one(path: Path, target: Path | None, progress: files.Progress) -> int:
         if target is None:

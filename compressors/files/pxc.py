@@ -73,8 +73,11 @@ class BlockHead(NamedTuple):
 # -- writing -----------------------------------------------------------------------------------------------------------
 
 
-def write(codec: Compressor, pieces: Iterable[bytes], *, threads: int = 1, verify: bool = False) -> Iterator[bytes]:
-    """The bytes of a `.pxc` file. Blocks are compressed by `threads` at once; the bytes do not depend on how many.
+def write(
+    codec: Compressor, pieces: Iterable[bytes], *, threads: int = 1, verify: bool = False, block_size: int = 0
+) -> Iterator[bytes]:
+    """The bytes of a `.pxc` file. Blocks of `block_size` bytes (0: BLOCK_SIZE; at most MAX_BLOCK) are compressed by
+    `threads` at once; the bytes do not depend on how many.
 
     verify: decode every block before it is written and raise `VerifyError` on a difference (always on where the codec
     asks for it).
@@ -82,7 +85,9 @@ def write(codec: Compressor, pieces: Iterable[bytes], *, threads: int = 1, verif
     header = pack_header(Header.of(codec))
     yield header
     offset, n_bytes, digest, index = len(header), 0, hashlib.sha256(), bytearray()
-    for raw, block in _in_order(codec, _blocks(pieces), threads, verify or codec.verify_on_write):
+    for raw, block in _in_order(
+        codec, _blocks(pieces, min(block_size or BLOCK_SIZE, MAX_BLOCK)), threads, verify or codec.verify_on_write
+    ):
         index += _PLACE.pack(offset, n_bytes)
         yield block
         digest.update(raw)
@@ -147,14 +152,14 @@ def _zstd() -> Compressor:
     return Zstd()
 
 
-def _blocks(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Regroup `pieces` of any size into blocks of BLOCK_SIZE, so that the file does not depend on how it was read."""
+def _blocks(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Regroup `pieces` of any size into blocks of `size`, so that the file does not depend on how it was read."""
     buffer = bytearray()
     for piece in pieces:
         buffer += piece
-        while len(buffer) >= BLOCK_SIZE:
-            yield bytes(buffer[:BLOCK_SIZE])
-            del buffer[:BLOCK_SIZE]
+        while len(buffer) >= size:
+            yield bytes(buffer[:size])
+            del buffer[:size]
     if buffer:
         yield bytes(buffer)
 

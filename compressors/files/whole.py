@@ -41,6 +41,9 @@ class Options:
 
     threads: int = 1  # over the blocks of a .pxc file, or zstd's own
     verify: bool = False  # decode what is compressed before it is kept
+    block_size: int = (
+        0  # bytes of a block of a .pxc file, to 64 MiB; 0: 1 MiB. Larger ones are smaller in all, by a few %
+    )
     max_output: int | None = None  # bytes that one input may decompress to
     force: bool = False  # replace an existing output
     progress: Progress = _silent
@@ -56,7 +59,8 @@ def compress_stream(codec: Compressor, source: BinaryIO, sink: BinaryIO, **optio
     if isinstance(codec, StreamCodec):
         stream = codec.verified_stream if chosen.verify else codec.compress_stream
         return _write_all(sink, stream(pieces, threads=chosen.threads))
-    return _write_all(sink, pxc.write(codec, pieces, threads=chosen.threads, verify=chosen.verify))
+    blocks = pxc.write(codec, pieces, threads=chosen.threads, verify=chosen.verify, block_size=chosen.block_size)
+    return _write_all(sink, blocks)
 
 
 def decompressed(

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from compressors.kernels import inlined, kernel
-from compressors.neural._code import _0, _8, _16, _TOP, _emit, _finish, _shift_in
+from compressors.neural._code import _TOP, _0, _8, _16, _emit, _finish, _shift_in
 from compressors.neural._context import look, scan
 from compressors.neural._histories import fetch_bucket, key
 from compressors.neural._mixing import decide, start_byte, start_half, update

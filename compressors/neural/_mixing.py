@@ -1,8 +1,9 @@
 """The mixing of one decision: what the network and the document's own history say, weighted, and corrected at the end.
 
-Inputs are logits (1/256 nat): of the network; of its output layer as it learns on in the document; of the match; of the
-bit history of every context; of counters of the last bytes. Several sets of weights, each chosen by its own context, mix
-them; a second mixer mixes these. Adaptive probability maps refine the answer. Logistic mixing, indirect histories and maps are those of PAQ and ZPAQ (M. Mahoney, 2005-2013). Integers only.
+Inputs are logits (1/256 nat): of the network; of its output layer, which learns in the document; of the match; of the bit
+history of every context; of counters of the last bytes. Several sets of weights, each chosen by its own context, mix them,
+and a second mixer mixes the answers. Adaptive probability maps refine the result. Logistic mixing, indirect histories and
+maps are those of PAQ and ZPAQ (M. Mahoney, 2005-2013). Integers only.
 """
 
 from __future__ import annotations

@@ -37,8 +37,6 @@ def _sum(builder, vector):
     return builder.call(reduce, [vector])
 
 
-
-
 @intrinsic
 def dot(typingctx, weights, first, inputs):
     """Sum of weights[first:first + n] times inputs (n,), both int32, in int64."""

@@ -6,13 +6,17 @@ the second half is kept, since a start should favour none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from compressors.neural.mixing import Start
+from compressors.artifact import Artifact
+from compressors.neural.mixing import LAYOUTS, Start
 from compressors.neural.model import Model
+from compressors.neural.self_test import stream_digest
 
 _COUNT = 60  # what the count of a fitted probability may be: it still moves when a document differs
 _LIMIT = 1023  # and while it is fitted
@@ -51,7 +55,22 @@ def fit(model: Model, documents: Sequence[bytes], n_bytes: int) -> Start:
     )  # fmt: skip
 
 
-def _softened(entries: np.ndarray) -> np.ndarray:
+def _softened(entries: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
     """Probabilities with counts of at most `_COUNT`."""
-    counts = np.minimum(entries & 1023, _COUNT)
-    return (entries & ~np.uint32(1023)) | counts.astype(np.uint32)
+    counts = np.minimum(entries & np.uint32(1023), np.uint32(_COUNT))
+    softened: npt.NDArray[np.uint32] = (entries & ~np.uint32(1023)) | counts
+    return softened
+
+
+def packaged(documents: Sequence[bytes], n_bytes: int, networks: Mapping[str, Artifact]) -> Artifact:
+    """The artifact `neural-mixing` of the package: starts for its `networks` (by preset), which were made without."""
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    tests: dict[str, str] = {}
+    for name, network in networks.items():
+        plain = Start.plain(LAYOUTS[name])
+        model = Model.of(network.settings, {**network.arrays, **plain.arrays()})
+        model = replace(model, start=fit(model, documents, n_bytes))
+        arrays |= {f"{name}_{key}": array for key, array in model.start.arrays().items()}
+        tests[network.settings["self_test"]] = stream_digest(model)
+    card = {"documents": len(documents), "bytes": n_bytes, "networks": sorted(networks)}
+    return Artifact(codec="neural", settings={"self_test": tests}, arrays=arrays, card=card)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from compressors.artifact import Artifact
 from compressors.errors import InvalidConfig
 from compressors.neural.histories import likely, transitions
 
@@ -56,7 +58,7 @@ LAYOUTS = {
     ),
     "fast": Layout(
         text=(0, 1, 2, 3, 5, 6), binary=(0, 1, 2, 3, 14, 17), counters=0,
-        sets=(1,), maps=1, map_bits=12, settings=(16, 8, 4, 64, 255, 254),
+        sets=(0, 1), maps=1, map_bits=12, settings=(16, 8, 4, 64, 255, 254),
     ),
 }  # fmt: skip
 
@@ -105,6 +107,22 @@ class Start:
     def binary(self) -> Start:
         """The start of data that is no text."""
         return Start.plain(self.layout)
+
+
+ASSET = Path(__file__).parent.parent / "assets" / "neural-mixing.pxa"
+
+
+@cache
+def packaged_start(preset: str) -> Start:
+    """The start that comes with the package, for networks that have none with them."""
+    arrays = Artifact.load(ASSET).arrays
+    return Start.of(LAYOUTS[preset], {name: arrays[f"{preset}_{name}"] for name in NAMES})
+
+
+@cache
+def packaged_tests() -> Mapping[str, str]:
+    """Digest of the first coder's stream under a network of the package -> that of today's coder."""
+    return dict(Artifact.load(ASSET).settings["self_test"])
 
 
 def is_binary(data: bytes) -> bool:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from compressors.errors import CorruptStream, InvalidConfig
-from compressors.neural.mixing import LAYOUTS, NAMES, Start, is_binary
+from compressors.errors import InvalidConfig
+from compressors.neural.mixing import LAYOUTS, NAMES, Start, is_binary, packaged_start
 from compressors.neural.mixing import parts as mix
 
 if TYPE_CHECKING:
@@ -123,6 +123,7 @@ class Model:
     squash: npt.NDArray[np.int32]  # (2 LIMIT + 1,) logit in 1/256 nat -> probability in 1/2^16
     mixer: npt.NDArray[np.int32]  # (16, 5) of `first_coder`
     start: Start
+    own_start: bool  # in the artifact; else the package's
 
     @classmethod
     def of(cls, settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> Model:
@@ -137,9 +138,9 @@ class Model:
                 p: arrays[p].astype(dtypes.get(p, np.int32), "C", "safe", copy=False) for p in PARTS
             }
             layout = LAYOUTS[settings.get("preset", "fast")]
-            fitted = not set(NAMES).isdisjoint(arrays)
-            start = Start.of(layout, arrays) if fitted else Start.plain(layout)
-            model = cls(shape=shape, start=start, **parts)
+            own = not set(NAMES).isdisjoint(arrays)  # networks of before `mixing` have none
+            start = Start.of(layout, arrays) if own else packaged_start(settings.get("preset", "fast"))
+            model = cls(shape=shape, start=start, own_start=own, **parts)
             inputs, hidden = shape.n_inputs, shape.hidden
             expected = (
                 (shape.starts[-1],),
@@ -159,20 +160,16 @@ class Model:
             ) from error
         return model
 
-    def encode(self, data: bytes) -> bytes | None:
-        """The coded bytes, or None if they would be more than `data`; the first says whether it was taken for text."""
-        binary = is_binary(data)
+    def encode(self, data: bytes, binary: bool = False) -> bytes | None:
+        """The coded bytes, or None if they would be more than `data`; `binary`: with the contexts for what is no text."""
         raw, stream = np.frombuffer(data, np.uint8).copy(), np.empty(len(data) + 64, np.uint8)
         used = self._code(raw, 0, stream, binary)
-        # The decoder reads zeros after the end.
-        return None if used < 0 else bytes([binary]) + stream[:used].tobytes().rstrip(b"\0")
+        return None if used < 0 else stream[:used].tobytes().rstrip(b"\0")  # the decoder reads zeros after the end
 
-    def decode(self, stream: bytes, n_bytes: int) -> bytes:
-        """The `n_bytes` bytes that `encode` was given; anything, if it was given none. Raises `CorruptStream`."""
-        if stream[:1] not in (b"\0", b"\1"):
-            raise CorruptStream("neural: the first byte of the stream is neither text nor binary: the data is damaged")
+    def decode(self, stream: bytes, n_bytes: int, binary: bool = False) -> bytes:
+        """The `n_bytes` bytes that `encode` was given; anything, if it was given none."""
         raw = np.zeros(n_bytes, np.uint8)
-        self._code(raw, 1, np.frombuffer(stream[1:], np.uint8).copy(), stream[0] == 1)
+        self._code(raw, 1, np.frombuffer(stream, np.uint8).copy(), binary)
         return raw.tobytes()
 
     def costs(self, data: bytes) -> npt.NDArray[np.float64]:
