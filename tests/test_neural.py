@@ -62,7 +62,7 @@ def test_never_much_larger_than_zstd_or_the_input(codec: compressors.Compressor,
 # The reference: layers and mixers as plain loops over the weights as the artifact has them, in Python's own integers.
 PLAIN = """
 import hashlib, sys, warnings, numpy as np, compressors
-from compressors.neural import _code, _histories, _mixed_code, _mixing, first_coder, model as models
+from compressors.neural import _code, _context, _histories, _mixed_code, _mixing, first_coder, model as models
 warnings.simplefilter("ignore")
 
 def gather(rows, network):
@@ -101,7 +101,7 @@ if sys.argv[1] == "plain":
         module.gather, module.advance, module.fetch = gather, advance, lambda *_: None
     _code.logit = _mixing.logit = logit
     _mixing.dot, _mixing.learn, _mixing.dot_output, _mixing.learn_output = dot, learn, dot, learn_output
-    _code.prefetch = _mixing.prefetch = _histories.prefetch = lambda *_: None
+    _code.prefetch = _context.prefetch = _mixing.prefetch = _histories.prefetch = lambda *_: None
 for binary in (False, True):
     stream = model.encode(TEXT, binary)
     assert model.decode(stream, len(TEXT), binary) == TEXT

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from compressors._machine_words import prefetch
 from compressors.kernels import inlined, kernel
 
 N_CONTEXTS = 14
@@ -135,6 +136,12 @@ def contexts_at(data, i, s, brackets, ctx):
     ctx[11] = _hash(s[_SHAPE] & _BYTE6, b, np.uint64(11))  # punctuation, words as one letter
     ctx[12] = _hash(brackets[s[_DEPTH]], w, b)  # the open bracket and the word before it
     ctx[13] = _hash(s[_FIRST1] + (s[_INDENT] << np.uint64(56)), s[_END1] | (s[_INSIDE] << _8), w + b)  # the line before
+
+
+@inlined
+def fetch_match(state):
+    """Ask for the memory that `match_at` will read."""
+    prefetch(state.places, np.int64(state.contexts[4] & np.uint64(len(state.places) - 1)))
 
 
 @inlined

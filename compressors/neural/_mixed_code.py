@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from compressors.kernels import inlined, kernel
 from compressors.neural._code import _TOP, _0, _8, _16, _emit, _finish, _shift_in
-from compressors.neural._context import look, scan
+from compressors.neural._context import fetch_match, look, scan
 from compressors.neural._histories import fetch_bucket, key
 from compressors.neural._mixing import decide, start_byte, start_half, update
 from compressors.neural._network import advance, fetch, gather
@@ -57,8 +57,8 @@ def _context(state, i, number):
 def prepare(data, i, decoding, sight, state, network, ahead, at, memory, tables):
     """Look at position i, and ask for what coding it will touch of the tables and the histories."""
     scan(data, i, state)
+    fetch_match(state)
     fetch(state.contexts, sight, network)
-    ahead.matches[at] = look(data, i, sight, state, ahead.rows[at])
     keys, counters = ahead.keys[at], ahead.counters[at]
     half = 16 | (np.int64(data[i]) >> 4)
     for k in range(len(keys)):
@@ -68,6 +68,7 @@ def prepare(data, i, decoding, sight, state, network, ahead, at, memory, tables)
             fetch_bucket(keys[k], half, memory.histories)
     for k in range(1, N_COUNTERS):
         counters[k] = state.contexts[k - 1] * _K3
+    ahead.matches[at] = look(data, i, sight, state, ahead.rows[at])
 
 
 @kernel

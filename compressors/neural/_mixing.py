@@ -20,7 +20,7 @@ from compressors.neural._network import logit
 from compressors.neural._vectors import dot, dot_output, learn, learn_output
 
 LOGIT_LIMIT = 2815  # 11 nats
-N_FIXED = 4  # inputs before those of the contexts: network, its learning output, match, sign of the match
+N_FIXED = 3  # inputs before those of the contexts: network, its learning output, match
 APM_STEPS = 24  # cells of a map: a nat apart
 _APM_RATE = 6
 _HALF = np.int64(1 << 21)
@@ -146,12 +146,10 @@ def decide(node, shift, counter_keys, hashed, network, decision, memory, tables)
     if expected >> (shift + 1) != node:
         length = np.int64(0)
         s[_LENGTH] = 0
-    inputs[2] = inputs[3] = 0
+    inputs[2] = 0
     if length > 0:
         sure = _stretched(np.int64(memory.matches[np.uint64(length)] >> _10), tables)
-        one = (expected >> shift) & 1
-        inputs[2] = sure if one else -sure
-        inputs[3] = 256 if one else -256
+        inputs[2] = sure if (expected >> shift) & 1 else -sure
     # The contexts.
     half = node if shift > 3 else (node & ((1 << (4 - 1 - shift)) - 1)) | (1 << (4 - 1 - shift))
     at = N_FIXED

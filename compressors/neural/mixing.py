@@ -19,7 +19,7 @@ from compressors.neural.histories import likely, transitions
 if TYPE_CHECKING:
     from compressors.neural._mixing import Decision, Memory, Tables
 
-N_FIXED, LANES = 4, 8  # as in `_mixing` and `_vectors`, which only coding loads
+N_FIXED, LANES = 3, 8  # as in `_mixing` and `_vectors`, which only coding loads
 _SET_ROWS = (16, 256, 256)  # by the match, by the bits known, by the byte before
 NAMES = ("mix_weights", "mix_final", "mix_maps", "mix_matches")
 RECIPROCAL = np.array([(1 << 17) // (2 * n + 3) for n in range(1024)], np.int64)  # 1 / (n + 1.5) in 1/2^16
@@ -53,12 +53,12 @@ class Layout:
 
 LAYOUTS = {
     "best": Layout(
-        text=(0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12), binary=(0, 1, 2, 3, 4, 5, 14, 15, 16, 17, 18, 19), counters=2,
-        sets=(0, 1, 2), maps=2, map_bits=16, settings=(16, 8, 4, 64, 255, 254),
+        text=(*range(8), 9, 10, 11, 12, 13, 14), binary=(*range(8), *range(14, 20)), counters=2, sets=(0, 1, 2),
+        maps=2, map_bits=16, settings=(16, 8, 4, 64, 160, 254),
     ),
     "fast": Layout(
-        text=(0, 1, 2, 3, 5, 6), binary=(0, 1, 2, 3, 14, 17), counters=0,
-        sets=(0, 1), maps=1, map_bits=12, settings=(16, 8, 4, 64, 255, 254),
+        text=(1, 2, 3, 5, 6), binary=(0, 1, 2, 3, 14), counters=0, sets=(0, 1),
+        maps=1, map_bits=10, settings=(16, 8, 4, 64, 160, 254),
     ),
 }  # fmt: skip
 

@@ -190,7 +190,7 @@ class Model:
         """(sight, state, network, ahead, decision, memory, tables) for a document of which nothing was seen."""
         from compressors.neural import _context, _mixed_code
 
-        shape, n_places = self.shape, 1 << min(max(n_bytes.bit_length() + 1, 10), LARGEST_PLACES)
+        shape, n_places = self.shape, 1 << min(max(n_bytes.bit_length(), 10), LARGEST_PLACES)
         state = _context.State.new(len(shape.successors), history_size(n_bytes), n_places)
         _, output, stretch = self.packed
         mixing = mix(start or self.start, binary, n_bytes, self.squash, stretch, output, self.bias2)

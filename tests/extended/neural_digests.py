@@ -24,7 +24,7 @@ import numpy as np
 
 from compressors import files
 from compressors.files import pxc
-from compressors.neural import _code, _entropy_windows, _histories, _mixed_code, _mixing, _windows, train, windows
+from compressors.neural import _code, _context, _entropy_windows, _histories, _mixed_code, _mixing, _windows, train, windows
 from compressors.neural.codec import Neural
 from compressors.neural.model import Model, features
 
@@ -169,7 +169,7 @@ def _take_apart(model: Model) -> None:
 
     for module in (_code, _entropy_windows, _mixed_code, _mixing):
         vars(module).update(gather=gather, advance=advance, logit=logit, fetch=lambda *_: None)
-    for module in (_code, _mixing, _histories):
+    for module in (_code, _context, _mixing, _histories):
         vars(module).update(prefetch=lambda *_: None)
     vars(_mixing).update(dot=_dot, learn=_learn, dot_output=_dot, learn_output=_learn_output)
     vars(_windows).update(_copy=copy)
