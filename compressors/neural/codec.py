@@ -165,7 +165,7 @@ class Neural(Compressor):
             out = payload
         elif method == _ZSTD:
             out = _zstd(3).decompress(payload, max_output=n_bytes)
-        elif n_bytes > _MOST * (len(payload) + 1):
+        elif not 0 < n_bytes <= _MOST * (len(payload) + 1):
             raise CorruptStream(
                 f"neural: {n_bytes} bytes by method {method} in {len(payload)} bytes: the data is damaged"
             )

@@ -24,7 +24,17 @@ import numpy as np
 
 from compressors import files
 from compressors.files import pxc
-from compressors.neural import _code, _context, _entropy_windows, _histories, _mixed_code, _mixing, _windows, train, windows
+from compressors.neural import (
+    _code,
+    _context,
+    _entropy_windows,
+    _histories,
+    _mixed_code,
+    _mixing,
+    _windows,
+    train,
+    windows,
+)
 from compressors.neural.codec import Neural
 from compressors.neural.model import Model, features
 
