@@ -6,13 +6,17 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 # Set in some containers, it would have every command parse torch anew: 16 s instead of 6 for a training of three steps.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test test-extended lint docs clean
 demo: .venv/demo-ready
 	$(BIN)/proxyc demo
 
 # Two workers of one thread each: the tests that train would otherwise share the cores badly.
 test: .venv/test-ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
+
+# Fuzzing, damaged files, other paths to the same numbers: some minutes more.
+test-extended: .venv/test-ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 -m extended tests/extended
 
 lint: .venv/test-ready
 	$(BIN)/ruff check .

@@ -7,17 +7,20 @@ import click
 from proxylm.cli.lazy import LazyGroup
 
 COMMANDS = {
-    "codecs": (
-        "bench.codecs.command:command",
-        "Ratio, speed, memory and stability of all compressors and their peers.",
-    ),
-    "report": ("bench.report.page:report", "One page of what the others found."),
+    "codecs": ("bench.codecs.command:codecs", "Ratio, speed, memory, stability of all compressors and their peers."),
+    "stability": ("bench.codecs.stability:main", "What an edit of the text does to a view."),
+    "encode": ("bench.speed.encode:encode", "BPE encoders side by side on the same text."),
+    "files": ("bench.speed.files:files", "Whole commands on a file, beside the native tools."),
+    "train": ("bench.speed.train:main", "Training beside `transformers`, and its parts."),
+    "generation": ("bench.speed.generation:main", "Generation beside `transformers`."),
     "downstream": ("bench.downstream.grid:downstream", "Train and evaluate the grid of a recipe."),
-    "tables": ("bench.report.tables_command:main", "Results of grids as Markdown."),
-    "final": ("bench.downstream.rescore:final", "Score finished runs on text that no run was chosen by."),
+    "rescore": ("bench.downstream.rescore:rescore", "Score finished runs on text that no run was chosen by."),
+    "dedup": ("bench.downstream.dedup:dedup", "A text without the passages that an earlier document has too."),
     "copying": ("bench.downstream.copying:main", "Has a model learnt to copy from its context?"),
     "scaling": ("bench.downstream.scaling:scaling", "Fit loss against compute, arm by arm."),
-    "transfer": ("bench.downstream.transfer:transfer", "Stability of views beside the loss of bytes."),
+    "tables": ("bench.report.tables:main", "Results of grids as Markdown."),
+    "report": ("bench.report.page:report", "One page of what the others found."),
+    "fill-tables": ("bench.report.fill_tables:main", "Put the tables of results into Markdown files."),
 }
 
 

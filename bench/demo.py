@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import importlib
 import itertools
-import sys
 import time
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
 import click
 
 import compressors
-from bench import corpora, measuring
+from bench import corpora, figures, markdown, measuring
 from bench.codecs import measure
+from bench.codecs import table as codec_tables
 from bench.downstream import arms
-from bench.report import tables
 from compressors.base import Compressor, digest
 from compressors.bpe.codec import BPE
 from compressors.corpus import Document
@@ -63,7 +61,9 @@ def demo(output: Path, flops: float, seed: int) -> None:
     codec_table = _codec_table(_codecs(bpe), [document.data for document in held_out])
     click.echo(codec_table)
     outcomes = [
-        arms.run_arm(arm, store, _folder(output, arm, store), {"bpe": bpe}, scored, _ticker(arm.name))
+        arms.run_arm(
+            arm, store, _folder(output, arm, store), {"bpe": bpe}, scored, measuring.Progress(arm.name, lines=5).step
+        )
         for arm in _arms(flops, seed)
     ]
     arm_table = arms.table(outcomes)
@@ -73,7 +73,7 @@ def demo(output: Path, flops: float, seed: int) -> None:
     best = min((o for o in outcomes if o.arm.reads == "raw"), key=lambda outcome: outcome.result.bits_per_byte)
     text = _sample(_folder(output, best.arm, store))
     click.echo(f"\nThe best model that reads bytes ({best.arm.name}), after {PROMPT!r}:\n{text}")
-    measuring.figure(
+    figures.ratio_against_loss(
         [o.point() for o in outcomes],
         output / "report.png",
         f"Equal compute: {outcomes[0].totals['flops']:.2g} FLOPs each",
@@ -104,9 +104,9 @@ def _codec_table(made: dict[str, Compressor], documents: list[bytes]) -> str:
     n_bytes, rows = sum(map(len, documents)), []
     for name, codec in made.items():
         row = {"name": name, "bytes": n_bytes} | measure.of_codec(codec, documents)
-        del row["peak_mb"]  # which needs a process of its own
+        del row["peak_mb"], row["symbols_peak_mb"]  # which need a process of their own
         rows.append(measure.finished(row, [row]))
-    return tables.codecs(rows)
+    return codec_tables.codecs(rows)
 
 
 def _bpe(training: list[Document], path: Path) -> BPE:
@@ -121,14 +121,12 @@ def _arms(flops: float, seed: int) -> list[arms.Arm]:
     """Bytes only, tokens only, the published proxy recipe, and few merges first: one model shape and one budget."""
     # Many small steps of a small model: at this budget they beat fewer steps of twice the batch.
     train = TrainConfig(flops=flops, rows=4, row_length=256, seed=seed, checkpoint_every=50)
-    shape = ModelConfig(d_model=96, n_layers=3, ngrams=4, ngram_rows=1 << 14, shifted_keys=True)
+    shape = ModelConfig(d_model=96, n_layers=3, hash_ngrams=4, ngram_rows=1 << 14, partial_key_offset=True)
     mixes = {
         "bytes": MixConfig(recipe="raw", chunk=CHUNK),
         "tokens": MixConfig(recipe="comp", view="bpe", chunk=CHUNK),
         "proxy": MixConfig(recipe="proxy", view="bpe", chunk=CHUNK),
-        "merges": MixConfig(
-            recipe="comp-then-raw", view="bpe:level=512", composed=True, shared_bytes=True, chunk=CHUNK
-        ),
+        "merges": MixConfig(recipe="merges", view="bpe:merges=256", chunk=CHUNK),
     }
     return [
         arms.Arm(name, RunConfig(train=train, model=shape, mix=mix), "bpe" if name == "tokens" else "raw")
@@ -138,7 +136,7 @@ def _arms(flops: float, seed: int) -> list[arms.Arm]:
 
 def _folder(output: Path, arm: arms.Arm, store: Store) -> Path:
     """A folder for each configuration and store, so that a changed demo never meets an old run."""
-    views = {reading.view for reading in arm.config.mix.readings}
+    views = {spec.view for spec in arm.config.mix.specs}
     key = digest([arm.config.to_json(), store.fingerprint_of(*sorted(views))])[:12]
     return output / "runs" / f"{arm.name}-{key}"
 
@@ -163,24 +161,20 @@ def _sample(folder: Path) -> str:
 
 def _probed(outcomes: list[arms.Outcome], output: Path, store: Store, scored: list[bytes], bpe: Compressor) -> str:
     """What changed text costs the bytes-only and the proxy model, and whether the latter knows that both views are one text."""
-    lines = ["Bits per byte more on changed text:", "", "| trained on | " + " | ".join(perturb.CHANGES) + " |"]
-    lines.append("|---|" + "---:|" * len(perturb.CHANGES))
+    rows = []
     for outcome in outcomes:
         if outcome.arm.name in ("bytes", "proxy"):
             model, config = load_run(_folder(output, outcome.arm, store))
             window = trained_window(config)
             found = deltas(model, scored[:20], evaluate(model, scored[:20], window=window), window=window)
-            lines.append(
-                f"| {outcome.arm.name} | " + " | ".join(f"{after['delta']:+.3f}" for after in found.values()) + " |"
-            )
+            rows.append([outcome.arm.name, *(f"{after['delta']:+.3f}" for after in found.values())])
             if outcome.arm.name == "proxy":
                 within, without = translate(model, scored, bpe, positions=config.train.row_length)
-    lines += [
-        "",
-        f"Bytes that the proxy model finds likeliest with the symbols of the same text before them: {within.right / within.n_bytes:.1%}, "
-        f"without: {without.right / without.n_bytes:.1%}.",
-    ]
-    return "\n".join(lines)
+    table = markdown.table(["trained on", *perturb.CHANGES], rows)
+    return (
+        f"Bits per byte more on changed text:\n\n{table}\n\nBytes that the proxy model finds likeliest with the symbols of the "
+        f"same text before them: {within.right / within.n_bytes:.1%}, without: {without.right / without.n_bytes:.1%}."
+    )
 
 
 def _finding(outcomes: list[arms.Outcome]) -> str:
@@ -198,14 +192,11 @@ def _finding(outcomes: list[arms.Outcome]) -> str:
 
 
 def _write(path: Path, codec_table: str, arm_table: str, text: str, scored: list[bytes], finding: str) -> None:
-    measuring.write(
+    markdown.write(
         path,
         [
             ("", f"# Ratio against loss: the demo\n\n{finding}\n\n![ratio against loss](report.png)"),
-            (
-                "Codecs, on all held-out documents",
-                codec_table + "\n\nOne thread, measured once.",
-            ),
+            ("Codecs, on all held-out documents", codec_table + "\n\nOne thread, measured once."),
             (
                 "One model trained four ways at equal compute",
                 f"{arm_table}\n\nHeld-out: {len(scored)} documents, {sum(map(len, scored)):,} bytes; one seed. Bits per byte: every "
@@ -223,22 +214,3 @@ def _size(documents: list[Document]) -> str:
 
 def _say(text: str) -> None:
     click.echo(text, err=True)
-
-
-def _ticker(name: str) -> Any:
-    """Ten lines of progress per arm, or one that is rewritten where standard error is a terminal."""
-    began = time.perf_counter()
-
-    def report(record: dict[str, Any]) -> None:
-        done, steps = record["step"] + 1, record["steps"]
-        if sys.stderr.isatty():
-            left = (time.perf_counter() - began) / done * (steps - done)
-            click.echo(
-                f"\r{name}: step {done}/{steps}, {record['loss']:.3f} bits/symbol, {left:.0f} s left  ",
-                nl=done == steps,
-                err=True,
-            )
-        elif done % max(1, steps // 5) == 0:
-            _say(f"{name}: step {done}/{steps}, {record['loss']:.3f} bits/symbol")
-
-    return report

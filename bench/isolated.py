@@ -9,14 +9,25 @@ import sys
 from pathlib import Path
 from typing import Any
 
+_CHILD = Path(__file__).with_name("child.py")
 
-def answer(module: str, *arguments: str, threads: int, timeout: float | None = None) -> dict[str, Any] | str:
-    """What `python -m MODULE ARGUMENTS` prints as JSON; a word about it if it fails or takes longer than `timeout` seconds."""
+
+def command(function: str, **arguments: Any) -> list[str]:
+    """The command line that calls `function` ("module:name") in a new process and prints its answer as JSON."""
+    return [sys.executable, str(_CHILD), function, json.dumps(arguments)]
+
+
+def answer(function: str, *, threads: int, timeout: float | None = None, **arguments: Any) -> dict[str, Any] | str:
+    """What `function` returns in a process of its own, bound to `threads` cores; if it fails, a line that says why.
+
+    `arguments` travel as JSON. The process is ended after `timeout` seconds.
+    """
     cores = sorted(os.sched_getaffinity(0))[:threads]
     settings = {"RAYON_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": str(threads > 1).lower()}
+    settings["OMP_NUM_THREADS"] = str(threads)
     try:
         done = subprocess.run(
-            [sys.executable, "-m", module, *arguments], env=os.environ | settings, capture_output=True, timeout=timeout,
+            command(function, **arguments), env=os.environ | settings, capture_output=True, timeout=timeout,
             check=False, preexec_fn=lambda: os.sched_setaffinity(0, cores),
         )  # fmt: skip
     except subprocess.TimeoutExpired:
@@ -24,7 +35,7 @@ def answer(module: str, *arguments: str, threads: int, timeout: float | None = N
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()
         return f"fails ({done.returncode}): {said[-1] if said else 'no message'}"
-    try:  # the last line: a plugin may print
+    try:  # only the last line is the answer: a plugin may print
         found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError):
         return f"answers {done.stdout[-80:]!r}"
@@ -50,3 +61,9 @@ def peak_mb() -> float | None:
     except OSError:
         return None
     return next((int(line.split()[1]) / 1e3 for line in lines if line.startswith("VmHWM:")), None)
+
+
+def grown(before: float | None) -> float | None:
+    """MB by which the peak has risen above `before`, which `forget_peak` returned."""
+    now = peak_mb()
+    return None if before is None or now is None else now - before

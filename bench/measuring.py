@@ -1,91 +1,131 @@
-"""The report of a bench: Markdown for reading, PNG for a look."""
+"""What every measurement needs: texts and their digest, interleaved rounds, medians, the machine, progress."""
 
 from __future__ import annotations
 
-import os
 import platform
-from collections.abc import Sequence
-from importlib.metadata import version
+import statistics
+import time
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
+from compressors.corpus import Reader, fingerprint, take
 
-class OutputFile(click.Path):
-    """A file to write. Its folder must be there before anything is measured: hours of work would have nowhere to go."""
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
 
-    def __init__(self, *suffixes: str) -> None:
-        """`suffixes`: those it may have, any if none is given."""
-        super().__init__(path_type=Path, dir_okay=False)
-        self._suffixes = suffixes
+# -- texts -------------------------------------------------------------------------------------------------------------
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        path = Path(os.fsdecode(super().convert(value, param, ctx)))
-        if not path.parent.is_dir():
-            self.fail(f"{path}: there is no folder {path.parent}; make it first", param, ctx)
-        if self._suffixes and path.suffix not in self._suffixes:
-            self.fail(f"{path}: write a file that ends in {' or '.join(self._suffixes)}", param, ctx)
-        return path
 
+def documents(paths: Sequence[Path], max_bytes: int | None = None) -> list[bytes]:
+    """The first documents of a corpus that together have `max_bytes` bytes or a little more; all of them by default."""
+    return [document.data for document in take(Reader(list(paths)), max_bytes)]
+
+
+def described(paths: Sequence[Path], texts: Sequence[bytes]) -> dict[str, Any]:
+    """What a result says of the text it was measured on."""
+    facts = {"corpus": [path.name for path in paths], "documents": len(texts), "bytes": sum(map(len, texts))}
+    return facts | {"corpus_sha256": fingerprint(texts)}
+
+
+# -- time --------------------------------------------------------------------------------------------------------------
+
+
+def timed(work: Callable[[], T], clock: Callable[[], float] = time.perf_counter) -> tuple[T, float]:
+    """What `work` returns, and the seconds it took."""
+    began = clock()
+    made = work()
+    return made, clock() - began
+
+
+def rounds(
+    work: Mapping[K, Callable[[], object]], repeats: int, *, warm: int = 0,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[K, list[float]]:  # fmt: skip
+    """Seconds of each piece of work, `repeats` of them: they take turns, so that a busy minute does not fall on one alone.
+
+    The first `warm` rounds are not counted: they load, compile and fill caches.
+    """
+    seconds: dict[K, list[float]] = {key: [] for key in work}
+    for turn in range(warm + repeats):
+        for key, do in work.items():
+            taken = timed(do, clock)[1]
+            if turn >= warm:
+                seconds[key].append(taken)
+    return seconds
+
+
+def mb_s(n_bytes: int, seconds: Sequence[float]) -> float:
+    """Megabytes a second (10^6 bytes), by the median."""
+    return n_bytes / 1e6 / statistics.median(seconds)
+
+
+# -- the machine -------------------------------------------------------------------------------------------------------
 
 _LIBRARIES = ("numpy", "numba", "torch", "zstandard", "brotli", "tokenizers")
+# What decides how fast products are: two machines of one name may differ in it.
+_UNITS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "asimd", "sve")
+
+
+def versions(names: Iterable[str]) -> dict[str, str]:
+    """Versions of the packages that are installed; the others are left out."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 def environment() -> str:
     """Python, libraries, processor: one line."""
-    libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
-    return f"Python {platform.python_version()}, {libraries}; {platform.machine()}, {_processor()}"
+    libraries = "".join(f", {name} {number}" for name, number in versions(_LIBRARIES).items())
+    return f"Python {platform.python_version()}{libraries}; {platform.machine()}, {processor()}"
 
 
-def _processor() -> str:
-    """Its name, and where Linux has them family and model: clouds give generations that round otherwise one name."""
+def processor() -> str:
+    """Name, family, model and vector units: clouds give several generations one name, and seconds differ between them."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    if "model name" not in facts:
-        return platform.processor() or "unknown processor"
-    numbers = ", ".join(f"{key.removeprefix('cpu ')} {facts[key]}" for key in ("cpu family", "model") if key in facts)
-    return facts["model name"] + (f" ({numbers})" if numbers else "")
+    name = facts.get("model name") or platform.processor() or "unknown processor"
+    flags = facts.get("flags", facts.get("Features", "")).split()
+    numbers = [f"{key.removeprefix('cpu ')} {facts[key]}" for key in ("cpu family", "model") if key in facts]
+    told = [", ".join(numbers), " ".join(unit for unit in _UNITS if unit in flags)]
+    return name + (f" ({'; '.join(filter(None, told))})" if any(told) else "")
 
 
-def figure(points: Sequence[dict[str, Any]], path: Path, title: str, curves: Sequence[dict[str, Any]] = ()) -> None:
-    """Bytes per symbol in training against bits per byte when read, bars the bootstrap interval; learning curves beside it.
-
-    points: name, bytes_per_symbol, bits_per_byte, low, high, distance (of the view at 10 % deletion: blue 0, red 1, grey unknown).
-    curves: name, points {"training FLOPs": [(spent, bits per byte), ...]}.
-    """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import cm, pyplot
-
-    shade = cm.ScalarMappable(cmap="coolwarm")
-    shade.set_clim(0, 1)
-    size = (6.4 * (1 + bool(curves)), 4.8)
-    chart, panels = pyplot.subplots(1, 1 + bool(curves), figsize=size, layout="constrained", squeeze=False)
-    axes = panels[0, 0]
-    for p in points:
-        ratio, loss, distance = p["bytes_per_symbol"], p["bits_per_byte"], p.get("distance")
-        colour = "0.5" if distance is None else shade.to_rgba(distance)
-        axes.errorbar(ratio, loss, [[loss - p["low"]], [p["high"] - loss]], marker="o", capsize=3, color=colour)
-        axes.annotate(p["name"], (ratio, loss), (5, 4), textcoords="offset points", fontsize="small")
-    axes.set_xlabel("bytes of text per symbol in training")
-    axes.set_ylabel("bits per byte, held-out documents")
-    axes.set_title(title)
-    axes.margins(x=0.25, y=0.1)
-    if any(p.get("distance") is not None for p in points):
-        chart.colorbar(shade, ax=axes, label="how much of the view a deletion of 10 % changes (grey: not measured)")
-    for c in curves:
-        spent, bits = zip(*c["points"]["training FLOPs"], strict=True)
-        panels[0, -1].plot(spent, bits, label=c["name"])
-    if curves:
-        panels[0, -1].set(xscale="log", xlabel="training FLOPs", ylabel="bits per byte shown, training")
-        panels[0, -1].legend(fontsize="small")
-    chart.savefig(path, dpi=120)
-    pyplot.close(chart)
+# -- progress ----------------------------------------------------------------------------------------------------------
 
 
-def write(path: Path, sections: Sequence[tuple[str, str]]) -> None:
-    """A Markdown file of (heading, text) sections."""
-    path.write_text("\n".join(f"## {heading}\n\n{text}\n" if heading else f"{text}\n" for heading, text in sections))
+class Progress:
+    """Lines on standard error: how much is done, and about how long the rest takes at the rate so far."""
+
+    def __init__(self, what: str = "", *, lines: int | None = None) -> None:
+        """`what`: begins each line. `lines`: about so many in all; None: one for each call."""
+        self._what, self._lines, self._began, self._first = what, lines, 0.0, -1
+
+    def at(self, done: int, total: int, note: str = "") -> None:
+        """Say that `done` of `total` are finished. The first call says where it began: a resumed run is not at 0."""
+        if self._first < 0:
+            self._began, self._first = time.monotonic(), done
+        if self._lines and done * self._lines // total == (done - 1) * self._lines // total:
+            return
+        left = (time.monotonic() - self._began) / (done - self._first) * (total - done) if done > self._first else None
+        parts = (f"{done:,} of {total:,}", note, "" if left is None else f"about {duration(left)} left")
+        click.echo(f"{self._what}{': ' if self._what else ''}{', '.join(filter(None, parts))}", err=True)
+
+    def step(self, record: Mapping[str, Any]) -> None:
+        """`at`, of a step of a training run: its record in the log."""
+        self.at(record["step"] + 1, record["steps"], f"{record['loss']:.3f} bits per symbol")
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours, to two figures or so."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

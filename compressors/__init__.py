@@ -1,10 +1,16 @@
 """bytes <-> symbols <-> compressed bytes: every compressor behind one interface.
 
 >>> import compressors
->>> codec = compressors.get("zstd", level=19)
+>>> codec = compressors.get("zstd:level=19")
 >>> codec.decode(codec.encode(b"hello")) == b"hello"
 True
+
+Names are imported when they are first used: `import compressors` loads no codec and no library.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from compressors.artifact import Artifact
 from compressors.base import Compressor, Ragged, Vocab
@@ -14,6 +20,7 @@ from compressors.errors import (
     InputError,
     InvalidConfig,
     MissingExtra,
+    OneWay,
     OutputLimitExceeded,
     PluginError,
     ProxycError,
@@ -23,22 +30,84 @@ from compressors.errors import (
 )
 from compressors.registry import entries, get, get_class, load, names, parse
 
+if TYPE_CHECKING:
+    from compressors.bpe.codec import BPE
+    from compressors.brotli import Brotli
+    from compressors.files import check_file, compress_file, compress_stream, decompress_file, decompress_stream
+    from compressors.gzip import Gzip
+    from compressors.identity import Identity
+    from compressors.neural.codec import Neural
+    from compressors.neural.entropy_windows import PublishedWindows
+    from compressors.pack import Pack
+    from compressors.zstd import Zstd
+
+    __version__: str
+
+# name -> module
+_LAZY = {
+    "BPE": "compressors.bpe.codec",
+    "Brotli": "compressors.brotli",
+    "Gzip": "compressors.gzip",
+    "Identity": "compressors.identity",
+    "Neural": "compressors.neural.codec",
+    "Pack": "compressors.pack",
+    "PublishedWindows": "compressors.neural.entropy_windows",
+    "Zstd": "compressors.zstd",
+    "check_file": "compressors.files",
+    "compress_file": "compressors.files",
+    "compress_stream": "compressors.files",
+    "decompress_file": "compressors.files",
+    "decompress_stream": "compressors.files",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("proxyc")
+    if name not in _LAZY:
+        raise AttributeError(f"module 'compressors' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 __all__ = [
+    "BPE",
     "Artifact",
+    "Brotli",
     "Compressor",
     "CorruptStream",
     "FingerprintMismatch",
+    "Gzip",
+    "Identity",
     "InputError",
     "InvalidConfig",
     "MissingExtra",
+    "Neural",
+    "OneWay",
     "OutputLimitExceeded",
+    "Pack",
     "PluginError",
     "ProxycError",
+    "PublishedWindows",
     "Ragged",
     "SlowPath",
     "UnknownCompressor",
     "VerifyError",
     "Vocab",
+    "Zstd",
+    "__version__",
+    "check_file",
+    "compress_file",
+    "compress_stream",
+    "decompress_file",
+    "decompress_stream",
     "entries",
     "get",
     "get_class",

@@ -7,17 +7,18 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compressors.atomic import write_atomically
-from compressors.errors import InputError, InvalidConfig
+from compressors.errors import FingerprintMismatch, InputError, InvalidConfig
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 FORMAT = "1"
+ASSETS = Path(__file__).parent / "assets"  # the artifacts that come with the package
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -53,6 +54,20 @@ class Artifact:
 
     def __repr__(self) -> str:
         return f"Artifact({self.codec}, {self.fingerprint[:12]})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """An artifact of the package pickles as its name and fingerprint: a task gets 100 bytes, not 10 MB."""
+        if name := self.__dict__.get("_packaged"):
+            return _packaged_again, (name, self.fingerprint)
+        return _artifact, (self.codec, dict(self.settings), dict(self.arrays), dict(self.card))
+
+    @staticmethod
+    @cache
+    def packaged(name: str) -> Artifact:
+        """The artifact `name` that comes with the package, read once."""
+        artifact = Artifact.load(ASSETS / f"{name}.pxa")
+        artifact.__dict__["_packaged"] = name
+        return artifact
 
     def expect(self, codec: str, *names: str) -> None:
         """Raise `InvalidConfig` unless this artifact was made for `codec` and has the arrays `names`."""
@@ -98,3 +113,21 @@ class Artifact:
         except (SafetensorError, LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise InvalidConfig(f"{path} is not a proxyc artifact ({error}); make one with `proxyc fit`") from error
         return cls(codec=codec, settings=settings, arrays=arrays, card=card)
+
+
+def _artifact(codec: str, settings: dict[str, Any], arrays: dict[str, Any], card: dict[str, Any]) -> Artifact:
+    return Artifact(codec=codec, settings=settings, arrays=arrays, card=card)
+
+
+def _packaged_again(name: str, fingerprint: str) -> Artifact:
+    """Raises `FingerprintMismatch` if this version of the package has another artifact of that name."""
+    artifact = Artifact.packaged(name)
+    if artifact.fingerprint != fingerprint:
+        raise FingerprintMismatch(
+            f"the artifact {name} of this package is {artifact.fingerprint[:12]}, not {fingerprint[:12]}: "
+            "use the same version of proxyc on both sides"
+        )
+    return artifact
+
+
+__all__ = ["ASSETS", "FORMAT", "Artifact"]

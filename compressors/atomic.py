@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import compressors.file_metadata as file_metadata
 from compressors.errors import InputError
 
-_unfinished: set[Path] = set()  # temporary names in use, for `discard_unfinished`
+_unfinished: dict[Path, int] = {}  # temporary names in use and the process that made them, for `discard_unfinished`
 BUFFER = 1 << 20
+_ZEROS = bytes(4096)  # so many, where a block of the file begins, become a hole
 SYNC_EVERY = 32 << 20
 
 
@@ -32,7 +33,8 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
 def atomic_file(target: Path, *, source: Path | None = None, force: bool = False) -> Iterator[BinaryIO]:
     """A new file that gets its name only once it is complete and on disk; on any error nothing stays.
 
-    With a `source` it gets that file's mode and times, and until then nobody else may read it. Raises `InputError`.
+    With a `source` it gets that file's owner, mode and times as far as they may be set (else there is a warning), and
+    until then nobody else may read it. Blocks of zeros become holes. Raises `InputError`.
     """
     if target.exists() and source is not None and target.samefile(source):
         raise InputError(f"{target} is the input; name another output")
@@ -41,7 +43,7 @@ def atomic_file(target: Path, *, source: Path | None = None, force: bool = False
     exists = InputError(f"{target} exists already; use --force to replace it")
     if target.exists() and not force:
         raise exists
-    copied = source if source is not None and source.is_file() else None
+    copied = source.stat() if source is not None and source.is_file() else None
     with _temporary(target) as temporary:
         try:
             raw = _Beside(temporary, "w", opener=_new_private if copied else _new)
@@ -51,9 +53,9 @@ def atomic_file(target: Path, *, source: Path | None = None, force: bool = False
             yield file
             file.flush()
             raw.settle()
+            if source is not None and copied:
+                file_metadata.give(file.fileno(), source, copied, target)
             os.fsync(file.fileno())
-        if copied:
-            shutil.copystat(copied, temporary)
         try:
             _rename(temporary, target, replace=force)
         except FileExistsError as error:
@@ -73,18 +75,19 @@ def sync_folder(folder: Path) -> None:
 def _temporary(target: Path) -> Iterator[Path]:
     """A name beside `target` that nobody can guess; what still has it in the end is removed."""
     path = target.with_name(f".{target.name[:50]}.{os.urandom(8).hex()}.tmp")  # names have at most 255 bytes
-    _unfinished.add(path)
+    _unfinished[path] = os.getpid()
     try:
         yield path
     finally:
         path.unlink(missing_ok=True)
-        _unfinished.discard(path)
+        _unfinished.pop(path, None)
 
 
 def discard_unfinished() -> None:
-    """Remove every temporary file of this process, which is about to end without unwinding."""
-    for path in list(_unfinished):
-        path.unlink(missing_ok=True)
+    """Remove every temporary file of this process, which is about to end without unwinding; none of a parent's."""
+    for path, owner in list(_unfinished.items()):
+        if owner == os.getpid():
+            path.unlink(missing_ok=True)
 
 
 def _new(path: str, flags: int, mode: int = 0o666) -> int:
@@ -111,7 +114,7 @@ def _rename(old: Path, new: Path, *, replace: bool) -> None:
 
 
 class _Beside(io.FileIO):
-    """Writes beside the work that makes the rest, and sends what is written to the disk every 32 MB.
+    """Writes beside the work that makes the rest, and sends what is written to the disk every 32 MB; leaves holes.
 
     The last fsync then has little left to wait for; the zstd tool writes in a thread of its own, too. What whole commands
     take is measured by `bench/file_speed.py`.
@@ -122,7 +125,7 @@ class _Beside(io.FileIO):
         super().__init__(path, mode, opener=opener)
         self._writing: Future[None] | None = None
         self._syncing: Future[None] | None = None
-        self._unsynced = 0
+        self._unsynced = self._size = 0
 
     def write(self, data: Any, /) -> int:
         if self._writing is not None:
@@ -131,9 +134,13 @@ class _Beside(io.FileIO):
         return len(data)
 
     def _write_all(self, data: bytes) -> None:
-        left = memoryview(data)
-        while left:
-            left = left[super().write(left) :]
+        at = 0
+        for start, end in _holes(data, self._size):
+            self._write_data(memoryview(data)[at:start])
+            self.seek(end - start, os.SEEK_CUR)
+            at = end
+        self._write_data(memoryview(data)[at:])
+        self._size += len(data)
         self._unsynced += len(data)
         if self._unsynced >= SYNC_EVERY and (self._syncing is None or self._syncing.done()):
             if self._syncing is not None:
@@ -141,14 +148,36 @@ class _Beside(io.FileIO):
             self._unsynced = 0
             self._syncing = self._syncer.submit(os.fsync, self.fileno())
 
+    def _write_data(self, left: memoryview) -> None:
+        while left:
+            left = left[super().write(left) :]
+
     def settle(self) -> None:
         """Wait for what is under way. Raises its OSError: the system reports a failed write only once."""
         if self._writing is not None:
             self._writing.result()
         if self._syncing is not None:  # looked at only now: the last write may have begun a sync
             self._syncing.result()
+        self.truncate(self._size)  # the end may be a hole
 
     def close(self) -> None:
         self._writer.shutdown()
         self._syncer.shutdown()
         super().close()
+
+
+def _holes(data: bytes, offset: int) -> Iterator[tuple[int, int]]:
+    """Begin and end in `data`, which stands at `offset` of a new file, of runs of whole blocks of zeros."""
+    block = len(_ZEROS)
+    at = -offset % block
+    while (at := data.find(_ZEROS, at)) >= 0:
+        at += -(offset + at) % block  # the zeros may begin within a block
+        end = at
+        while data.startswith(_ZEROS, end):
+            end += block
+        if end > at:
+            yield at, end
+        at = end + 1 if end == at else end
+
+
+__all__ = ["BUFFER", "SYNC_EVERY", "atomic_file", "discard_unfinished", "sync_folder", "write_atomically"]

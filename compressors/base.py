@@ -11,8 +11,14 @@ Laws (decidable; `compressors.testing.check(codec)` runs them all):
 3. Symbols are one-dimensional, of dtype ``vocab.dtype`` and below ``vocab.size``.
 4. ``spans(data)`` gives the bytes each symbol stands for and sums to ``len(data)``; None for codecs without alignment.
 5. ``encode_batch(documents)`` equals encoding one by one, whatever the number of threads.
-6. Decoding anything the codec did not write raises `CorruptStream`; it never crashes, hangs, or exceeds ``max_output``.
+6. Decoding anything the codec did not write raises `CorruptStream` or gives other bytes; it never crashes, hangs, or
+   exceeds ``max_output``. Files (`.zst`, `.gz`, `.pxc`) and chunks of numcodecs have checksums and always raise; what
+   `encode` and `compress` give need not have any.
 7. Codecs pickle by configuration, and `fingerprint` is the same in every process and on every machine.
+
+`vocab`, `encode` and `decode` are a whole codec: `compress` and `decompress` then code the symbols, as
+`compressors.symbol_coder` says. A codec that knows better overrides them. A codec with ``lossless = False`` is a
+one-way view: symbols to train on. It has neither `decode` nor files; all laws that need no decoding hold.
 """
 
 from __future__ import annotations
@@ -27,7 +33,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-from compressors.errors import CorruptStream, InvalidConfig, OutputLimitExceeded
+from compressors.errors import CorruptStream, InvalidConfig, OneWay, OutputLimitExceeded
 
 if TYPE_CHECKING:  # numpy is imported where it is used: .zst, .gz and .br files need none of its 0.15 s
     import numpy as np
@@ -37,7 +43,7 @@ Symbols: TypeAlias = "npt.NDArray[Any]"  # (n,) unsigned, vocab.dtype
 Spans: TypeAlias = "npt.NDArray[np.int64]"  # (n,) bytes per symbol
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Vocab:
     """The symbols a codec may emit: 0 <= s < size.
 
@@ -49,6 +55,10 @@ class Vocab:
     size: int
     pieces: tuple[bytes, ...] | None = None
     splits: npt.NDArray[np.uint32] | None = None
+
+    def __repr__(self) -> str:
+        given = [f", {name}=..." for name in ("pieces", "splits") if getattr(self, name) is not None]
+        return f"Vocab(size={self.size}{''.join(given)})"
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -99,8 +109,18 @@ class Compressor(ABC):
 
     name: ClassVar[str]
     config_version: ClassVar[int] = 1  # raise when the same configuration starts to mean other symbols
-    suffix: ClassVar[str] = ".pxc"  # of the files `proxyc compress` writes
+    lossless: ClassVar[bool] = True  # False: a one-way view, without `decode` and files
     verify_on_write: ClassVar[bool] = False  # learned codecs: every block of a file is decoded before it is written
+
+    # The file format: how the files that `proxyc compress` writes are named, and how others' are recognised.
+    suffix: ClassVar[str] = ".pxc"
+    magics: ClassVar[tuple[bytes, ...]] = ()  # what a file may begin with, where that is not the .pxc container's
+    archive_suffixes: ClassVar[tuple[str, ...]] = ()  # of compressed archives: what is in them ends in .tar
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if cls.lossless is False and cls.decode is Compressor.decode:
+            cls.decode = _refusing  # type: ignore[assignment] # so that nothing abstract is left
 
     # -- to be written by a codec ------------------------------------------------------------------------------------
 
@@ -120,15 +140,21 @@ class Compressor(ABC):
         Raises `CorruptStream` on symbols it did not write, `OutputLimitExceeded` beyond `max_output` bytes.
         """
 
-    @abstractmethod
-    def compress(self, data: bytes) -> bytes:
-        """A compressed form of `data`, for storage."""
+    # -- given -------------------------------------------------------------------------------------------------------
 
-    @abstractmethod
+    def compress(self, data: bytes) -> bytes:
+        """A compressed form of `data`, for storage. By default its symbols, entropy-coded. Raises `OneWay`."""
+        check_lossless(self)
+        from compressors.symbol_coder import compress
+
+        return compress(self, data)
+
     def decompress(self, data: bytes, *, max_output: int | None = None) -> bytes:
         """Inverse of `compress`; raises like `decode`."""
+        check_lossless(self)
+        from compressors.symbol_coder import decompress
 
-    # -- given -------------------------------------------------------------------------------------------------------
+        return decompress(self, data, max_output=max_output)
 
     def spans(self, data: bytes) -> Spans | None:
         """(n,) bytes each symbol of ``encode(data)`` stands for, or None if symbols do not align with bytes."""
@@ -143,6 +169,10 @@ class Compressor(ABC):
             with ThreadPoolExecutor(threads) as pool:
                 rows = list(pool.map(self.encode, documents))
         return Ragged.from_rows(rows, self.vocab.dtype)
+
+    def decode_batch(self, batch: Ragged, *, max_output: int | None = None) -> list[bytes]:
+        """The documents of `encode_batch`, of which each may have `max_output` bytes; raises like `decode`."""
+        return [self.decode(row, max_output=max_output) for row in map(batch.__getitem__, range(len(batch)))]
 
     def config(self) -> dict[str, Any]:
         """The configuration as JSON-ready values; an artifact stands as its fingerprint."""
@@ -168,6 +198,21 @@ class Compressor(ABC):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+
+
+def check_lossless(codec: Compressor) -> None:
+    """Raise `OneWay` if `codec` is a one-way view."""
+    if not codec.lossless:
+        raise OneWay(
+            f"{codec.name} is a one-way view: different bytes may share their symbols, so it neither decodes nor writes "
+            "files; use it with `proxyc encode --view`, or another codec for files"
+        )
+
+
+def _refusing(codec: Compressor, symbols: Symbols, *, max_output: int | None = None) -> bytes:
+    """`decode` of a one-way view."""
+    check_lossless(codec)
+    raise AssertionError  # check_lossless has raised
 
 
 def digest(value: object) -> str:
@@ -216,6 +261,7 @@ __all__ = [
     "Spans",
     "Symbols",
     "Vocab",
+    "check_lossless",
     "check_output",
     "check_range",
     "checked_symbols",

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from compressors.base import check_range
-from compressors.stream_codec import Decoder, Encoder, StreamCodec
-
-_OUTPUT_PART = 1 << 20
+from compressors.stream_codec import OUTPUT_PART, Decoder, Encoder, StreamCodec
 
 
 class _BrotliEncoder:
@@ -30,6 +28,7 @@ class _BrotliDecoder:
     """brotli.Decompressor with the attributes of zlib's; output in parts, as 400 bytes may stand for 256 MiB."""
 
     unused_data = b""
+    has_more = False
 
     def __init__(self) -> None:
         import brotli
@@ -40,12 +39,11 @@ class _BrotliDecoder:
     def eof(self) -> bool:
         return bool(self._decompressor.is_finished())
 
-    @property
-    def has_more(self) -> bool:
-        return not self._decompressor.can_accept_more_data()
-
     def decompress(self, data: bytes, /) -> bytes:
-        return bytes(self._decompressor.process(data, output_buffer_limit=_OUTPUT_PART))
+        out = bytes(self._decompressor.process(data, output_buffer_limit=OUTPUT_PART))
+        # That all input is taken does not mean that all output was given: only a call that gives none says so.
+        self.has_more = not self.eof and bool(out or not self._decompressor.can_accept_more_data())
+        return out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,3 +70,6 @@ class Brotli(StreamCodec):
         return _BrotliDecoder()
 
     file_encoder, file_decoder = symbol_encoder, symbol_decoder
+
+
+__all__ = ["Brotli"]

@@ -116,6 +116,8 @@ class Reader:
 
     def _records(self, source: Source, content: Content, lines: Iterable[bytes], n_before: int) -> Iterator[Document]:
         for number, line in enumerate((line for line in lines if line), 1):
+            if not line.strip():  # a blank line is no record, as for pandas, pyarrow and datasets
+                continue
             try:
                 data = json.loads(line)[self.text_field].encode()
             except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
@@ -209,3 +211,6 @@ def fingerprint(documents: Iterable[bytes]) -> str:
         digest.update(b"\0" if number else b"")
         digest.update(data)
     return digest.hexdigest()
+
+
+__all__ = ["Document", "Reader", "documents", "fingerprint", "take"]

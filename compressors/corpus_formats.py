@@ -219,3 +219,6 @@ class _Joined(io.RawIOBase):
     def readall(self) -> bytes:
         left, self._left = self._left, memoryview(b"")
         return b"".join([left, *self._pieces])
+
+
+__all__ = ["HEAD", "PARQUET", "PIECE", "Content", "opened"]

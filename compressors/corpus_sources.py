@@ -238,3 +238,6 @@ class _Named(io.RawIOBase):
         if not self.closed:
             self._file.close()
         super().close()
+
+
+__all__ = ["BLOCK", "Choice", "Source", "find"]

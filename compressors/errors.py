@@ -28,6 +28,10 @@ class InvalidConfig(ProxycError, ValueError):
     """A setting is out of range, unknown, or not usable for a lossless codec."""
 
 
+class OneWay(InvalidConfig):
+    """A one-way view (``lossless = False``) was asked to decode or to write a file."""
+
+
 class CorruptStream(ProxycError, ValueError):
     """Symbols or compressed bytes that the codec did not write."""
 
@@ -44,6 +48,10 @@ class FingerprintMismatch(ProxycError, ValueError):
     """Data was made with another artifact or configuration than the one at hand."""
 
 
+class NewerVersion(FingerprintMismatch):
+    """Data was made by a newer version of a codec; the remedy is to upgrade."""
+
+
 class InputError(ProxycError, OSError):
     """A file or folder that is missing, empty, unreadable, or already there."""
 
@@ -52,8 +60,31 @@ class SlowPath(UserWarning):
     """The result is right, but a slower way was taken; the message says why."""
 
 
+class NotKept(UserWarning):
+    """The content of an output is whole, but owner, mode or times of its source could not be kept."""
+
+
 def in_one_line(error: Exception) -> str:
     """What the command line says of an error: of one of the system its reason and file, without a number."""
+    if isinstance(error, MemoryError):
+        return "not enough memory"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return str(error)
+
+
+__all__ = [
+    "CorruptStream",
+    "FingerprintMismatch",
+    "InputError",
+    "InvalidConfig",
+    "MissingExtra",
+    "OneWay",
+    "OutputLimitExceeded",
+    "PluginError",
+    "ProxycError",
+    "SlowPath",
+    "UnknownCompressor",
+    "VerifyError",
+    "in_one_line",
+]

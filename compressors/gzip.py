@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from compressors.base import check_range
-from compressors.stream_codec import Decoder, Encoder, StreamCodec
+from compressors.stream_codec import OUTPUT_PART, Decoder, Encoder, StreamCodec
 
 RAW_DEFLATE, GZIP = -15, 31  # zlib's wbits: no header and no checksum; the gzip header (zlib writes mtime 0) and CRC-32
 
@@ -16,6 +16,8 @@ class Gzip(StreamCodec):
 
     name: ClassVar[str] = "gzip"
     suffix: ClassVar[str] = ".gz"
+    magics: ClassVar[tuple[bytes, ...]] = (b"\x1f\x8b",)
+    archive_suffixes: ClassVar[tuple[str, ...]] = (".tgz", ".taz")
     padding: ClassVar[bytes] = b"\0"  # as tapes have it; gzip -d accepts it too
     level: int = 6
 
@@ -29,10 +31,35 @@ class Gzip(StreamCodec):
         return zlib.compressobj(self.level, wbits=RAW_DEFLATE)
 
     def symbol_decoder(self) -> Decoder:
-        return zlib.decompressobj(wbits=RAW_DEFLATE)
+        return _Inflater(RAW_DEFLATE)
 
     def file_encoder(self) -> Encoder:
         return zlib.compressobj(self.level, wbits=GZIP)
 
     def file_decoder(self) -> Decoder:
-        return zlib.decompressobj(wbits=GZIP)
+        return _Inflater(GZIP)
+
+
+class _Inflater:
+    """zlib's decompressor, whose output comes in parts: 16 KiB of input may stand for 16 MiB."""
+
+    has_more = False
+
+    def __init__(self, wbits: int) -> None:
+        self._inflate = zlib.decompressobj(wbits=wbits)
+
+    @property
+    def eof(self) -> bool:
+        return self._inflate.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inflate.unused_data
+
+    def decompress(self, data: bytes, /) -> bytes:
+        out = self._inflate.decompress(self._inflate.unconsumed_tail + data, OUTPUT_PART)
+        self.has_more = not self.eof and len(out) == OUTPUT_PART  # less would have been all there is
+        return out
+
+
+__all__ = ["Gzip"]

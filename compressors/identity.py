@@ -33,3 +33,6 @@ class Identity(Compressor):
     def decompress(self, data: bytes, *, max_output: int | None = None) -> bytes:
         check_output(self.name, len(data), max_output)
         return bytes(data)
+
+
+__all__ = ["Identity"]

@@ -6,37 +6,129 @@ these in inlined code: splitting text ran at 0.99 GB/s with counts and runs at 2
 kernel cannot allocate: its caller brings the work space.
 """
 
+import hashlib
+import pickle
+import secrets
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core import config
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 
-from compressors.errors import SlowPath
+from compressors.errors import InvalidConfig, SlowPath
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "_nrt": False}
+_DIGEST = hashlib.sha256().digest_size
+
+
+class _CheckedFiles(IndexDataCacheFile):
+    """Numba's files of one kernel, with a checksum of name and content behind each.
+
+    A crash or a full disk leaves them empty or cut short. Numba raises whatever pickle does of such a file, for ever, or
+    runs machine code with a hole in it, or that of another function.
+    """
+
+    _named = ""  # the file that is written
+
+    def _save_index(self, overloads: Any) -> None:
+        self._named = self._index_name
+        super()._save_index(overloads)
+
+    def _save_data(self, name: str, data: Any) -> None:
+        self._named = name
+        super()._save_data(name, data)
+
+    def _dump(self, obj: object) -> bytes:
+        data: bytes = super()._dump(obj)
+        return data + _digest(self._named, data)  # pickle reads no further than its own end
+
+    def _load_index(self) -> Any:
+        path = Path(self._index_path)
+        version = pickle.dumps(self._version, protocol=-1)  # stands before the index
+        if path.exists():
+            data = path.read_bytes()
+            if data and not data.startswith(version):
+                return {}  # of another version of Numba, or none of its files
+            _check(self._index_name, data[len(version) :])
+        return super()._load_index()
+
+    def _load_data(self, name: str) -> Any:
+        _check(name, Path(self._data_path(name)).read_bytes())
+        return super()._load_data(name)
+
+
+def _digest(name: str, data: bytes) -> bytes:
+    return hashlib.sha256(name.encode() + b"\0" + data).digest()
+
+
+def _check(name: str, data: bytes) -> None:
+    if _digest(name, data[:-_DIGEST]) != data[-_DIGEST:]:
+        raise ValueError("the checksum differs")
+
+
+class _Cache(FunctionCache):
+    """The machine code of one kernel on disk. What cannot be read is removed and made again; what cannot be kept is said."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        files = self._cache_file
+        files.__class__ = _CheckedFiles
+        # Names of ours, as files without a checksum may lie there; and machine code of this process under a name that no
+        # other process writes, as two that compile one kernel at once would mix up their overloads.
+        base = files._index_name.removesuffix(".nbi")
+        files._index_name = f"{base}.checked.nbi"
+        files._index_path = str(Path(files._cache_path, files._index_name))
+        files._data_name_pattern = f"{base}.checked.{{number:d}}.{secrets.token_hex(4)}.nbc"
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # pickle and what it calls may raise anything
+            _say_damaged(self.cache_path)
+            with suppress(OSError):
+                Path(self._cache_file._index_path).unlink(missing_ok=True)
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except (OSError, ValueError) as error:
+            _say_once(f"they cannot be kept in {self.cache_path} ({getattr(error, 'strerror', None) or error})")
 
 
 def _compiled(function: Callable[..., Any], **options: Any) -> Any:
     """`function` compiled when it is first called, its machine code kept on disk if there is a place for that."""
+    if config.DISABLE_JIT:  # type: ignore[attr-defined] # set while Numba starts
+        raise InvalidConfig("NUMBA_DISABLE_JIT is set, but the kernels are right only when compiled; unset it")
+    made = numba.njit(**(_OPTIONS | options))(function)
     try:
-        return numba.njit(cache=True, **_OPTIONS, **options)(function)
+        made._cache = _Cache(function)
     except RuntimeError as error:
         if "no locator available" not in str(error):
             raise
-        _say_once()
-        return numba.njit(**_OPTIONS, **options)(function)
+        _say_once(HOMELESS)
+    return made
 
 
 @cache
-def _say_once() -> None:
-    warnings.warn(f"every process compiles the kernels anew, for many seconds: {HOMELESS}", SlowPath, stacklevel=4)
+def _say_once(why: str) -> None:
+    warnings.warn(f"every process compiles the kernels again, for many seconds: {why}", SlowPath, stacklevel=4)
+
+
+@cache
+def _say_damaged(place: str) -> None:
+    warnings.warn(f"compiled kernels in {place} are damaged or not ours, and are made again", SlowPath, stacklevel=4)
 
 
 HOMELESS = "there is no writable folder to keep them in; set NUMBA_CACHE_DIR to one"
 kernel = _compiled
 inlined = partial(_compiled, forceinline=True)
+allocating = partial(_compiled, _nrt=True)  # kernels that make arrays themselves
 
 
 @kernel
@@ -48,3 +140,6 @@ def folder() -> str | None:
     """Where the machine code of the kernels beside this file is kept; None if there is no place."""
     path: str | None = _nothing.stats.cache_path
     return path
+
+
+__all__ = ["HOMELESS", "allocating", "folder", "inlined", "kernel"]

@@ -64,6 +64,11 @@ class Pack(Compressor):
         return self.codec.library_versions()
 
     @property
+    def lossless(self) -> bool:  # type: ignore[override] # elsewhere an attribute
+        """As the inner codec has it."""
+        return self.codec.lossless
+
+    @property
     def verify_on_write(self) -> bool:  # type: ignore[override] # elsewhere an attribute
         """As the inner codec has it, whose `compress` this is."""
         return self.codec.verify_on_write
@@ -147,3 +152,6 @@ def _from_gray(symbols: Symbols) -> Symbols:
         symbols = symbols ^ (symbols >> shift)
         shift *= 2
     return symbols
+
+
+__all__ = ["Pack"]

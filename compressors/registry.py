@@ -18,14 +18,16 @@ from typing import Any
 
 from compressors.artifact import Artifact
 from compressors.base import Compressor
-from compressors.errors import InvalidConfig, MissingExtra, PluginError, UnknownCompressor
+from compressors.errors import InvalidConfig, MissingExtra, PluginError, ProxycError, UnknownCompressor
 
 GROUP = "proxyc.compressors"
+_ZSTD_DICTIONARY = b"\x37\xa4\x30\xec"  # what a trained dictionary begins with (RFC 8878, section 5)
 
 BUILTIN = {
     "bpe": "compressors.bpe.codec:BPE",
     "brotli": "compressors.brotli:Brotli",
     "bytes": "compressors.identity:Identity",
+    "entropy-windows": "compressors.neural.entropy_windows:PublishedWindows",
     "gzip": "compressors.gzip:Gzip",
     "neural": "compressors.neural.codec:Neural",
     "pack": "compressors.pack:Pack",
@@ -97,7 +99,8 @@ def class_of(entry: Entry) -> type[Compressor]:
     except (Exception, SystemExit) as error:  # a guest may fail in any way while it is imported
         raise PluginError(f"compressor {name!r} of {entry.distributions[0]} is broken: {error!r}") from error
     if not (isinstance(found, type) and issubclass(found, Compressor)):
-        raise PluginError(f"compressor {name!r} of {entry.distributions[0]} is broken: {entry.target} is no Compressor")
+        remedy = "an instance: register its class" if isinstance(found, Compressor) else "no Compressor"
+        raise PluginError(f"compressor {name!r} of {entry.distributions[0]} is broken: {entry.target} is {remedy}")
     wrong = f"it lacks {', '.join(sorted(found.__abstractmethods__))}" if found.__abstractmethods__ else ""
     if getattr(found, "name", None) != name:
         wrong = f"its name is {getattr(found, 'name', None)!r}, but it is registered as {name!r}"
@@ -106,27 +109,48 @@ def class_of(entry: Entry) -> type[Compressor]:
     return found
 
 
-def get(name: str, /, **config: Any) -> Compressor:
-    """A configured compressor; an artifact may be given as a path. Raises like `get_class`, and `InvalidConfig`."""
-    cls = get_class(name)
+def get(spec: str, /, **config: Any) -> Compressor:
+    """A configured compressor: ``get("zstd", level=19)``, or in its command-line form, ``get("zstd:level=19")``.
+
+    An artifact may be given as a path. Raises like `get_class`, and `InvalidConfig`.
+    """
+    if re.search("[=:]", spec):
+        name, written = _taken_apart(spec)
+        return get(name, **written | config)
+    cls = get_class(spec)
     known = [f.name for f in fields(cls)]
     if unknown := set(config) - set(known):
-        raise InvalidConfig(f"{name}: no setting {', '.join(sorted(unknown))}; it has: {', '.join(known) or 'none'}")
+        raise InvalidConfig(f"{spec}: no setting {', '.join(sorted(unknown))}; it has: {', '.join(known) or 'none'}")
     hints = typing.get_type_hints(cls)
     for key, value in config.items():
         if hints[key] == Artifact | None and isinstance(value, (str, os.PathLike)):
             config[key] = getattr(cls, "read_artifact", Artifact.load)(value)
     required = [f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING]
     if missing := [field for field in required if field not in config]:
-        raise InvalidConfig(f"{name} needs {', '.join(missing)}, e.g. {name}:{missing[0]}=...")
+        raise InvalidConfig(f"{spec} needs {', '.join(missing)}, e.g. {spec}:{missing[0]}=...")
     for key, value in config.items():
         if hints[key] in (bool, int, str) and type(value) is not hints[key]:
-            raise InvalidConfig(f"{name}: {key} is {value!r}; expected {hints[key].__name__}")
-    return cls(**config)
+            raise InvalidConfig(f"{spec}: {key} is {value!r}; expected {hints[key].__name__}")
+    try:
+        return cls(**config)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, ProxycError):
+            raise
+        raise InvalidConfig(f"{spec}: its settings are refused: {error}") from error  # a guest that checks nothing
 
 
 def load(path: str | os.PathLike[str]) -> Compressor:
-    """The compressor that was saved at `path`."""
+    """The compressor that was saved at `path`: an artifact, a tokenizer.json (`bpe`), or a dictionary of zstd.
+
+    Raises `InputError` if it cannot be read, `InvalidConfig` if it is none of these.
+    """
+    if os.path.isfile(path):
+        with open(path, "rb") as file:
+            start = file.read(1 << 10)
+        if start.startswith(_ZSTD_DICTIONARY):
+            return get("zstd", artifact=path)
+        if start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
+            return get("bpe", artifact=path)
     artifact = Artifact.load(path)
     return get(artifact.codec, artifact=artifact)
 
@@ -148,12 +172,32 @@ def parse_named(text: str) -> tuple[str, Compressor]:
 
 def parse(spec: str) -> Compressor:
     """A compressor from its command-line form ``NAME[=FILE][:setting=value,...]``, e.g. ``bpe=code.pxa``, ``zstd:level=19``."""
+    name, config = _taken_apart(spec)
+    return get(name, **config)
+
+
+def _taken_apart(spec: str) -> tuple[str, dict[str, Any]]:
+    """(name, configuration) of a compressor's command-line form. Raises `InvalidConfig`."""
     match = re.fullmatch(r"(?P<name>[^=:]+)(=(?P<file>.+?))?(:(?P<settings>\w+=[^,]*(,\w+=[^,]*)*))?", spec)
     if match is None:
         raise InvalidConfig(f"{spec!r} is no compressor; write NAME, NAME=FILE or NAME:setting=value")
     config: dict[str, Any] = {"artifact": match["file"]} if match["file"] else {}
-    for setting in (match["settings"] or "").split(","):
+    for setting in filter(None, (match["settings"] or "").split(",")):
         key, _, value = setting.partition("=")
-        if key:
-            config[key] = _literal(value)
-    return get(match["name"], **config)
+        config[key] = _literal(value)
+    return match["name"], config
+
+
+__all__ = [
+    "BUILTIN",
+    "GROUP",
+    "Entry",
+    "class_of",
+    "entries",
+    "get",
+    "get_class",
+    "load",
+    "names",
+    "parse",
+    "parse_named",
+]

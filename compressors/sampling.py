@@ -26,3 +26,6 @@ class Sample:
     def documents(self) -> list[bytes]:
         """The sample, in the order of the hashes."""
         return [document for _, document in sorted(self._heap, reverse=True)]
+
+
+__all__ = ["Sample"]

@@ -11,14 +11,17 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from compressors.base import Compressor, Symbols, Vocab, check_output, checked_symbols
 from compressors.errors import CorruptStream, VerifyError
 
-# One piece of input is decoded at a time, so that a bomb is noticed before it fills the memory. zstd expands at most
-# 128 KiB per 4 bytes, so 4 KiB of input give at most 128 MiB.
-INPUT_PIECE = 4096
+# So much input is decoded at once: what follows the end of a short member or frame is copied for each of them.
+INPUT_PIECE = 1 << 14
+OUTPUT_PART = (
+    1 << 20
+)  # about so much output a decoder gives at once, so that a bomb is noticed before it fills the memory
+_NO_MEMORY = ("Allocation error", "ot enough memory", "Error -4 ")  # zstd, brotli, zlib
 _REMEDIES = {  # by what the library says
     "ictionary": "; it was written with a dictionary: give it with --codec {}=FILE",
     "too much memory": "; its window is larger than 128 MB: where the source is trusted, `zstd -d --long=31` has the memory",
@@ -35,7 +38,9 @@ class Encoder(Protocol):
 class Decoder(Protocol):
     """Incremental decompression of one frame: `eof` once it is complete, `unused_data` what follows it.
 
-    A decoder that returns its output in parts says so with an attribute `has_more`; it is then called with ``b""``.
+    It returns about `OUTPUT_PART` bytes at most, and is called with ``b""`` as long as it says `has_more`. (One without
+    that attribute, such as zlib's own, returns all that 16 KiB of input stand for.) It may have a method `another()`: a
+    decoder of the next frame that uses its memory again.
     """
 
     @property
@@ -51,6 +56,7 @@ class StreamCodec(Compressor):
 
     frames: ClassVar[int | None] = None  # how many frames a file may hold one after the other; None: any number
     padding: ClassVar[bytes] = b""  # what may stand between and after frames
+    writes_size: ClassVar[bool] = False  # the format can say the size of the data
 
     @abstractmethod
     def symbol_encoder(self) -> Encoder: ...
@@ -82,10 +88,11 @@ class StreamCodec(Compressor):
     def decompress(self, data: bytes, *, max_output: int | None = None) -> bytes:
         return b"".join(self.decompress_stream([data], max_output=max_output))
 
-    def compress_stream(self, pieces: Iterable[bytes], *, threads: int = 1) -> Iterator[bytes]:
+    def compress_stream(self, pieces: Iterable[bytes], *, threads: int = 1, size: int | None = None) -> Iterator[bytes]:
         """Compress a stream piece by piece into one standard file, in bounded memory.
 
-        `threads` are used where the library has any (zstd); the bytes do not depend on how many.
+        `threads` are used where the library has any (zstd); the bytes do not depend on how many. `size`, of all pieces
+        together, is written where the format `writes_size`.
         """
         encoder = self.file_encoder()
         for piece in pieces:
@@ -101,7 +108,7 @@ class StreamCodec(Compressor):
             self.name, self.file_decoder, pieces, frames=self.frames, padding=self.padding, max_output=max_output
         )
 
-    def verified_stream(self, pieces: Iterable[bytes], *, threads: int = 1) -> Iterator[bytes]:
+    def verified_stream(self, pieces: Iterable[bytes], **how: Any) -> Iterator[bytes]:
         """What `compress_stream` gives, decompressed again as it goes by. Raises `VerifyError` at the end on a difference."""
         given, back, passed = hashlib.sha256(), hashlib.sha256(), list[bytes]()
 
@@ -111,7 +118,7 @@ class StreamCodec(Compressor):
                 yield piece
 
         def packed() -> Iterator[bytes]:
-            for out in self.compress_stream(seen(), threads=threads):
+            for out in self.compress_stream(seen(), **how):
                 passed.append(out)
                 yield out
 
@@ -149,7 +156,8 @@ def decoded(
             started, rest = True, b""
             if decoder.eof:
                 rest = decoder.unused_data
-                decoder, started, n_frames = new_decoder(), False, n_frames + 1
+                decoder = getattr(decoder, "another", new_decoder)()
+                started, n_frames = False, n_frames + 1
     if started or n_frames == 0:
         raise CorruptStream(f"{codec}: the data ends in the middle of a stream, after {n_bytes} bytes of output")
 
@@ -159,7 +167,11 @@ def _outputs(codec: str, decoder: Decoder, data: bytes) -> Iterator[bytes]:
         yield decoder.decompress(data)
         while getattr(decoder, "has_more", False):
             yield decoder.decompress(b"")
+    except MemoryError:
+        raise
     except Exception as error:  # zlib.error, ZstdError and brotli.error have no common base
+        if any(sign in str(error) for sign in _NO_MEMORY):
+            raise MemoryError from error
         remedy = next((remedy.format(codec) for sign, remedy in _REMEDIES.items() if sign in str(error)), "")
         raise CorruptStream(f"{codec}: {error or 'not a stream of this codec'}{remedy}") from error
 
@@ -167,3 +179,6 @@ def _outputs(codec: str, decoder: Decoder, data: bytes) -> Iterator[bytes]:
 def _cut(data: bytes) -> Iterator[bytes]:
     view = memoryview(data)
     return (bytes(view[start : start + INPUT_PIECE]) for start in range(0, len(data), INPUT_PIECE))
+
+
+__all__ = ["INPUT_PIECE", "OUTPUT_PART", "Decoder", "Encoder", "StreamCodec", "decoded"]

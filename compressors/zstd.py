@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ from compressors.errors import InputError, InvalidConfig
 from compressors.stream_codec import Decoder, Encoder, StreamCodec
 
 _OUTPUT_PART = 1 << 17
+_QUICK = 9  # the highest level at which a part of the output takes no time that a person would notice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +26,13 @@ class Zstd(StreamCodec):
 
     name: ClassVar[str] = "zstd"
     suffix: ClassVar[str] = ".zst"
+    # A frame, or one of 16 kinds without data (RFC 8878, 3.1.2).
+    magics: ClassVar[tuple[bytes, ...]] = (
+        b"\x28\xb5\x2f\xfd",
+        *(bytes([0x50 + i]) + b"\x2a\x4d\x18" for i in range(16)),
+    )
+    archive_suffixes: ClassVar[tuple[str, ...]] = (".tzst",)
+    writes_size: ClassVar[bool] = True
     level: int = 3
     artifact: Artifact | None = None
 
@@ -110,32 +119,50 @@ class Zstd(StreamCodec):
     def symbol_decoder(self) -> Decoder:
         import zstandard
 
-        return self._decoder(format=zstandard.FORMAT_ZSTD1_MAGICLESS)
+        return self._decoder(has_magic=False, format=zstandard.FORMAT_ZSTD1_MAGICLESS)
 
     def file_encoder(self) -> Encoder:
         if not hasattr(self._own, "files"):
             self._own.files = self._compressor(write_checksum=True, write_dict_id=True)
         return _OneShot(self._own.files)
 
-    def compress_stream(self, pieces: Iterable[bytes], *, threads: int = 1) -> Iterator[bytes]:
+    def compress_stream(self, pieces: Iterable[bytes], *, threads: int = 1, size: int | None = None) -> Iterator[bytes]:
         """One frame, made by zstd's own threads: at least one beside ours, as the bytes then depend on no number of them.
 
-        A chunker gives its output in small parts, between which Ctrl-C is noticed. Who then lets go of it waits for zstd's
-        threads to finish their jobs (12 MB at level 19: 28 s), so the command line ends without doing so.
+        With `size`, of all pieces together, the frame says it, and zstd takes tables and a window that are no larger: two
+        bytes at level 22 need 744 MB otherwise, and 128 MB of whoever reads them.
+        Who lets go of a stream waits for zstd's threads to finish their jobs (12 MB at level 19: 28 s), so the command
+        line ends without doing so.
         """
         compressor = self._compressor(write_checksum=True, write_dict_id=True, threads=max(1, threads))
-        chunker = compressor.chunker(chunk_size=_OUTPUT_PART)
-        for piece in pieces:
-            yield from chunker.compress(piece)
-        yield from chunker.finish()
+        chunker = compressor.chunker(size=-1 if size is None else size, chunk_size=_OUTPUT_PART)
+        if self.level <= _QUICK:
+            for piece in pieces:
+                yield from chunker.compress(piece)
+            yield from chunker.finish()
+            return
+        with ThreadPoolExecutor(1) as pool:
+            for piece in pieces:
+                yield from _beside(pool, chunker.compress(piece))
+            yield from _beside(pool, chunker.finish())
 
     def file_decoder(self) -> Decoder:
         return self._decoder()
 
-    def _decoder(self, **options: Any) -> Decoder:
+    def _decoder(self, *, has_magic: bool = True, **options: Any) -> Decoder:
         import zstandard
 
-        return zstandard.ZstdDecompressor(dict_data=self._dictionary or None, **options).decompressobj()
+        from compressors.zstd_frames import FrameDecoder
+
+        decompressor = zstandard.ZstdDecompressor(dict_data=self._dictionary or None, **options)
+        return FrameDecoder(decompressor, has_magic=has_magic)
+
+
+def _beside(pool: ThreadPoolExecutor, parts: Iterable[bytes]) -> Iterator[bytes]:
+    """`parts`, made in another thread: at level 22 one takes 40 s, in which this one notices Ctrl-C."""
+    iterator = iter(parts)
+    while (part := pool.submit(next, iterator, None).result()) is not None:
+        yield part
 
 
 class _OneShot:
@@ -149,3 +176,6 @@ class _OneShot:
 
     def flush(self) -> bytes:
         return b""
+
+
+__all__ = ["Zstd"]

@@ -7,38 +7,45 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from compressors.errors import InvalidConfig
-from proxylm.data.views import Reading
+from proxylm.view_spec import ViewSpec
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Shapes of the decoder. `d_ff` None means 8/3 of `d_model`, rounded up to 32; `n_kv_heads` None means `n_heads`."""
+    """Shapes of the decoder (`proxylm.model.decoder`)."""
 
     d_model: int = 128
+    """Width: numbers of a hidden state."""
     n_layers: int = 4
+    """Blocks of attention and feed-forward."""
     n_heads: int = 4
+    """Heads of attention; `d_model` is a multiple of twice their number."""
     n_kv_heads: int | None = None
+    """Heads of keys and values, which groups of heads share; None: `n_heads`."""
     d_ff: int | None = None
+    """Width of the feed-forward layer; None: 8/3 of `d_model`, rounded up to 32."""
     rope_theta: float = 10_000.0
-    ngrams: int = 0  # longest hashed n-gram of bytes that is read with each byte (`proxylm.model.embeddings`); 0: none
-    ngram_rows: int = 1 << 16  # vectors that all n-grams share
-    shifted_keys: bool = (
-        False  # half of a key is that of the position before: copying takes one layer (`proxylm.model.decoder`)
-    )
-    n_ahead: int = (
-        0  # bytes after the next one that are predicted too, for faster generation (`proxylm.model.multi_token`)
-    )
+    """Base of the rotary positions."""
+    hash_ngrams: int = 0
+    """Longest hashed n-gram of bytes that is read with each byte (`proxylm.model.embeddings`), 2 to 8; 0: none."""
+    ngram_rows: int = 1 << 16
+    """Vectors that all n-grams share."""
+    partial_key_offset: bool = False
+    """Half of a key is that of the position before: copying takes one layer (`proxylm.model.decoder.Attention`)."""
+    n_ahead: int = 0
+    """Bytes after the next one that are predicted too, for faster generation (`proxylm.model.multi_token`), up to 7."""
 
     def __post_init__(self) -> None:
         for name in ("d_model", "n_layers", "n_heads", "n_kv_heads", "d_ff", "ngram_rows"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InvalidConfig(f"model: {name} is {value}; expected 1 or more")
-        if self.ngrams != 0 and not 2 <= self.ngrams <= 8:
+        if self.hash_ngrams != 0 and not 2 <= self.hash_ngrams <= 8:
             raise InvalidConfig(
-                f"model: ngrams is {self.ngrams}; expected 2 to 8, the bytes of the longest, or 0 for none"
+                f"model: hash_ngrams is {self.hash_ngrams}; expected 2 to 8, the bytes of the longest, or 0 for none"
             )
         if not 0 <= self.n_ahead <= 7:  # 7 was the best number for bytes in arXiv 2404.19737, section 3.3
             raise InvalidConfig(f"model: n_ahead is {self.n_ahead}; expected 0 to 7")
@@ -46,74 +53,99 @@ class ModelConfig:
             raise InvalidConfig(f"model: rope_theta is {self.rope_theta}; expected a positive number")
         if self.d_model % (2 * self.n_heads) or self.n_heads % self.kv_heads:
             raise InvalidConfig(
-                f"model: d_model {self.d_model} must be a multiple of 2 * n_heads {self.n_heads}, and n_heads of n_kv_heads {self.kv_heads}"
+                f"model: d_model {self.d_model} must be a multiple of 2 * n_heads {self.n_heads}, and n_heads of "
+                f"n_kv_heads {self.kv_heads}"
             )
 
     @property
     def kv_heads(self) -> int:
+        """`n_kv_heads`, or its default."""
         return self.n_kv_heads or self.n_heads
 
     @property
     def ff(self) -> int:
+        """`d_ff`, or its default."""
         return self.d_ff or -(-self.d_model * 8 // 3 // 32) * 32
 
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """One stretch of the mixing schedule: up to `until` (share of the run) the rate goes from `start` to `end`.
+    """One stretch of the mixing schedule, in which the rate goes from `start` to `end`.
 
-    The rate is the share of the shown views that are compressed. With `pair`, both views of a document may share a
-    context (see `proxylm.data.mixture`). `views` weighs what a compressed document is shown as (see `proxylm.data.views`); empty
-    means the run's `mix.view`.
+    The rate is the share of the shown views that are compressed.
     """
 
     until: float
+    """Where it ends, as a share of the run."""
     start: float
+    """Rate where it begins."""
     end: float
+    """Rate where it ends."""
     pair: bool = False
+    """Whether both views of a document may share a context (`proxylm.data.mixture`)."""
     views: Mapping[str, float] = field(default_factory=dict)
+    """Weights of what a compressed document is shown as (`proxylm.view_spec`); empty: the run's `mix.view`."""
 
 
-RECIPES: dict[str, tuple[Phase, ...]] = {
-    "raw": (Phase(until=1.0, start=0.0, end=0.0),),
-    "comp": (Phase(until=1.0, start=1.0, end=1.0),),
+@dataclass(frozen=True)
+class Recipe:
+    """A schedule by name, and the settings it was found to work with: what a user does not set."""
+
+    phases: tuple[Phase, ...]
+    """The mixing schedule."""
+    shows: str = ""
+    """How the view is shown, behind its name: `merges=256`."""
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Defaults by section and name."""
+
+
+_FIRST_COMPRESSED = (Phase(until=0.25, start=1.0, end=1.0), Phase(until=1.0, start=0.0, end=0.0))
+RECIPES: dict[str, Recipe] = {
+    "raw": Recipe((Phase(until=1.0, start=0.0, end=0.0),)),
+    "comp": Recipe((Phase(until=1.0, start=1.0, end=1.0),)),
     # arXiv 2602.04289: pairs while the rate rises over the first fifth, then none.
-    "proxy": (Phase(until=0.2, start=0.4, end=0.9, pair=True), Phase(until=1.0, start=0.9, end=0.9)),
+    "proxy": Recipe((Phase(until=0.2, start=0.4, end=0.9, pair=True), Phase(until=1.0, start=0.9, end=0.9))),
     # Compressed first, raw last, switched at once: with `bags` this is span superposition.
-    "comp-then-raw": (Phase(until=0.25, start=1.0, end=1.0), Phase(until=1.0, start=0.0, end=0.0)),
+    "comp-then-raw": Recipe(_FIRST_COMPRESSED),
+    # The first 256 merges of BPE, then bytes: the best of the runs of up to 1e14 FLOPs (bench/recipes/chunked.toml).
+    "merges": Recipe(
+        _FIRST_COMPRESSED,
+        shows="merges=256",
+        settings={
+            "model": {"d_model": 128, "n_layers": 4, "n_heads": 4, "hash_ngrams": 5, "partial_key_offset": True},
+            "train": {"rows": 8, "row_length": 512, "matrix_lr": 0.02},
+        },
+    ),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class MixConfig:
-    """Which views are shown, and when. `recipe` names a schedule of `RECIPES`; `phases`, if given, replace it."""
+    """Which views are shown, and when."""
 
-    view: str | None = None  # how the compressed view is read (`proxylm.data.views`); not needed for raw bytes alone
+    view: str | None = None
+    """The compressed view and how it is shown (`proxylm.view_spec`); None where only raw bytes are."""
     recipe: str = "raw"
+    """Name of a schedule of `RECIPES`."""
     phases: tuple[Phase, ...] = ()
-    # Chunks of documents are read side by side in so many lanes, one row of each in turn: a row's neighbours come from other
-    # chunks. More lanes than rows in a step, so that consecutive steps differ too.
-    lanes: int = 64
-    # Longer documents are dealt in chunks of so many bytes at most, each on its own; 0: whole; None: of four rows of bytes,
-    # so that symbols that stand for four bytes still fill one. Rows of one document close to each other train badly: at
-    # d = 64 and 6.25e12 FLOPs, bytes alone end at 1.65 bits per byte with whole documents, at 1.58 with chunks of 4 rows,
-    # at 1.53 with chunks of one (with n-grams and shifted keys; without them at 1.83 and, of one row, 1.77).
+    """A schedule in its place."""
     chunk: int | None = None
-    # Symbols that are one byte have the byte's id and embedding; for views with a refinable vocabulary.
-    shared_bytes: bool = False
-    sentinels: bool = True  # compressed symbols stand between marks of their own; if not, between those of raw bytes
-    composed: bool = False  # compressed symbols are read as the bags of their bytes, plus a vector of their own
+    """Bytes of the chunks that longer documents are dealt in; 0: whole documents; None: what fills one row.
+
+    Rows of one document close to each other train badly: at d = 64 and 6.25e12 FLOPs, bytes alone end at 1.65 bits per
+    byte with whole documents, at 1.58 with chunks of 4 rows, at 1.53 with chunks of one row.
+    """
 
     def __post_init__(self) -> None:
         if self.recipe not in RECIPES:
             raise InvalidConfig(f"mix: unknown recipe {self.recipe!r}; known: {', '.join(RECIPES)}")
+        if self.phases and self.recipe != "raw":
+            raise InvalidConfig(f"mix: recipe {self.recipe!r} and phases contradict each other; leave one out")
         ends = [phase.until for phase in self.schedule]
         if ends != sorted(set(ends)) or ends[-1] != 1.0 or ends[0] <= 0:
             raise InvalidConfig(f"mix: phases end at {ends}; expected rising shares of the run, the last 1.0")
         if not all(0 <= rate <= 1 for phase in self.schedule for rate in (phase.start, phase.end)):
             raise InvalidConfig("mix: a rate is outside 0..1")
-        if self.lanes < 1:
-            raise InvalidConfig(f"mix: lanes is {self.lanes}; expected 1 or more")
         if self.chunk is not None and (self.chunk < 0 or self.chunk == 1):  # evaluation needs contexts of 2
             raise InvalidConfig(f"mix: chunk is {self.chunk}; expected 2 bytes or more, or 0 for whole documents")
         if self.view is None and any((phase.end or phase.start) and not phase.views for phase in self.schedule):
@@ -122,13 +154,13 @@ class MixConfig:
             if any(not 0 < weight < math.inf for weight in phase.views.values()):
                 raise InvalidConfig(f"mix: views {dict(phase.views)}; expected positive weights")
             shown = list(phase.views) or list(filter(None, [self.view]))
-            alone = [name for name in shown if (found := Reading.parse(name)).bags or found.turns]
-            if phase.pair and alone:
+            in_bags = [name for name in shown if view_spec(name).bags]
+            if phase.pair and in_bags:
                 raise InvalidConfig(
-                    f"mix: {', '.join(alone)}: bags and interleaved views cannot share a context with their own bytes, and "
-                    f"{self.recipe!r} has pairs; use recipe comp-then-raw, or phases without pair"
+                    f"mix: {', '.join(in_bags)}: bags cannot share a context with their own bytes, and {self.recipe!r} has "
+                    "pairs; use recipe comp-then-raw, or phases without pair"
                 )
-        _ = self.readings  # raises if one is not understood
+        _ = self.specs  # raises if one is not understood
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -139,73 +171,90 @@ class MixConfig:
         return tuple(names)
 
     @property
-    def readings(self) -> tuple[Reading, ...]:
+    def specs(self) -> tuple[ViewSpec, ...]:
         """`views`, understood. Raises `InvalidConfig`."""
-        return tuple(map(Reading.parse, self.views))
-
-    @property
-    def largest_bag(self) -> int:
-        """Bytes in the largest bag; 0 if there are none."""
-        return max((reading.bags for reading in self.readings), default=0)
+        return tuple(map(view_spec, self.views))
 
     @property
     def schedule(self) -> tuple[Phase, ...]:
-        return self.phases or RECIPES[self.recipe]
+        """`phases`, or those of the recipe."""
+        return self.phases or RECIPES[self.recipe].phases
+
+    @property
+    def shows_raw(self) -> bool:
+        """Whether raw bytes are ever shown."""
+        return any(phase.start < 1 or phase.end < 1 for phase in self.schedule)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """How long and how fast. Give `steps`, or `flops` (the number of steps that fits into them is planned)."""
+    """How long and how fast."""
 
     steps: int | None = None
+    """Length of the run, where `flops` does not give it."""
     flops: float | None = None
-    rows: int = 16  # per step, over all processes
+    """Budget of the run: as many steps are made as fit into it."""
+    rows: int = 16
+    """Rows of a step, over all processes."""
     row_length: int = 512
-    matrix_lr: float = 0.02  # Muon
-    embedding_lr: float = 0.1  # AdamW, as the head and the rest
+    """Positions of a row."""
+    matrix_lr: float = 0.02
+    """Learning rate of the hidden matrices (Muon)."""
+    embedding_lr: float = 0.1
+    """Learning rate of embeddings and gains (AdamW, as of the next two)."""
     head_lr: float = 0.005
+    """Learning rate of the heads."""
     ngram_lr: float = 0.02
-    ahead_weight: float = 0.3  # of the mean loss of the extra heads beside that of the next byte
-    warmup: float = 0.02  # shares of the run
+    """Learning rate of the vectors of n-grams."""
+    ahead_weight: float = 0.3
+    """Weight of the mean loss of the extra heads beside that of the next byte."""
+    warmup: float = 0.02
+    """Share of the run in which the rates rise."""
     decay: float = 0.5
+    """Share of the run in which they fall to zero."""
     seed: int = 0
-    dtype: str = "fp32"  # of the matrix products: "bf16" where the hardware has units for it; weights stay fp32
-    compile: bool = (
-        False  # the blocks, by torch.compile: half a minute for 1.4 times the speed on a CPU; needs a C++ compiler
-    )
-    attention: str = "sdpa"  # or compiled: "bands" on CPUs, "flex" on GPUs (`proxylm.model.attention`)
-    shard: bool = False  # parameters, gradients and optimizer states over the processes, where one cannot hold them
-    micro_rows: int | None = None  # rows of one forward pass of a process, where memory does not hold all of a step
-    spike: float = 3.0  # stop where a loss is so many times the mean of the 50 steps before (`proxylm.training.divergence`); 0: never
+    """Decides the first weights and the order of the documents."""
+    dtype: str = "auto"
+    """Number format of the matrix products: fp32, bf16, or auto, which measures the two; weights stay fp32."""
+    compile: bool = False
+    """Compile the blocks: half a minute for 1.4 times the speed on a CPU; needs a C++ compiler."""
+    attention: str = "auto"
+    """sdpa; or compiled: bands on CPUs, flex on GPUs (`proxylm.model.attention`); auto: the one that fits."""
+    shard: bool = False
+    """Parameters, gradients and optimizer states over the processes, where one cannot hold them."""
+    micro_rows: int | None = None
+    """Rows of one forward pass of a process, where memory does not hold all of a step."""
     checkpoint_every: int = 200
+    """Steps between checkpoints."""
     keep: int = 2
-    eval_every: int | None = None  # steps between scores of held-out documents; None: only at the end
+    """Checkpoints that are kept."""
+    eval_every: int | None = None
+    """Steps between scores of held-out documents; None: only at the end."""
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.flops is None):
             raise InvalidConfig(f"train: steps {self.steps} and flops {self.flops}; give exactly one of them")
-        for name, low in (("rows", 1), ("row_length", 8), ("checkpoint_every", 1), ("keep", 1)):
-            if getattr(self, name) < low:
-                raise InvalidConfig(f"train: {name} is {getattr(self, name)}; expected {low} or more")
         if (self.steps is not None and self.steps < 1) or (self.flops is not None and not 0 < self.flops < math.inf):
             raise InvalidConfig(f"train: steps {self.steps}, flops {self.flops}; expected a positive number")
+        least = {"rows": 1, "row_length": 8, "checkpoint_every": 1, "keep": 1, "micro_rows": 1, "eval_every": 1}
+        for name, low in least.items():
+            value = getattr(self, name)
+            if value is not None and value < low:
+                raise InvalidConfig(f"train: {name} is {value}; expected {low} or more")
         for name in ("ahead_weight", "matrix_lr", "embedding_lr", "head_lr", "ngram_lr"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InvalidConfig(f"train: {name} is {getattr(self, name)}; expected 0 or more")
         for name in ("warmup", "decay"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InvalidConfig(f"train: {name} is {getattr(self, name)}; expected a share of the run, 0 to 1")
-        for name in ("micro_rows", "eval_every"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InvalidConfig(f"train: {name} is {value}; expected 1 or more")
-        if not (self.spike == 0 or 1 < self.spike < math.inf):
-            raise InvalidConfig(f"train: spike is {self.spike}; expected a number above 1, or 0 for never")
-        if self.dtype not in ("fp32", "bf16"):
-            raise InvalidConfig(f"train: dtype is {self.dtype!r}; expected fp32 or bf16")
-        if self.attention not in ("sdpa", "bands", "flex") or (self.attention != "sdpa" and not self.compile):
+        if self.dtype not in ("auto", "fp32", "bf16"):
+            raise InvalidConfig(f"train: dtype is {self.dtype!r}; expected auto, fp32 or bf16")
+        if self.attention not in ("auto", "sdpa", "bands", "flex") or (
+            self.attention in ("bands", "flex") and not self.compile
+        ):
             raise InvalidConfig(
-                f"train: attention is {self.attention!r}, compile is {self.compile}; expected sdpa, or bands or flex with compile = true"
+                f"train: attention is {self.attention!r}, compile is {self.compile}; expected auto or sdpa, or bands or "
+                "flex with compile = true"
             )
         if not 0 <= self.seed < 1 << 63:
             raise InvalidConfig(f"train: seed is {self.seed}; expected 0 to 2^63 - 1")
@@ -216,36 +265,25 @@ class RunConfig:
     """One training run."""
 
     train: TrainConfig
+    """How long and how fast."""
     model: ModelConfig = field(default_factory=ModelConfig)
+    """Shapes of the decoder."""
     mix: MixConfig = field(default_factory=MixConfig)
-
-    def __post_init__(self) -> None:
-        if self.mix.lanes < self.train.rows:  # else a batch would hold consecutive rows of one document
-            raise InvalidConfig(
-                f"mix.lanes is {self.mix.lanes}, fewer than train.rows {self.train.rows}; use at least {4 * self.train.rows}"
-            )
+    """Which views are shown, and when."""
 
     @property
     def chunk(self) -> int:
         """Bytes of a chunk at most, 0: documents are dealt whole."""
-        return 4 * self.train.row_length if self.mix.chunk is None else self.mix.chunk
-
-    @property
-    def lag(self) -> float:
-        """Steps, about, for which a chunk is still shown after the phase it was begun in: its rows, each when its lane's turn comes.
-
-        One of 1,024 bytes in 64 lanes, rows of 256 and 4 of them a step: 80 steps. Documents dealt whole have no such bound: 0.
-        """
-        return -(-self.chunk // max(1, self.train.row_length - 2)) * self.mix.lanes / self.train.rows
-
-    def behind(self, steps: int) -> str:
-        """What to say of a run of so many steps if it lags behind its schedule by more than a tenth of them; else nothing."""
-        if len(self.mix.schedule) < 2 or self.lag <= steps / 10:
-            return ""
-        return (
-            f"a chunk is shown to its end as it was begun, which takes about {self.lag:,.0f} steps ({self.chunk:,} bytes, {self.mix.lanes} lanes, "
-            f"{self.train.rows} rows a step): so far a run of {steps:,} lags behind its schedule; lower mix.chunk or mix.lanes"
-        )
+        return self.train.row_length - 2 if self.mix.chunk is None else self.mix.chunk
 
     def to_json(self) -> str:
+        """All settings, as a file for `--config`."""
         return json.dumps(dataclasses.asdict(self), indent=1)
+
+
+def view_spec(text: str) -> ViewSpec:
+    """A view of the configuration, understood. Raises `InvalidConfig`."""
+    try:
+        return ViewSpec.parse(text)
+    except ValueError as error:
+        raise InvalidConfig(f"mix: {error}") from error

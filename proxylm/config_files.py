@@ -7,12 +7,12 @@ import json
 import sys
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from compressors.errors import InputError, InvalidConfig
-from proxylm.config import RunConfig
+from proxylm.config import RECIPES, RunConfig
 
 T = TypeVar("T")
 
@@ -28,17 +28,6 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], where: str = "config")
         return cls(**{key: _value(hints[key], value, f"{where}.{key}") for key, value in values.items()})
     except TypeError as error:
         raise InvalidConfig(f"{where}: {error}") from error
-
-
-def recorded(values: Mapping[str, Any]) -> RunConfig:
-    """The configuration of a run from its files. A setting newer than the run has its default, or what was done before it.
-
-    Raises `InvalidConfig` as `from_mapping`.
-    """
-    mix = values.get("mix") if isinstance(values, Mapping) else None
-    if isinstance(mix, Mapping) and "chunk" not in mix:  # documents were dealt whole
-        values = {**values, "mix": {**mix, "chunk": 0}}
-    return from_mapping(RunConfig, values)
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any], within: str = "") -> Iterator[str]:
@@ -65,6 +54,81 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         expected = " or ".join(getattr(kind, "__name__", str(kind)) for kind in allowed)
         raise InvalidConfig(f"{where} is {value!r}; expected {expected}")
     return value
+
+
+def run_config(
+    file: Mapping[str, Any],
+    flags: Mapping[str, Any],
+    assignments: Sequence[str],
+    *,
+    refinable: Callable[[], Sequence[str]] = tuple,
+) -> RunConfig:
+    """A run from all that a user may say of it: the recipe's settings, then a file's, then flags, then assignments.
+
+    The later ones win. file: sections and their settings; flags: section.key -> value, None if not given; assignments:
+    section.key=value; refinable: gives the views of the store that have merges, where a recipe needs one. Raises
+    `InvalidConfig`, also where two of them contradict each other in what only one can say.
+    """
+    given, assigned = _nested({key: value for key, value in flags.items() if value is not None}), dict[str, Any]()
+    for assignment in assignments:
+        override(assigned, assignment)
+    for section, settings in given.items():
+        for key in settings.keys() & assigned.get(section, {}).keys():
+            if settings[key] != assigned[section][key]:
+                raise InvalidConfig(
+                    f"--{key} {settings[key]} and --set {section}.{key}={assigned[section][key]} contradict each other; give one"
+                )
+    layers = [{name: _section(layer, name) for name in layer} for layer in (file, given, assigned)]
+    chosen: dict[str, dict[str, Any]] = {"train": {}}
+    for layer in layers:
+        if "recipe" in layer.get("mix", {}) and "phases" in chosen.get("mix", {}):
+            raise InvalidConfig(
+                f"recipe {layer['mix']['recipe']!r} and the phases of the configuration contradict each other; leave one out"
+            )
+        for one, other in (("steps", "flops"), ("flops", "steps")):  # a length replaces the one given before
+            if one in layer.get("train", {}) and other not in layer["train"]:
+                chosen["train"].pop(other, None)
+        for name, values in layer.items():
+            chosen.setdefault(name, {}).update(values)
+    mix = chosen.setdefault("mix", {})
+    if (recipe := RECIPES.get(mix.get("recipe", ""))) is not None and "phases" not in mix:
+        for name, defaults in recipe.settings.items():
+            chosen[name] = {**defaults, **chosen.get(name, {})}
+        if recipe.shows:
+            mix["view"] = _shown(mix["recipe"], recipe.shows, mix.get("view"), refinable)
+    return from_mapping(RunConfig, chosen)
+
+
+def _shown(recipe: str, shows: str, view: str | None, refinable: Callable[[], Sequence[str]]) -> str:
+    """The view of a recipe that shows one in its own way. Raises `InvalidConfig`."""
+    if view is None:
+        names = refinable()
+        if len(names) != 1:
+            known = ", ".join(names) or "none; make one with `proxyc encode --view bpe`"
+            raise InvalidConfig(
+                f"recipe {recipe!r} shows the merges of a view; say of which with --view. There are: {known}"
+            )
+        view = names[0]
+    setting = shows.partition("=")[0]
+    if ":" in view and f":{setting}=" not in view:
+        raise InvalidConfig(f"recipe {recipe!r} shows NAME:{shows}, not {view}; use recipe comp-then-raw")
+    return view if ":" in view else f"{view}:{shows}"
+
+
+def _nested(flat: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """section.key -> value as nested mappings."""
+    nested: dict[str, dict[str, Any]] = {}
+    for path, value in flat.items():
+        section, _, key = path.partition(".")
+        nested.setdefault(section, {})[key] = value
+    return nested
+
+
+def _section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    settings = values[name]
+    if not isinstance(settings, Mapping):
+        raise InvalidConfig(f"config.{name} is {settings!r}; expected a table of settings")
+    return settings
 
 
 def load(path: Path) -> dict[str, Any]:

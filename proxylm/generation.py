@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from compressors.errors import InvalidConfig
-from proxylm.data.alphabet import ALLOWED, BOS, BYTE_OFFSET, RAW_CLOSE, RAW_OPEN
+from proxylm.data import frame
+from proxylm.data.alphabet import ALLOWED, BYTE_OFFSET
 from proxylm.model.decoder import Decoder
 from proxylm.model.kv_cache import Cache
 
@@ -94,7 +95,7 @@ class _Row:
     held: bytearray = field(default_factory=bytearray)  # drawn, not shown yet: the beginning of a stop string perhaps
 
     def window(self, n_bytes: int) -> list[int]:
-        return [BOS, RAW_OPEN, *(byte + BYTE_OFFSET for byte in self.text[-n_bytes:])]
+        return [*frame.opening(), *(byte + BYTE_OFFSET for byte in self.text[-n_bytes:])]
 
     def take_all(self, drawn: Iterable[int], stop: tuple[bytes, ...]) -> tuple[bytes, bool]:
         """`take` one after the other, until the text has ended."""
@@ -108,7 +109,7 @@ class _Row:
 
     def take(self, drawn: int, stop: tuple[bytes, ...]) -> tuple[bytes, bool]:
         """Add what was drawn: bytes to show now, and whether the text has ended."""
-        if drawn == RAW_CLOSE:
+        if drawn == frame.END:
             return bytes(self.held), True
         self.text.append(drawn - BYTE_OFFSET)
         self.held.append(drawn - BYTE_OFFSET)
@@ -133,7 +134,7 @@ def _generated(
                  [BYTE_OFFSET] * n_ahead)
             for i in range(first, min(first + _SIDE_BY_SIDE, len(prompts)))
         ]  # fmt: skip
-        cache = Cache(model.config, len(rows), context + 2 + n_ahead, model.embedding.weight)
+        cache = Cache(model.config, len(rows), context + frame.OPENING + n_ahead, model.embedding.weight)
         while rows:
             _read(model, rows, cache, context)
             going = []
@@ -150,7 +151,7 @@ def _generated(
 
 def _read(model: Decoder, rows: list[_Row], cache: Cache, context: int) -> None:
     """Bring rows that have nothing or no room in the cache to where only their last id is to be read."""
-    chosen = [i for i, n in enumerate(cache.lengths) if n in (0, context + 2)]
+    chosen = [i for i, n in enumerate(cache.lengths) if n in (0, context + frame.OPENING)]
     if not chosen:
         return
     windows = [rows[i].window(context // 2 if cache.lengths[i] else context)[:-1] for i in chosen]
@@ -169,7 +170,7 @@ def _step(model: Decoder, rows: list[_Row], cache: Cache, sampling: Sampling, co
     logits = model.heads.raw_logits(hidden).float().cpu()[..., ALLOWED]
     choose, drawn = _chooser(logits, sampling), []
     for i, row in enumerate(rows):
-        found, room = [choose(i, 0, row.draw)], context + 2 - cache.lengths[i]
+        found, room = [choose(i, 0, row.draw)], context + frame.OPENING - cache.lengths[i]
         while len(found) < room and row.guessed[len(found) - 1 : len(found)] == found[-1:]:
             found.append(choose(i, len(found), row.draw))
         drawn.append(found)

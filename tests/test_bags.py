@@ -18,7 +18,8 @@ from proxylm.data.loader import Loader
 from proxylm.model.decoder import Decoder
 from proxylm.model.heads import SlicedHeads
 from proxylm.training.run_folder import load_run
-from proxylm.training.trainer import run_flops, train
+from proxylm.training.run_plan import RunPlan
+from proxylm.training.trainer import train
 
 BAGS_THEN_BYTES = (Phase(until=0.5, start=1.0, end=1.0), Phase(until=1.0, start=0.0, end=0.0))
 
@@ -34,15 +35,15 @@ def store(tmp_path_factory, bpe, texts):
     return encode([Document(str(i), t) for i, t in enumerate(texts)], path, {"bpe": bpe})
 
 
-def config(view="bpe:bags=4", phases=BAGS_THEN_BYTES, lanes=4, steps=12):
-    mix = MixConfig(view=view, phases=phases, lanes=lanes, chunk=0)
-    settings = TrainConfig(steps=steps, rows=min(4, lanes), row_length=48, checkpoint_every=5)
+def config(view="bpe:bags=4", phases=BAGS_THEN_BYTES, rows=4, steps=12):
+    mix = MixConfig(view=view, phases=phases, chunk=0)
+    settings = TrainConfig(steps=steps, rows=rows, row_length=48, checkpoint_every=5, dtype="fp32")
     return RunConfig(train=settings, model=ModelConfig(d_model=32, n_layers=2, n_heads=2), mix=mix)
 
 
 @pytest.mark.parametrize(("view", "size"), [("bpe", 3), ("bpe", 16), ("raw", 4)])
 def test_every_byte_of_every_document_is_in_one_bag(store, texts, view, size):
-    always = config(f"{view}:bags={size}", (Phase(until=1.0, start=1.0, end=1.0),), lanes=1, steps=400)
+    always = config(f"{view}:bags={size}", (Phase(until=1.0, start=1.0, end=1.0),), rows=1, steps=400)
     batch = Loader(store, always, 400).rows(0, 400)
     found, documents = bytearray(), []
     for target, bag in zip(batch.targets.ravel(), batch.bags.reshape(-1, size), strict=True):
@@ -61,12 +62,12 @@ def test_every_byte_of_every_document_is_in_one_bag(store, texts, view, size):
 def test_bags_are_the_spans_of_the_view(store, bpe, texts):
     comp = store.column("bpe")
     for i, text in enumerate(texts):
-        sizes = bags.sizes(comp.spans_of(i), len(text), 255)
+        sizes = bags.sizes(comp.spans_of(i), 255)
         assert sizes.tolist() == bpe.spans(text).tolist()
         slow = [text[a:b] for a, b in zip(np.cumsum(sizes) - sizes, np.cumsum(sizes), strict=True)]
         found = bags.of(np.frombuffer(text, np.uint8), sizes, 0, len(sizes), 255)
         assert [bytes(bag[bag >= 0].astype(np.uint8)) for bag in found] == slow
-    assert bags.sizes(np.array([3, 0, 8, 1], np.uint16), 12, 3).tolist() == [3, 3, 3, 2, 1]
+    assert bags.sizes(np.array([3, 0, 8, 1], np.uint16), 3).tolist() == [3, 3, 3, 2, 1]
 
 
 def test_a_bag_is_read_as_the_mean_of_its_bytes():
@@ -115,11 +116,11 @@ def test_a_run_goes_from_bags_to_bytes_and_resumes_to_the_same_weights(store, tm
     assert records[0]["symbols"]["raw"] == 0
     assert records[-1]["symbols"]["comp"] == 0
     assert records[0]["bytes"]["comp"] > 1.5 * records[0]["symbols"]["comp"]
-    assert sum(r["flops"] for r in records) == pytest.approx(run_flops(store, config(), 12))
+    assert sum(r["flops"] for r in records) == pytest.approx(RunPlan.of(store, config()).flops)
 
 
 def test_settings_that_do_not_fit_are_refused():
-    with pytest.raises(InvalidConfig, match="1 to 255 bytes"):
+    with pytest.raises(InvalidConfig, match="bags is 256; expected 1 to 255"):
         MixConfig(view="bpe:bags=256")
     with pytest.raises(InvalidConfig, match="has pairs"):
         MixConfig(view="bpe:bags=4", recipe="proxy")

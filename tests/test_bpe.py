@@ -39,7 +39,7 @@ def _train(documents: list[bytes], pre_tokenizer: pre_tokenizers.PreTokenizer, *
 
 
 FOREIGN = ["gpt2", "llama3", "qwen2", "o200k", "ignore_merges", "digits", "whole words"]
-SLOW = ["digits", "whole words"]  # no kernel: `tokenizers` does the work
+SLOW = ["whole words"]  # no kernel: `tokenizers` does the work
 
 
 @pytest.fixture(scope="module", params=FOREIGN)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import forked
 import pytest
@@ -17,7 +18,7 @@ from proxylm.data.encode import encode
 from proxylm.data.loader import Loader
 from proxylm.evaluation.bits_per_byte import evaluate, trained_window
 from proxylm.training.run_folder import load_run
-from proxylm.training.trainer import planned_steps
+from proxylm.training.run_plan import RunPlan
 
 RECIPE = """
 seeds = [3]
@@ -50,13 +51,13 @@ def arms(tmp_path):
     return {arm.name: arm for arm in recipe.load(tmp_path / "recipe.toml")}
 
 
-@pytest.mark.parametrize(("view", "chunk"), [("bpe", 0), ("bpe", 100), ("bpe:bags=4", 100), ("bpe:raw=9:comp=20", 0)])
+@pytest.mark.parametrize(("view", "chunk"), [("bpe", 0), ("bpe", 100), ("bpe:bags=4", 100)])
 def test_planned_bytes_are_those_that_the_batches_show(store, view, chunk):
-    phases = RECIPES["proxy"] if view == "bpe" else RECIPES["comp-then-raw"]
-    mix = MixConfig(view=view, phases=phases, lanes=4, chunk=chunk)
+    phases = RECIPES["proxy" if view == "bpe" else "comp-then-raw"].phases
+    mix = MixConfig(view=view, phases=phases, chunk=chunk)
     config = RunConfig(train=TrainConfig(steps=300, rows=4, row_length=64), mix=mix)
     shown = sum(sum(Loader(store, config, 1200).batch(step).shares.n_bytes.values()) for step in range(300))
-    assert budgets.planned_bytes(store, config, 300) == pytest.approx(shown, rel=0.01)
+    assert RunPlan.of(store, config).n_bytes == pytest.approx(shown, rel=0.01)
 
 
 def test_each_budget_has_a_run_of_its_own_beside_that_of_equal_flops(arms):
@@ -69,15 +70,14 @@ def test_each_budget_has_a_run_of_its_own_beside_that_of_equal_flops(arms):
 
 def test_steps_give_what_the_rival_was_given(store, arms, tmp_path):
     rival = arms["bytes-small-s3"].config
-    steps = planned_steps(store, rival)
+    plan = RunPlan.of(store, rival)
     assert budgets.settled(arms["bags-small-s3"], store, tmp_path) is arms["bags-small-s3"]
     symbols = budgets.settled(arms["bags,equal=symbols-small-s3"], store, tmp_path).config
-    assert (symbols.train.steps, symbols.train.flops) == (steps, None)
+    assert (symbols.train.steps, symbols.train.flops) == (plan.steps, None)
     of_bytes = budgets.settled(arms["bags,equal=bytes-small-s3"], store, tmp_path).config
-    assert of_bytes.train.steps < steps
-    wanted = budgets.planned_bytes(store, rival, steps)
-    found = [budgets.planned_bytes(store, of_bytes, of_bytes.train.steps + more) for more in (-1, 0, 1)]
-    assert abs(found[1] - wanted) <= min(abs(found[0] - wanted), abs(found[2] - wanted))
+    assert of_bytes.train.steps < plan.steps
+    one_more = replace(of_bytes, train=replace(of_bytes.train, steps=of_bytes.train.steps + 1))
+    assert RunPlan.of(store, of_bytes).n_bytes <= plan.n_bytes < RunPlan.of(store, one_more).n_bytes
 
 
 def test_equal_seconds_follow_from_the_two_runs_at_equal_flops(store, arms, tmp_path):
@@ -156,7 +156,7 @@ def test_finished_runs_are_scored_on_other_text(ran, tmp_path, documents):
     runs, held, other = (str(ran / name) for name in ("runs", "held.py", "other.py"))
     before = {r["name"]: r for r in results.collect(ran / "runs")}
     arguments = [runs, other, "--max-bytes", "40000", "-o", str(tmp_path / "final.json")]
-    done = CliRunner().invoke(rescore.final, [*arguments, "--only", "bags-small-s3", "--only", "bytes-small-s3"])
+    done = CliRunner().invoke(rescore.rescore, [*arguments, "--only", "bags-small-s3", "--only", "bytes-small-s3"])
     assert done.exit_code == 0, done.output
     found = json.loads((tmp_path / "final.json").read_text())
     assert [r["name"] for r in found] == ["bags-small-s3", "bytes-small-s3"]
@@ -166,12 +166,12 @@ def test_finished_runs_are_scored_on_other_text(ran, tmp_path, documents):
         expected = evaluate(model, [documents[22][:700]], window=trained_window(config))
         assert record["evaluation"] == json.loads(json.dumps(expected.to_json()))
         assert record["document_bytes"] == [700]
-        assert record["held_out_sha256"] == digest([documents[22][:700]])
+        assert record["held_out_sha256"] == digest([Document("", documents[22][:700])])
         assert record["totals"] == before[record["name"]]["totals"]
-    again = CliRunner().invoke(rescore.final, [runs, held, "--max-bytes", "40000", "-o", str(tmp_path / "same.json")])
+    again = CliRunner().invoke(rescore.rescore, [runs, held, "--max-bytes", "40000", "-o", str(tmp_path / "same.json")])
     assert again.exit_code == 0
     for record in json.loads((tmp_path / "same.json").read_text()):
         assert record["document_bits"] == pytest.approx(before[record["name"]]["document_bits"])
-    unknown = CliRunner().invoke(rescore.final, [*arguments, "--only", "nothing"])
+    unknown = CliRunner().invoke(rescore.rescore, [*arguments, "--force", "--only", "nothing"])
     assert "nothing names no run; there are: bags,equal=seconds-small-s3" in str(unknown.exception)
     assert "bags-small-s3, bytes-small-s3" in str(unknown.exception)

@@ -181,7 +181,6 @@ def test_the_main_job_by_command_line(fitted):
     ):
         done = run(*arguments, cwd=fitted)
         assert done.returncode == 0, done.stderr
-    assert b"lags behind its schedule" in done.stderr  # some steps, and chunks of 256 bytes in 64 lanes
     found = json.loads(run("eval", "run", "corpus", "--json", cwd=fitted).stdout)
     comp = json.loads(run("eval", "run", "corpus", "--json", "--codec", "bpe=code.pxa", cwd=fitted).stdout)
     assert found["bytes"] == comp["bytes"] == sum(os.path.getsize(fitted / f"corpus/{i}.py") for i in range(4))

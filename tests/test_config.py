@@ -1,11 +1,10 @@
 import json
-from dataclasses import replace
 
 import pytest
 
 from compressors.errors import InputError, InvalidConfig
 from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
-from proxylm.config_files import from_mapping, load, override, recorded
+from proxylm.config_files import from_mapping, load, override, run_config
 
 GOOD = {
     "train": {"steps": 3},
@@ -42,7 +41,6 @@ def test_json_and_toml_round_trip(tmp_path):
         ({"train": {"steps": 1, "seed": -1}}, "seed is -1"),
         ({"train": {"steps": 1}, "mix": {"chunk": -1}}, "chunk is -1"),
         ({"train": {"steps": 1}, "mix": {"chunk": 1}}, "chunk is 1; expected 2 bytes or more"),
-        ({"train": {"steps": 1, "rows": 128}}, "lanes is 64, fewer than train.rows 128"),
         ({"train": 5}, "expected a table"),
         ({"train": {"steps": 1}, "model": {"n_heads": 0}}, "n_heads is 0"),
         ({"train": {"steps": 1}, "model": {"n_kv_heads": 0}}, "n_kv_heads is 0"),
@@ -58,14 +56,6 @@ def test_json_and_toml_round_trip(tmp_path):
 def test_bad_settings_are_named(values, message):
     with pytest.raises(InvalidConfig, match=message):
         from_mapping(RunConfig, values)
-
-
-def test_a_run_from_before_chunks_was_dealt_whole_documents():
-    made = from_mapping(RunConfig, GOOD)
-    values = json.loads(made.to_json())
-    assert recorded(values) == made
-    del values["mix"]["chunk"]
-    assert recorded(values).chunk == 0 != made.chunk
 
 
 def test_override():
@@ -93,15 +83,43 @@ def test_defaults():
     assert MixConfig().schedule[0].end == 0
     assert TrainConfig(steps=1).flops is None
     chunks = [RunConfig(train=TrainConfig(steps=1, row_length=256), mix=MixConfig(chunk=n)).chunk for n in (None, 0, 7)]
-    assert chunks == [4 * 256, 0, 7]
+    assert chunks == [254, 0, 7]
 
 
-def test_a_run_too_short_for_its_chunks_is_told():
-    first_raw = MixConfig(recipe="comp-then-raw", view="bpe")
-    made = RunConfig(train=TrainConfig(steps=300, rows=4, row_length=256), mix=first_raw)
-    assert made.lag == 5 * 64 / 4
-    assert "takes about 80 steps (1,024 bytes, 64 lanes, 4 rows a step)" in made.behind(300)
-    assert made.behind(800) == ""
-    assert replace(made, mix=replace(first_raw, chunk=254)).behind(300) == ""  # a row each: 16 steps
-    assert replace(made, mix=MixConfig(recipe="raw")).behind(300) == ""  # one view: nothing to be behind of
-    assert replace(made, mix=replace(first_raw, chunk=0)).behind(300) == ""  # whole documents: as long as they are
+def test_the_merges_recipe_needs_nothing_but_a_budget():
+    made = run_config({}, {"mix.recipe": "merges", "train.flops": 1e14}, [], refinable=lambda: ["bpe"])
+    model, train, mix = made.model, made.train, made.mix
+    assert (model.d_model, model.n_layers, model.n_heads, model.hash_ngrams) == (128, 4, 4, 5)
+    assert model.partial_key_offset
+    assert (train.rows, train.row_length, train.matrix_lr, train.flops, made.chunk) == (8, 512, 0.02, 1e14, 510)
+    assert (mix.view, [phase.until for phase in mix.schedule]) == ("bpe:merges=256", [0.25, 1.0])
+
+
+def test_settings_that_a_user_gives_replace_those_of_a_recipe_and_the_later_win():
+    file = {"model": {"d_model": 64, "n_heads": 2}, "train": {"steps": 5, "seed": 1}}
+    flags = {"mix.recipe": "merges", "mix.view": "b", "train.flops": 1e9, "train.seed": 2, "train.steps": None}
+    made = run_config(file, flags, ["train.rows=16", "train.seed=2"], refinable=lambda: ["bpe", "b"])
+    assert (made.model.d_model, made.model.n_heads, made.model.hash_ngrams) == (64, 2, 5)
+    assert (made.train.steps, made.train.flops, made.train.seed, made.train.rows) == (None, 1e9, 2, 16)
+    assert made.mix.view == "b:merges=256"
+    kept = run_config({"mix": {"view": "b:merges=9"}}, {"mix.recipe": "merges", "train.steps": 1}, [])
+    assert kept.mix.view == "b:merges=9"
+
+
+@pytest.mark.parametrize(
+    ("file", "flags", "assignments", "match"),
+    [
+        ({"mix": {"phases": []}}, {"mix.recipe": "raw"}, [], "recipe 'raw' and the phases .* contradict each other"),
+        ({}, {"train.seed": 2, "train.steps": 1}, ["train.seed=1"], "--seed 2 and --set train.seed=1 contradict"),
+        ({}, {"mix.view": "a", "train.steps": 1}, ["mix.view=b"], "--view a and --set mix.view=b contradict"),
+        ({}, {"train.steps": 1, "train.flops": 1.0}, [], "exactly one"),
+        ({}, {"mix.recipe": "merges"}, ["train.steps=1"], r"say of which with --view. There are: x, y"),
+        ({}, {"mix.recipe": "merges", "mix.view": "x:bags=4"}, ["train.steps=1"], "merges=256, not x:bags=4"),
+        ({"train": 5}, {}, [], "expected a table"),
+        ({"mix": {"recipe": "comp", "view": "b", "phases": [{"until": 1, "start": 0, "end": 0}]}}, {"train.steps": 1}, [],
+         "recipe 'comp' and phases contradict"),
+    ],
+)  # fmt: skip
+def test_settings_that_contradict_each_other_are_refused(file, flags, assignments, match):
+    with pytest.raises(InvalidConfig, match=match):
+        run_config(file, flags, assignments, refinable=lambda: ["x", "y"])

@@ -44,4 +44,4 @@ def test_the_command_writes_what_it_prints(tmp_path, monkeypatch):
     )
     assert "| a | " in done.output
     assert "100.0%" in done.output
-    assert json.loads((tmp_path / "r.json").read_text())["a"]["again"]["right"] == 1.0
+    assert json.loads((tmp_path / "r.json").read_text())["rows"][0]["again"]["right"] == 1.0

@@ -189,3 +189,11 @@ def test_trailing_bytes_and_padding(tmp_path):
 def test_random_names_and_contents_are_read_right_or_refused(tmp_path):
     for seed in range(150):
         one_corpus(seed, tmp_path / str(seed))
+
+
+def test_blank_lines_are_no_records(tmp_path):
+    """As for pandas, pyarrow and datasets; a line keeps its number."""
+    (tmp_path / "a.jsonl").write_text('{"text": "one"}\n\n \t\r\n{"text": "two"}\n\n')
+    reader = Reader([tmp_path / "a.jsonl"], strict=True)
+    assert [(document.id.rpartition(":")[2], document.data) for document in reader] == [("1", b"one"), ("4", b"two")]
+    assert reader.n_bad == 0

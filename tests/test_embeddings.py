@@ -21,8 +21,8 @@ from proxylm.model.kv_cache import Cache
 from proxylm.training.run_folder import load_run
 from proxylm.training.trainer import train
 
-SHAPE = ModelConfig(d_model=32, n_layers=2, n_heads=2, ngrams=4, ngram_rows=61)
-PLAIN = dataclasses.replace(SHAPE, ngrams=0)
+SHAPE = ModelConfig(d_model=32, n_layers=2, n_heads=2, hash_ngrams=4, ngram_rows=61)
+PLAIN = dataclasses.replace(SHAPE, hash_ngrams=0)
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +32,9 @@ def store(tmp_path_factory, bpe, documents):
     return encode([Document(str(i), d[:600]) for i, d in enumerate(documents[:20])], path, views)
 
 
-def embeddings(config, alphabet, bags=0, composed=False):
+def embeddings(config, alphabet, bags=0):
     torch.manual_seed(0)
-    made = Embeddings(config, alphabet, bags, composed)
+    made = Embeddings(config, alphabet, bags)
     with torch.no_grad():
         if made.places is not None:
             torch.nn.init.normal_(made.places)
@@ -107,8 +107,8 @@ def test_a_cache_gives_ngrams_what_was_read_before():
     torch.testing.assert_close(made(following, cache=uneven), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_bags_and_composed_symbols_are_their_bytes_and_the_ngrams_inside():
-    made = embeddings(SHAPE, Alphabet({"v": 3}), bags=5, composed=True)
+def test_bags_and_merges_are_their_bytes_and_the_ngrams_inside():
+    made = embeddings(SHAPE, Alphabet({"other": 4}, {"v": 3}), bags=5)
     texts = [b"abcd", b"z", b"no"]
     for row, text in enumerate(texts):
         made.pieces[row, : len(text)] = torch.tensor(list(text), dtype=torch.int16)
@@ -118,27 +118,26 @@ def test_bags_and_composed_symbols_are_their_bytes_and_the_ngrams_inside():
 
     expected = torch.stack([slow(text) + slow_ngrams(made, text) for text in texts])
     symbols = torch.tensor([[COMP_OFFSET, COMP_OFFSET + 1, COMP_OFFSET + 2]])
-    torch.testing.assert_close(made(symbols)[0], expected)  # a symbol starts as its bytes
+    torch.testing.assert_close(made(symbols)[0], expected)  # a merge starts as its bytes
     with torch.no_grad():
-        made.weight[COMP_OFFSET:] = torch.randn(3, 32)
-    torch.testing.assert_close(made(symbols)[0], expected + made.weight[COMP_OFFSET:])
+        made.weight[COMP_OFFSET:] = torch.randn(7, 32)
+    torch.testing.assert_close(made(symbols)[0], expected + made.weight[COMP_OFFSET : COMP_OFFSET + 3])
+    torch.testing.assert_close(made(symbols + 3)[0], made.weight[COMP_OFFSET + 3 : COMP_OFFSET + 6])  # ids of their own
     bags = torch.full((1, 4, 5), -1, dtype=torch.int16)  # the bag of a target is read one position later
     bags[0, :3] = made.pieces[:, :5]
     torch.testing.assert_close(made(torch.tensor([[1, ids.BAG, ids.BAG, ids.BAG]]), bags=bags)[0, 1:], expected)
 
 
-@pytest.mark.parametrize("shared", [False, True])
-def test_pieces_are_those_of_the_codec(store, bpe, shared):
-    alphabet = Alphabet({"bpe": bpe.vocab.size}, shared)
-    found = pieces_of(store, alphabet, LONGEST_PIECE)
-    assert len(found) == bpe.vocab.size - 256 * shared
-    for row, piece in zip(found, bpe.vocab.pieces[256 * shared :], strict=True):
+def test_pieces_are_those_of_the_codec(store, bpe):
+    found = pieces_of(store, Alphabet({}, {"bpe": bpe.vocab.size - 256}), LONGEST_PIECE)
+    assert len(found) == bpe.vocab.size - 256
+    for row, piece in zip(found, bpe.vocab.pieces[256:], strict=True):
         assert bytes(row[row >= 0].astype(np.uint8)) == piece[:LONGEST_PIECE]
 
 
 def config(model=SHAPE, **mix):
-    settings = TrainConfig(steps=8, rows=4, row_length=48, checkpoint_every=3)
-    return RunConfig(train=settings, model=model, mix=MixConfig(**{"view": "bpe", "recipe": "proxy", "lanes": 4} | mix))
+    settings = TrainConfig(steps=8, rows=4, row_length=48, checkpoint_every=3, dtype="fp32")
+    return RunConfig(train=settings, model=model, mix=MixConfig(**{"view": "bpe", "recipe": "proxy"} | mix))
 
 
 def test_a_run_with_both_resumes_to_the_same_weights_and_all_of_them_learn(store, bpe, tmp_path):
@@ -146,33 +145,34 @@ def test_a_run_with_both_resumes_to_the_same_weights_and_all_of_them_learn(store
         if record["step"] == 4:
             raise KeyboardInterrupt
 
-    both = config(composed=True)
+    both = config(view="bpe:merges=700")
     train(store, both, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         train(store, both, tmp_path / "killed", report=killed)
     train(store, both, tmp_path / "killed")
     whole, other = (load_run(tmp_path / name)[0].state_dict() for name in ("whole", "killed"))
     assert all(torch.equal(whole[name], other[name]) for name in whole)
-    assert np.array_equal(whole["embedding.pieces"], pieces_of(store, Alphabet({"bpe": bpe.vocab.size}), LONGEST_PIECE))
+    assert np.array_equal(
+        whole["embedding.pieces"], pieces_of(store, Alphabet({}, {"bpe": bpe.vocab.size - 256}), LONGEST_PIECE)
+    )
     assert whole["embedding.ngrams.table"][:-1].abs().sum() > 0
     assert whole["embedding.ngrams.table"][-1].abs().sum() == 0  # "no n-gram"
     assert (whole["embedding.places"] != 1).any()
     assert whole["embedding.weight"][COMP_OFFSET:].abs().sum() > 0
 
 
-def test_a_smaller_vocabulary_composed_with_shared_bytes_spells_the_documents(store, bpe, documents):
-    level = 256 + 40
+def test_a_few_merges_among_bytes_spell_the_documents(store, bpe, documents):
     merges = RunConfig(
         train=TrainConfig(steps=400, rows=1, row_length=48),
         model=SHAPE,
-        mix=MixConfig(view=f"bpe:level={level}", recipe="comp", composed=True, shared_bytes=True, lanes=1, chunk=0),
+        mix=MixConfig(view="bpe:merges=40", recipe="comp", chunk=0),
     )
     loader = Loader(store, merges, 400)
     batch, pieces = loader.rows(0, 400), pieces_of(store, loader.alphabet, LONGEST_PIECE)
     found, spelled = bytearray(), []
     for target in batch.targets.ravel().tolist():
         if target >= COMP_OFFSET:
-            assert target < COMP_OFFSET + level - 256
+            assert target < COMP_OFFSET + 40
             piece = pieces[target - COMP_OFFSET]
             found += bytes(piece[piece >= 0].astype(np.uint8))
         elif target >= BYTE_OFFSET:
@@ -186,14 +186,14 @@ def test_a_smaller_vocabulary_composed_with_shared_bytes_spells_the_documents(st
 
 def test_settings_that_cannot_be(store, tmp_path):
     for ngrams in (1, 9, -2):
-        with pytest.raises(InvalidConfig, match=rf"ngrams is {ngrams}; expected 2 to 8"):
-            ModelConfig(ngrams=ngrams)
+        with pytest.raises(InvalidConfig, match=rf"hash_ngrams is {ngrams}; expected 2 to 8"):
+            ModelConfig(hash_ngrams=ngrams)
     with pytest.raises(InvalidConfig, match="ngram_rows is 0"):
         ModelConfig(ngram_rows=0)
-    with pytest.raises(InvalidConfig, match=r"mix\.composed: the first 256 symbols of view 'zstd' are not the bytes"):
-        alphabet_of(store, config(view="zstd", composed=True))
+    with pytest.raises(InvalidConfig, match=r"mix: view 'zstd' has no merges: its vocabulary is not refinable"):
+        alphabet_of(store, config(view="zstd:merges=9"))
     with pytest.raises(InvalidConfig, match=r"the model has embedding\.ngrams\.table, for which Qwen3 has no place"):
         export(Decoder(SHAPE, Alphabet({})), tmp_path / "hf", context=64)
-    with pytest.raises(InvalidConfig, match=r"the model has shifted_keys, for which Qwen3 has no place"):
-        export(Decoder(dataclasses.replace(PLAIN, shifted_keys=True), Alphabet({})), tmp_path / "hf", context=64)
-    assert export(Decoder(PLAIN, Alphabet({"v": 9}), composed=True), tmp_path / "hf", context=64) > 0
+    with pytest.raises(InvalidConfig, match=r"the model has partial_key_offset, for which Qwen3 has no place"):
+        export(Decoder(dataclasses.replace(PLAIN, partial_key_offset=True), Alphabet({})), tmp_path / "hf", context=64)
+    assert export(Decoder(PLAIN, Alphabet({"v": 9}, {"w": 5})), tmp_path / "hf", context=64) > 0

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import compressors
+from compressors import testing
 from compressors.neural import entropy_windows
 from compressors.neural.codec import Neural
-from compressors.neural.entropy_windows import EntropyWindows
+from compressors.neural.entropy_windows import EntropyWindows, PublishedWindows
 from compressors.neural.model import Model
 
 TEXT = b"def area(width, height):\n    return width * height\n\n\nclass Box:\n    def __init__(self, width):\n" * 2
@@ -17,20 +18,20 @@ FROZEN = [26600, 64972, 29419, 10902, 58942, 3848, 58399, 22945, 58841]
 
 
 @pytest.fixture(scope="module")
-def codec() -> Neural:
-    return Neural(preset="fast", policy="entropy")
+def codec() -> PublishedWindows:
+    return PublishedWindows()
 
 
 @pytest.fixture(scope="module")
-def model(codec: Neural) -> Model:
+def model(codec: PublishedWindows) -> Model:
     return Model.of(codec.artifact.settings, codec.artifact.arrays)
 
 
-def test_symbols_are_frozen(codec: Neural) -> None:
+def test_symbols_are_frozen(codec: PublishedWindows) -> None:
     assert codec.encode(TEXT[:25]).tolist() == FROZEN
 
 
-def test_a_window_is_a_function_of_its_bytes(codec: Neural, model: Model) -> None:
+def test_a_window_is_a_function_of_its_bytes(codec: PublishedWindows, model: Model) -> None:
     symbols, spans = codec.encode(TEXT), codec.spans(TEXT)
     assert symbols.dtype == codec.vocab.dtype == np.uint16
     assert len(spans) == len(symbols)
@@ -40,7 +41,7 @@ def test_a_window_is_a_function_of_its_bytes(codec: Neural, model: Model) -> Non
         assert alone._segment(TEXT[end - n : end]) == [(symbol, n)]
 
 
-def test_windows_begin_wherever_the_network_is_uncertain(codec: Neural, model: Model) -> None:
+def test_windows_begin_wherever_the_network_is_uncertain(codec: PublishedWindows, model: Model) -> None:
     begins = set(np.cumsum(codec.spans(TEXT)).tolist())
     uncertain = np.flatnonzero(EntropyWindows(model, 16)._entropies(TEXT) > entropy_windows.THRESHOLD)
     assert len(uncertain) > 3
@@ -72,7 +73,7 @@ def test_the_entropy_of_a_decision_is_right_to_a_hundredth_of_a_bit() -> None:
 @pytest.mark.parametrize("data", [b"", b"\x00", bytes(range(256)), b"\xff\xfe" * 50])
 @pytest.mark.parametrize("width", [8, 12, 16])
 def test_any_bytes_have_windows(data: bytes, width: int) -> None:
-    codec = Neural(preset="fast", policy="entropy", width=width)
+    codec = PublishedWindows(width=width)
     symbols, spans = codec.encode(data), codec.spans(data)
     assert len(symbols) == len(spans)
     assert spans.sum() == len(data)
@@ -81,8 +82,10 @@ def test_any_bytes_have_windows(data: bytes, width: int) -> None:
     assert symbols.size == 0 or symbols.max() < codec.vocab.size
 
 
-def test_decoding_is_refused_and_says_why(codec: Neural) -> None:
-    with pytest.raises(compressors.InvalidConfig, match="many-to-one"):
-        codec.decode(codec.encode(TEXT))
-    assert codec.decompress(codec.compress(TEXT)) == TEXT
-    assert codec.fingerprint != Neural(preset="fast").fingerprint
+def test_it_keeps_the_laws_of_a_one_way_view(codec: PublishedWindows) -> None:
+    testing.check(codec, [b"", b"a", TEXT, b"\xff\xfe" * 9], processes=True)
+
+
+def test_the_old_policy_names_the_view_that_replaced_it() -> None:
+    with pytest.raises(compressors.InvalidConfig, match="one-way view now: entropy-windows"):
+        Neural(preset="fast", policy="entropy")

@@ -1,19 +1,18 @@
 """Bits per byte against a slow reading of the definition."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 
 import compressors
 from compressors.errors import InputError, InvalidConfig
-from proxylm.config import ModelConfig
+from proxylm.config import MixConfig, ModelConfig, Phase, RunConfig, TrainConfig
 from proxylm.data import alphabet as ids
 from proxylm.data.alphabet import Alphabet
 from proxylm.evaluation import perturb
-from proxylm.evaluation.bits_per_byte import deltas, evaluate
+from proxylm.evaluation.bits_per_byte import deltas, evaluate, trained_spec
 from proxylm.model.decoder import Decoder
+from proxylm.view_spec import ViewSpec
 
 DOCUMENTS = [b"", b"a", b"short document\n", b"a longer one, " * 9, b"0123456789" * 13, b"\xff\x00"]
 
@@ -27,14 +26,14 @@ def model(bpe):
     return made.eval()
 
 
-def slow_bits(model, document, window, codec=None, marks=None):
+def slow_bits(model, document, window, codec=None):
     """One symbol at a time: the context is the window of the definition, from the latest cut that scores its first byte."""
-    view = "raw" if codec is None else "bpe"
-    symbols = model.alphabet.ids(view, np.frombuffer(document, np.uint8) if codec is None else codec.encode(document))
+    plain = ids.byte_ids(np.frombuffer(document, np.uint8))
+    symbols = plain if codec is None else model.alphabet.symbol_ids("bpe", codec.encode(document))
     spans = np.ones(len(symbols), int) if codec is None else codec.spans(document)
     begins = (np.cumsum(spans) - spans).tolist()
-    opened, closed = marks or ((ids.RAW_OPEN, ids.RAW_CLOSE) if codec is None else (ids.COMP_OPEN, ids.COMP_CLOSE))
-    head, bits = model.alphabet.head(view), 0.0
+    opened, closed = (ids.RAW_OPEN, ids.RAW_CLOSE) if codec is None else (ids.COMP_OPEN, ids.COMP_CLOSE)
+    head, bits = ids.RAW_SLICE if codec is None else model.alphabet.symbol_head("bpe"), 0.0
     body = [*symbols.tolist(), closed, ids.EOS]
     for i, target in enumerate(body):
         at = [*begins, 0][min(i, max(len(begins) - 1, 0))]  # both closing ids belong to the last symbol's window
@@ -60,17 +59,10 @@ def test_bits_equal_the_slow_definition(model, bpe, window, comp):
     assert (result.end_bits > 0).all()
 
 
-def test_without_sentinels_symbols_stand_between_the_marks_of_bytes(model, bpe, monkeypatch):
-    monkeypatch.setattr(model, "alphabet", replace(model.alphabet, sentinels=False))
-    result = evaluate(model, DOCUMENTS, window=40, codec=bpe)
-    slow = [slow_bits(model, document, 40, bpe, marks=(ids.RAW_OPEN, ids.RAW_CLOSE)) for document in DOCUMENTS]
-    np.testing.assert_allclose(result.text_bits + result.end_bits, slow, rtol=1e-4)
-
-
 def test_no_mass_leaks_from_raw_positions_to_symbols(model):
     """All that the raw softmax runs over, scored one by one, has probability one."""
     hidden = model(torch.tensor([[ids.BOS, ids.RAW_OPEN, 161]]))[0, -1:].expand(320, -1)
-    nats = model.heads.token_nats(hidden, torch.arange(320), model.alphabet.head("raw"))
+    nats = model.heads.token_nats(hidden, torch.arange(320), ids.RAW_SLICE)
     assert torch.exp(-nats).sum().item() == pytest.approx(1, abs=1e-5)
 
 
@@ -113,6 +105,39 @@ def test_deltas_compare_with_the_unchanged_text_and_repeat(model, documents):
 
 def test_a_view_without_ids_is_refused(model, bpe):
     bags = Decoder(model.config, Alphabet({}), 4)
-    for wrong, view in ((bags, None), (bags, "bpe"), (model, "other")):
+    for wrong, view in (
+        (bags, None),
+        (bags, ViewSpec("bpe")),
+        (model, ViewSpec("other")),
+        (model, ViewSpec("bpe", merges=9)),
+    ):
         with pytest.raises(InvalidConfig, match="read raw bytes"):
             evaluate(wrong, DOCUMENTS, window=16, codec=bpe, view=view)
+
+
+def test_merges_are_scored_as_the_run_was_shown_them(bpe):
+    few = Decoder(ModelConfig(d_model=32, n_layers=1, n_heads=2), Alphabet({}, {"bpe": bpe.vocab.size - 256}))
+    torch.nn.init.zeros_(few.heads.raw)
+    torch.nn.init.zeros_(few.heads.comp)
+    text = [DOCUMENTS[-1] * 3 + b"the same text in symbols"]
+    result = evaluate(few, text, window=64, codec=bpe, view=ViewSpec("bpe", merges=20))
+    undone = views_symbols(bpe, text[0], 256 + 20)
+    assert result.n_symbols == len(undone) > len(bpe.encode(text[0]))
+    # A uniform model: every symbol, and the two at the end, cost the logarithm of the softmax that was trained.
+    assert result.text_bits[0] == pytest.approx(len(undone) * np.log2(320 + 20), rel=1e-5)
+    mix = MixConfig(phases=(Phase(until=0.5, start=1.0, end=1.0, views={"bpe:merges=20": 1.0}),
+                            Phase(until=1.0, start=1.0, end=1.0, views={"bpe:bags=4": 1.0})))  # fmt: skip
+    config = RunConfig(train=TrainConfig(steps=1), mix=mix)
+    assert trained_spec(config, "bpe") == trained_spec(config) == ViewSpec("bpe", merges=20)
+    with pytest.raises(InvalidConfig, match=r"the run was shown bpe:merges=20, bpe:bags=4, and has no ids for zstd"):
+        trained_spec(config, "zstd")
+    torch.nn.init.constant_(few.heads.raw, float("nan"))
+    with pytest.raises(InputError, match="weights of the model are not finite"):
+        evaluate(few, text, window=64)
+
+
+def views_symbols(bpe, text, size):
+    def undone(symbol):
+        return [symbol] if symbol < size else [p for s in bpe.vocab.splits[symbol - 256] for p in undone(int(s))]
+
+    return [part for symbol in bpe.encode(text).tolist() for part in undone(symbol)]

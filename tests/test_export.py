@@ -17,7 +17,7 @@ from proxylm.model.decoder import Decoder
 KINDS = {
     "raw": (Alphabet({}), 0, {}),
     "views": (Alphabet({"a": 300, "b": 7}), 0, {"n_kv_heads": 2}),
-    "shared bytes": (Alphabet({"a": 300}, shared=True), 0, {"n_kv_heads": 1, "d_ff": 50}),
+    "merges": (Alphabet({"a": 300}, {"a": 44}), 0, {"n_kv_heads": 1, "d_ff": 50}),
     "bags": (Alphabet({}), 4, {"rope_theta": 500.0}),
     "extra heads": (Alphabet({}), 0, {"n_ahead": 2}),
 }

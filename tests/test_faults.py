@@ -48,7 +48,7 @@ def test_a_signal_in_the_middle_of_compressing(source: Path, number: int, codec:
     assert untouched(source)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_signal_does_not_wait_for_the_blocks_under_way(source: Path, number: int, threads: int) -> None:
     """Those of `neural` take ten seconds each, these here ten minutes."""
@@ -57,7 +57,8 @@ def test_a_signal_does_not_wait_for_the_blocks_under_way(source: Path, number: i
         "Identity.compress = lambda *_: time.sleep(600)\nmain()"
     )
     arguments = ["compress", "--codec", "bytes", f"-T{threads}", str(source)]
-    with subprocess.Popen([sys.executable, "-c", code, *arguments], stderr=subprocess.PIPE) as process:
+    command = [sys.executable, "-c", code, *arguments]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, preexec_fn=heeding_all) as process:
         deadline = time.time() + 60
         while not list(source.parent.glob(".*.tmp")) and time.time() < deadline:
             time.sleep(0.002)
@@ -70,6 +71,22 @@ def test_a_signal_does_not_wait_for_the_blocks_under_way(source: Path, number: i
     assert process.returncode == -number  # as a shell that runs a loop expects
     assert said == b""
     assert untouched(source)
+
+
+def heeding_all() -> None:
+    """As from a terminal: `nohup` and scripts have some of them ignored."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def test_a_hangup_that_is_ignored_is_ignored(source: Path) -> None:
+    code = (
+        "import os, signal; from compressors.identity import Identity; from proxylm.cli.main import main\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "Identity.compress = lambda _, data: os.kill(os.getpid(), signal.SIGHUP) or data\nmain()"
+    )
+    subprocess.run([sys.executable, "-c", code, "compress", "-q", "--codec", "bytes", str(source)], check=True)
+    assert source.with_name("input.txt.pxc").exists()
 
 
 def limited() -> None:

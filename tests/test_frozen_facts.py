@@ -26,13 +26,12 @@ RECORDED = ("rows_checksum", "symbols", "bytes", "flops", "loss")  # what is fro
 # -- the settings of all runs: change them here when a setting gets another name --------------------------------------
 
 SMALL = {"d_model": 32, "n_layers": 1, "n_heads": 2}
-SHORT = {"steps": 6, "rows": 4, "row_length": 64, "seed": 7}
-MIX = {"lanes": 4, "chunk": 62}  # the rows of a step, and the bytes that fit a row
-LEVEL = "bpe:level=320"
-BOTH = {"shared_bytes": True, "composed": True}
+SHORT = {"steps": 6, "rows": 4, "row_length": 64, "seed": 7, "dtype": "fp32"}
+MIX = {"chunk": 62}  # the bytes that fit a row
+MERGES = "bpe:merges=64"
 PROXY, COMP, COMP_THEN_RAW = ({"recipe": name, "view": "bpe"} for name in ("proxy", "comp", "comp-then-raw"))
 SEVERAL = [
-    {"until": 0.5, "start": 1.0, "end": 0.6, "views": {"bpe": 1.0, LEVEL: 2.0, "packed": 1.0, "bpe:bags=4": 1.0}},
+    {"until": 0.5, "start": 1.0, "end": 0.6, "views": {"bpe": 1.0, MERGES: 2.0, "packed": 1.0, "bpe:bags=4": 1.0}},
     {"until": 0.8, "start": 0.4, "end": 0.7, "views": {"bpe": 1.0, "packed": 3.0}, "pair": True},
     {"until": 1.0, "start": 0.0, "end": 0.0},
 ]
@@ -43,15 +42,14 @@ RUNS = {  # what differs from SHORT, SMALL and MIX
     "comp": {"train": {"steps": 3}, "mix": COMP},
     "proxy": {"mix": PROXY},
     "comp-then-raw": {"mix": COMP_THEN_RAW},
-    "level": {"mix": PROXY | {"view": LEVEL}},
-    "merges": {"mix": COMP_THEN_RAW | BOTH | {"view": LEVEL}},
-    "all merges": {"mix": PROXY | BOTH},
+    "merges": {"mix": COMP_THEN_RAW | {"view": MERGES}},
+    "all merges": {"mix": PROXY | {"view": "bpe:merges=243"}},
     "bags": {"mix": COMP_THEN_RAW | {"view": "bpe:bags=8"}},
     "bags of raw": {"mix": COMP_THEN_RAW | {"view": "raw:bags=4"}},
     "several views": {"mix": {"phases": SEVERAL}},
     "not aligned": {"mix": PROXY | {"view": "packed"}},
     "neural": {"train": {"steps": 2}, "mix": COMP | {"view": "neural"}},
-    "n-grams": {"model": {"ngrams": 4, "ngram_rows": 512, "shifted_keys": True}, "mix": PROXY},
+    "n-grams": {"model": {"hash_ngrams": 4, "ngram_rows": 512, "partial_key_offset": True}, "mix": PROXY},
     "n-ahead": {"model": {"n_ahead": 2}, "mix": PROXY},
     "micro rows": {"train": {"micro_rows": 3}, "mix": COMP_THEN_RAW | {"view": "bpe:bags=3"}},
     "by FLOPs": {"train": {"steps": None, "flops": 2.5e8}, "mix": PROXY},

@@ -31,6 +31,7 @@ CODECS: dict[str, tuple[str, dict[str, Any]]] = {
     "brotli": ("brotli", {}),
     "brotli-11": ("brotli", {"quality": 11}),
     "bytes": ("bytes", {}),
+    "entropy-windows": ("entropy-windows", {}),
     "gzip": ("gzip", {}),
     "gzip-0": ("gzip", {"level": 0}),
     "gzip-9": ("gzip", {"level": 9}),
@@ -48,7 +49,7 @@ CODECS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 # Streams of a coder that no longer writes: they must decode, and are never made again; symbols are the same.
 ONLY_READ = ("neural-best", "neural-dense-12", "neural-fast", "neural-word")
-OF_OUR_OWN = ("bpe", "bytes", "neural", "pack")  # no library shapes these streams: they never change
+OF_OUR_OWN = ("bpe", "bytes", "entropy-windows", "neural", "pack")  # no library shapes these streams: they never change
 
 
 def _make_artifact(path: Path) -> None:
@@ -59,10 +60,11 @@ def _make_artifact(path: Path) -> None:
 
 
 def _freeze(codec: Compressor, data: bytes) -> dict[str, str]:
-    packed = BytesIO()
-    files.compress_stream(codec, BytesIO(data), packed)
-    symbols = codec.encode(data).astype(codec.vocab.dtype.newbyteorder("<"))
-    frozen = {"symbols": symbols.tobytes(), "compressed": codec.compress(data), "file": packed.getvalue()}
+    frozen = {"symbols": codec.encode(data).astype(codec.vocab.dtype.newbyteorder("<")).tobytes()}
+    if codec.lossless:
+        packed = BytesIO()
+        files.compress_stream(codec, BytesIO(data), packed)
+        frozen |= {"compressed": codec.compress(data), "file": packed.getvalue()}
     return {key: value.hex() for key, value in frozen.items()}
 
 
@@ -97,6 +99,8 @@ def test_frozen_streams_decode(golden: tuple[Compressor, dict[str, Any]], label:
     codec, frozen = golden
     stream = {key: bytes.fromhex(value) for key, value in frozen["streams"][label].items()}
     symbols = np.frombuffer(stream["symbols"], codec.vocab.dtype.newbyteorder("<"))
+    if not codec.lossless:
+        pytest.skip("a one-way view has nothing to decode")
     assert codec.decode(symbols) == SAMPLES[label]
     assert codec.decompress(stream["compressed"]) == SAMPLES[label]
     out = BytesIO()

@@ -10,7 +10,7 @@ import forked
 import pytest
 from click.testing import CliRunner
 
-from bench.downstream import grid, recipe, results
+from bench.downstream import grid, recipe, results, scaling
 from bench.downstream.arms import scored
 from compressors.corpus import Document
 from compressors.errors import FingerprintMismatch, InputError, InvalidConfig
@@ -64,6 +64,27 @@ def test_arms_times_sizes_times_seeds_with_settings_from_the_nearest(written):
     assert arms["tokens-small-s0"].reads == "bpe"
 
 
+def test_a_sweep_over_budgets_gives_sizes_and_compares_equal_ones(tmp_path):
+    """Arms keep their names, so that `scaling` finds three budgets of each, and a rival has the FLOPs of the run."""
+    path = tmp_path / "recipe.toml"
+    swept = '[arms.{0}]\nmix = {{ recipe = "raw" }}\nsweep = {{ "train.flops" = [1e9, 2e9, 4e9] }}\n'
+    path.write_text("[base.model]\nd_model = 32\n" + swept.format("bytes") + swept.format("ours"))
+    arms = recipe.load(path)
+    assert [arm.name for arm in arms[:2]] == ["bytes-flops=1e+09-s0", "bytes-flops=2e+09-s0"]
+    assert {arm.arm for arm in arms} == {"bytes", "ours"}
+    found = []
+    for arm in arms:
+        bits = 30 * arm.config.train.flops**-0.1 * (0.5 if arm.arm == "ours" else 1)
+        found.append(
+            {"name": arm.name, "arm": arm.arm, "size": arm.size, "rival": arm.first, "equal": arm.equal, "reads": "raw"}
+            | {"config": json.loads(arm.config.to_json()), "document_bytes": [1], "document_bits": [bits]}
+            | {"evaluation": {"bits_per_byte": bits, "interval_95": [bits, bits]}}
+            | {"totals": {"steps": 1, "flops": 1, "symbols": 1, "bytes": 1, "seconds": 1}}
+        )
+    assert [row["by_seed"] for row in results.arms(found)] == [[]] * 3 + [[-0.5]] * 3
+    assert scaling.table(found, against="bytes").count("| 0.100 |") == 2
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -115,7 +136,7 @@ def test_a_grid_is_run_goes_on_and_is_planned(written, tmp_path, bpe, documents)
     assert {r["corpus"] for r in found.values()} == {store.fingerprint_of()}
     assert sum(tokens["document_bits"]) / 900 == pytest.approx(tokens["evaluation"]["bits_per_byte"])
     file = tmp_path / "runs/tokens-small-s0" / results.RESULT
-    tokens["config"]["train"].pop("spike")  # a setting that did not exist when it was made
+    tokens["config"]["train"].pop("keep")  # a setting that did not exist when it was made
     file.write_text(
         json.dumps(tokens | {"document_bits": [9000.0], "evaluation": {"bits_per_byte": 10.0, "interval_95": [9, 11]}})
     )
@@ -195,7 +216,7 @@ def test_bad_and_empty_documents_are_told_apart(tmp_path):
     file.write_text('{"text": "abc"}\nnone\n{"text": 5}\n')
     said = []
     with pytest.warns(UserWarning, match="2 bad records skipped; the first: .*held.jsonl:2"):
-        assert scored((file,), 400, said.append) == [b"abc"]
+        assert [d.data for d in scored((file,), 400, said.append)] == [b"abc"]
     assert said == [
         "scored: 1 of 1 documents, 3 of 3 bytes: the first of at most 10 bytes each that fit into --max-bytes 400"
     ]
@@ -224,7 +245,7 @@ def test_a_grid_that_ends_takes_its_runs_with_it_and_each_leaves_a_checkpoint(wr
         _, said = process.communicate(timeout=60)  # until the runs, which write there too, have ended
     if number == signal.SIGINT:
         assert process.returncode == 1
-        assert b"stopped; the same command goes on" in said
+        assert b"stopped; the same command resumes" in said
     for folder in folders:
         with open(folder / "run.err") as held:  # its lock is free once no process is left
             while not _free(held) and time.monotonic() < deadline:

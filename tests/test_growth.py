@@ -13,12 +13,10 @@ from pathlib import Path
 import pytest
 
 import compressors
-from bench.codecs import neural_binaries
 from compressors import files
 from compressors.files import pxc
 
 BLOCK = 10_000  # bytes; blocks of files are 2^20, and what is beside each must be 0.1 % of that
-RESULTS = Path(neural_binaries.__file__).parent.parent / "results/neural_binaries.json"
 
 
 def png_like() -> bytes:
@@ -63,13 +61,3 @@ def test_a_file_grows_by_its_frame_only(monkeypatch: pytest.MonkeyPatch, preset:
     assert found <= frame + len(data) + 45 * blocks
     assert found <= frame + 1.01 * zstd + 45 * blocks
     assert frame + 45 < 0.001 * (1 << 19)  # so that half a block more is enough for 0.1 %
-
-
-def test_published_files_keep_to_the_bounds() -> None:
-    facts = json.loads(RESULTS.read_text())
-    rows = [neural_binaries.Row(**row) for row in facts["rows"]]
-    assert len(rows) > 8
-    for row in rows:
-        for coder in neural_binaries.CODERS[:2]:
-            assert row.sizes[coder] <= row.n_bytes + min(400, 0.001 * row.n_bytes), row.name
-            assert row.sizes[coder] <= 1.01 * row.sizes["zstd:level=3"] + 302, row.name  # the frame of a small file

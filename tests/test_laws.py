@@ -3,14 +3,17 @@
 import itertools
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
-from compressors import Compressor, CorruptStream, Ragged, Vocab, testing
+from compressors import Compressor, CorruptStream, Ragged, Vocab, testing_processes
+from compressors.gzip import Gzip
 from compressors.identity import Identity
 from compressors.testing import LawBroken, check, samples
+from compressors.testing_files import check_files
 
 COUNTER = itertools.count(1)
 
@@ -188,8 +191,69 @@ class ConfigOfAnother(Framed):
         return {"level": 3}
 
 
+class OnePart(Gzip):
+    def decompress_stream(self, pieces: Iterable[bytes], *, max_output: int | None = None) -> Iterator[bytes]:
+        yield b"".join(super().decompress_stream(pieces, max_output=max_output))
+
+
+class ForgetsWhatIsLeft(Gzip):
+    """Takes the end of the input for the end of the output, as decoders of high ratios must not."""
+
+    def decompress_stream(self, pieces: Iterable[bytes], *, max_output: int | None = None) -> Iterator[bytes]:
+        yield from itertools.islice(super().decompress_stream(pieces, max_output=max_output), 2)
+
+
+@pytest.mark.parametrize(
+    ("broken", "text"),
+    [
+        (OnePart, "output comes in parts of at most 2097152 bytes, for a text of ratio 1,000; found 3000000"),
+        (
+            ForgetsWhatIsLeft,
+            "files give back what they were made of, for a text of ratio 1; found 16385 bytes, expected 100000",
+        ),
+    ],
+)
+def test_the_kit_finds_the_broken_law_of_files(broken: type[Gzip], text: str) -> None:
+    with pytest.raises(LawBroken, match=text):
+        check_files(broken())
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReturnsBytes(Framed):
+    def encode(self, data: bytes) -> bytes:
+        return data
+
+
+class ForgotTheDataclass(Framed):
+    level: int = 3
+
+
+class OneWayThatDecodes(Identity):
+    lossless = False
+
+
+@pytest.mark.parametrize(
+    ("mistake", "said"),
+    [
+        (ReturnsBytes(), "bytes: expected encode to return a numpy array; found bytes"),
+        (Framed, r"Framed: found the class, expected a codec: check\(Framed\(\)\)"),
+        (3, "found int, expected a compressors.Compressor"),
+        (ForgotTheDataclass(), r"level is no field: expected @dataclass\(frozen=True, kw_only=True\)"),
+        (OneWayThatDecodes(), "decode of a codec with lossless = False raises OneWay"),
+    ],
+)
+def test_common_mistakes_are_named(mistake: object, said: str) -> None:
+    with pytest.raises(LawBroken, match=said):
+        check(mistake)
+
+
+def test_a_breach_says_what_was_found() -> None:
+    with pytest.raises(LawBroken, match=r"found 0 bytes, expected 1; from byte 0 on b'', expected b'.x00'"):
+        check(LosesNul())
+
+
 def test_a_child_that_hangs_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(testing, "FORK_SECONDS", 0.2)
+    monkeypatch.setattr(testing_processes, "FORK_SECONDS", 0.2)
     with pytest.raises(LawBroken, match="forked process, which hangs"):
         check(HangsInAChild(), [b"x"])
 

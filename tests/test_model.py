@@ -6,10 +6,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from proxylm.config import ModelConfig
-from proxylm.data.alphabet import RAW_SIZE, RAW_SLICE, Alphabet, HeadSlice
+from proxylm.data.alphabet import RAW_SIZE, RAW_SLICE, Alphabet, HeadSlice, byte_ids
 from proxylm.model import heads
 from proxylm.model.attention import document_mask
-from proxylm.model.decoder import Decoder, document_positions, training_flops
+from proxylm.model.decoder import Decoder, document_positions
+from proxylm.model.flops import training_flops
 from proxylm.model.kv_cache import Cache
 from proxylm.training.optim import orthogonal
 
@@ -25,18 +26,20 @@ def model(**options):
 
 
 def test_alphabet_offsets():
-    firsts = [int(ALPHABET.ids(view, np.array([0]))[0]) for view in ("raw", "a", "b")]
-    assert (firsts, ALPHABET.size) == ([64, 320, 420], 427)
-    shared = Alphabet({"a": 300, "b": 257}, shared=True)
-    assert shared.size == 320 + 44 + 1
-    assert shared.ids("a", np.array([65, 256, 299])).tolist() == [64 + 65, 320, 363]
-    assert shared.ids("b", np.array([0, 255, 256])).tolist() == [64, 319, 364]
-    assert shared.head("b") == HeadSlice(320, 44, 45)
-    assert ALPHABET.head("b") == HeadSlice(64, 100, 107)
-    assert ALPHABET.head("a", level=70) == HeadSlice(64, 0, 70)
+    firsts = [int(ALPHABET.symbol_ids(view, np.array([0]))[0]) for view in ("a", "b")]
+    assert (byte_ids(np.zeros(1, np.uint8)), *firsts, ALPHABET.size) == (64, 320, 420, 427)
+    both = Alphabet({"a": 300}, {"a": 44, "b": 1})  # merges come first, and single bytes are those of the raw text
+    assert (both.n_merges, both.size) == (45, 320 + 45 + 300)
+    assert both.merge_ids("a", np.array([65, 256, 299])).tolist() == [64 + 65, 320, 363]
+    assert both.merge_ids("b", np.array([0, 255, 256])).tolist() == [64, 319, 364]
+    assert both.symbol_ids("a", np.array([0, 299])).tolist() == [365, 664]
+    assert both.merge_head("b", 1) == HeadSlice(320, 44, 45)
+    assert both.merge_head("a", 7) == HeadSlice(320, 0, 7)
+    assert both.symbol_head("a") == HeadSlice(64, 45, 345)
+    assert ALPHABET.symbol_head("b") == HeadSlice(64, 100, 107)
 
 
-@pytest.mark.parametrize("options", [{}, {"n_kv_heads": 2}, {"shifted_keys": True}])
+@pytest.mark.parametrize("options", [{}, {"n_kv_heads": 2}, {"partial_key_offset": True}])
 def test_documents_in_a_row_do_not_see_each_other(options):
     made = model(**options)
     a, b = torch.randint(64, 320, (1, 9)), torch.randint(64, 320, (1, 7))
@@ -45,9 +48,9 @@ def test_documents_in_a_row_do_not_see_each_other(options):
     torch.testing.assert_close(together[:, 9:], made(b))
 
 
-@pytest.mark.parametrize("shifted_keys", [False, True])
-def test_attention_is_causal(shifted_keys):
-    made, x = model(shifted_keys=shifted_keys), torch.randint(64, 320, (1, 12))
+@pytest.mark.parametrize("partial_key_offset", [False, True])
+def test_attention_is_causal(partial_key_offset):
+    made, x = model(partial_key_offset=partial_key_offset), torch.randint(64, 320, (1, 12))
     y = x.clone()
     y[0, 7] = 65
     torch.testing.assert_close(made(x)[:, :7], made(y)[:, :7])
@@ -55,7 +58,7 @@ def test_attention_is_causal(shifted_keys):
 
 
 def test_half_of_a_shifted_key_is_that_of_the_position_before():
-    made, x = model(shifted_keys=True), torch.randn(1, 5, 32)
+    made, x = model(partial_key_offset=True), torch.randn(1, 5, 32)
     attention, where = made.blocks[0].attention, made.where(torch.tensor([[0, 1, 2, 0, 1]]))
     found = attention(x, where, document_mask(torch.tensor([[0, 0, 0, 1, 1]])), None)
 
@@ -89,10 +92,10 @@ def test_mask_and_positions():
     assert document_mask(doc)[0, 0].int().tolist()[4] == [0, 0, 1, 1, 1, 0]
 
 
-@pytest.mark.parametrize("shifted_keys", [False, True])
-def test_cache_gives_the_same_hidden_states(shifted_keys):
+@pytest.mark.parametrize("partial_key_offset", [False, True])
+def test_cache_gives_the_same_hidden_states(partial_key_offset):
     """Rows of different lengths, padded behind, go on by one id and by several; one row is taken back, one is dropped."""
-    made, x = model(n_kv_heads=2, shifted_keys=shifted_keys), torch.randint(64, 320, (3, 20))
+    made, x = model(n_kv_heads=2, partial_key_offset=partial_key_offset), torch.randint(64, 320, (3, 20))
     cache, whole = Cache(made.config, 3, 20, x.new_zeros((), dtype=torch.float32)), made(x)
     read = [2, 5, 4]
     padded = torch.tensor([[*x[i, :n].tolist(), *[0] * (5 - n)] for i, n in enumerate(read)])
@@ -121,7 +124,7 @@ def test_sliced_chunked_loss_and_gradients_equal_the_plain_ones(chunk, monkeypat
     monkeypatch.setattr(heads, "CHUNK_LOGITS", chunk)
     made = model()
     hidden = torch.randn(2, 11, 32, requires_grad=True)
-    slices = (RAW_SLICE, ALPHABET.head("a", level=50), HeadSlice(RAW_SIZE, 100, 107))  # the last: shared bytes
+    slices = (RAW_SLICE, HeadSlice(64, 0, 50), HeadSlice(RAW_SIZE, 100, 107))  # the last: shared bytes
     mode = torch.randint(3, (2, 11))
     mode[1, :4] = torch.tensor([0, 0, 1, 2])
     first, last = torch.tensor([64, 320, 420]), torch.tensor([320, 370, 427])
@@ -152,7 +155,7 @@ def test_uniform_model_gives_exactly_log2_of_the_slice():
     torch.nn.init.zeros_(made.heads.raw)
     torch.nn.init.zeros_(made.heads.comp)
     hidden, targets = torch.randn(1, 8, 32), torch.full((1, 8), 70)
-    slices = (RAW_SLICE, ALPHABET.head("a"))
+    slices = (RAW_SLICE, ALPHABET.symbol_head("a"))
     raw, _ = made.heads.nats(hidden, targets, torch.zeros(1, 8), slices)
     _, comp = made.heads.nats(hidden, targets + 300, torch.ones(1, 8), slices)
     assert raw.item() / 8 == pytest.approx(np.log(RAW_SIZE), rel=1e-6)
@@ -169,9 +172,9 @@ def test_flops_equal_those_counted_by_torch(kv):
     targets[:, 0] = -1
     # Plain attention: the counter has no formula for the fused kernel of the CPU.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        made.heads.nats(made(ids, torch.zeros(3, 16)), targets, mode, (RAW_SLICE, ALPHABET.head("a")))
+        made.heads.nats(made(ids, torch.zeros(3, 16)), targets, mode, (RAW_SLICE, ALPHABET.symbol_head("a")))
     n_raw, n_comp = int(((targets >= 0) & ~mode).sum()), int(((targets >= 0) & mode).sum())
-    ours = training_flops(made.config, 16, 3, [(RAW_SLICE, n_raw), (ALPHABET.head("a"), n_comp)]) / 3
+    ours = training_flops(made.config, 16, 3, [(RAW_SLICE, n_raw), (ALPHABET.symbol_head("a"), n_comp)]) / 3
     # The heads compute their gradients in the forward pass: two thirds of their work come early.
     early = 2 * 2 * 32 * (n_raw * RAW_SIZE + n_comp * (64 + 100))
     assert counter.get_total_flops() == pytest.approx(ours + early, rel=1e-6)

@@ -19,36 +19,18 @@ from proxylm.data.alphabet import Alphabet
 from proxylm.data.encode import encode
 from proxylm.model.decoder import Decoder
 
+RECIPES = Path(recipe.__file__).parent.parent / "recipes"
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "tiny",
-        "small",
-        "small-rates",
-        "ngrams",
-        "ngrams-quarter",
-        "ngrams-rates",
-        "scale",
-        "shifted",
-        "shifted-ablations",
-        "rates-shifted",
-        "rates-d64",
-        "ablations",
-        "chunked",
-        "chunked-ablations",
-        "order",
-        "gpu-150m",
-        "gpu-1b",
-    ],
-)
-def test_the_recipes_that_come_along_are_understood_and_planned(name, tmp_path, bpe, documents):
-    views = {"bpe": bpe, "bpe4k": bpe, "words": compressors.get("neural"), "zstd": compressors.get("zstd")}
-    views |= {"bpe32k": bpe, "words12": compressors.get("neural", width=12), "gzip": compressors.get("gzip")}
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in RECIPES.glob("*.toml")))
+def test_the_recipes_that_come_along_are_understood_and_planned(name, tmp_path, documents):
+    many = compressors.get("bpe")  # of 32,768 symbols
+    views = {"bpe": many, "bpe4k": many, "words": compressors.get("neural"), "zstd": compressors.get("zstd")}
+    views |= {"bpe32k": many, "words12": compressors.get("neural", width=12), "gzip": compressors.get("gzip")}
     views["dense12"] = compressors.get("neural", width=12, policy="dense")
     views["packed"] = compressors.get("pack", codec="bytes")
     store = encode([Document(str(i), d[:2000]) for i, d in enumerate(documents[:5])], tmp_path / "s", views)
-    arms = recipe.load(Path(recipe.__file__).parent.parent / f"recipes/{name}.toml")
+    arms = recipe.load(RECIPES / f"{name}.toml")
     assert {arm.config.mix.recipe for arm in arms} >= {"raw"}
     for arm in arms[:5:2]:  # one step of some: the whole plan of a large run takes a minute
         settings = json.loads(arm.config.to_json())

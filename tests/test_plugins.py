@@ -42,6 +42,7 @@ class Rot(Compressor):
         return self.decode(np.frombuffer(data, np.uint8), max_output=max_output)
 
 not_a_class = 3
+an_instance = Rot()
 class Plain: ...
 class Half(Compressor):
     name = "rot"
@@ -106,7 +107,8 @@ print(out.getvalue() == b"hello" * 99)
         (GUEST, "Missing", "Missing"),
         (GUEST, "not_a_class", "is no Compressor"),
         (GUEST, "Plain", "is no Compressor"),
-        (GUEST, "Half", "it lacks compress, decode, decompress, encode"),
+        (GUEST, "an_instance", "is an instance: register its class"),
+        (GUEST, "Half", "it lacks decode, encode"),
         (GUEST, "Other", "its name is 'other'"),
         ("raise SystemExit('bye')\n", "Rot", "bye"),
     ],

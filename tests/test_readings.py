@@ -1,4 +1,4 @@
-"""A stored view may be shown at any level of its vocabulary, with the bytes' own ids, and beside other views."""
+"""A stored view may be shown whole, by its first merges, in bags, and beside other views."""
 
 from collections import Counter
 
@@ -8,14 +8,13 @@ import pytest
 import compressors
 from compressors.corpus import Document
 from compressors.errors import InvalidConfig
-from proxylm.config import MixConfig, Phase, RunConfig, TrainConfig
+from proxylm.config import MixConfig, Phase, RunConfig, TrainConfig, view_spec
 from proxylm.data import alphabet as ids
 from proxylm.data.chunks import Chunks
 from proxylm.data.encode import encode
 from proxylm.data.loader import Loader
-from proxylm.data.row_plan import COMP_FIRST, COUNT, DOCUMENT, KIND, READING, START
 from proxylm.data.store import Store, StoreError
-from proxylm.data.views import Reading, Shown
+from proxylm.data.views import views_of
 
 
 @pytest.fixture(scope="module")
@@ -34,59 +33,57 @@ def loader(store, mix, steps=400):
     return Loader(store, RunConfig(train=TrainConfig(steps=steps, rows=4, row_length=48), mix=mix), 4 * steps)
 
 
-def shown(store, text, shared=False):
-    reading = Reading.parse(text)
-    mix = MixConfig(view=text, recipe="comp", shared_bytes=shared)
-    return Shown.of(store, reading, loader(store, mix).alphabet)
+def shown(store, text):
+    return views_of(store, [view_spec(text)], loader(store, MixConfig(view=text, recipe="comp")).alphabet)[0]
 
 
-@pytest.mark.parametrize("level", [256, 257, 300, 100_000])
-def test_a_level_is_the_encoding_with_the_later_merges_undone(store, bpe, texts, level):
-    found = shown(store, f"bpe:level={level}")
-    assert found.lengths.tolist() == [len(found.ids(i)) for i in range(len(texts))]
+@pytest.mark.parametrize("merges", [1, 44, 768])
+def test_merges_are_the_encoding_with_the_later_ones_undone_and_the_bytes_of_the_raw_text(store, bpe, texts, merges):
+    found, size = shown(store, f"bpe:merges={merges}"), 256 + merges
+    assert found.lengths.tolist() == [len(found.ids(i, 0, 10**6)) for i in range(len(texts))]
     for i, text in enumerate(texts):
-        symbols = found.ids(i) - ids.COMP_OFFSET
-        assert (symbols < level).all()
-        assert b"".join(bpe.vocab.pieces[symbol] for symbol in symbols) == text
-        assert found.sizes(i).tolist() == [len(bpe.vocab.pieces[symbol]) for symbol in symbols]
 
         def undone(symbol):
-            return [symbol] if symbol < level else [p for s in bpe.vocab.splits[symbol - 256] for p in undone(int(s))]
+            return [symbol] if symbol < size else [p for s in bpe.vocab.splits[symbol - 256] for p in undone(int(s))]
 
-        assert symbols.tolist() == [part for symbol in bpe.encode(text).tolist() for part in undone(symbol)]
-    assert found.head == ids.HeadSlice(ids.N_SPECIALS, 0, min(level, bpe.vocab.size))
+        symbols = [part for symbol in bpe.encode(text).tolist() for part in undone(symbol)]
+        wanted = [64 + s if s < 256 else ids.COMP_OFFSET + s - 256 for s in symbols]
+        assert found.ids(i, 0, 10**6).tolist() == wanted
+        assert found.sizes(i).tolist() == [len(bpe.vocab.pieces[symbol]) for symbol in symbols]
+        assert b"".join(bpe.vocab.pieces[symbol] for symbol in symbols) == text
+    assert found.head == ids.HeadSlice(ids.RAW_SIZE, 0, merges)
 
 
-def test_shared_symbols_of_one_byte_are_the_byte(store, bpe, texts):
-    found = shown(store, "bpe", shared=True)
-    for i, text in enumerate(texts):
-        symbols = bpe.encode(text)
-        wanted = [64 + s if s < 256 else ids.COMP_OFFSET + s - 256 for s in symbols.tolist()]
-        assert found.ids(i).tolist() == wanted
-    assert found.head == ids.HeadSlice(ids.RAW_SIZE, 0, bpe.vocab.size - 256)
-    batch = loader(store, MixConfig(view="bpe", recipe="comp", shared_bytes=True)).rows(0, 40)
-    assert batch.targets.max() < ids.RAW_SIZE + bpe.vocab.size - 256
+def test_merges_of_one_view_share_ids_as_prefixes_and_its_symbols_have_others(store, bpe):
+    names = ("bpe:merges=700", "bpe:merges=40", "bpe")
+    mix = MixConfig(phases=(Phase(until=1.0, start=1.0, end=1.0, views=dict.fromkeys(names, 1.0)),))
+    made = loader(store, mix)
+    assert made.alphabet == ids.Alphabet({"bpe": bpe.vocab.size}, {"bpe": bpe.vocab.size - 256})
+    n_merges = bpe.vocab.size - 256
+    many, few, symbols = made.heads[1:]
+    assert (many, few) == (ids.HeadSlice(ids.RAW_SIZE, 0, 700), ids.HeadSlice(ids.RAW_SIZE, 0, 40))
+    assert symbols == ids.HeadSlice(ids.N_SPECIALS, n_merges, n_merges + bpe.vocab.size)
 
 
 def test_several_views_are_shown_by_their_weights_and_phases(store):
     mix = MixConfig(
         phases=(
             Phase(until=0.5, start=1.0, end=1.0, views={"bpe": 3.0, "zstd": 1.0}),
-            Phase(until=0.75, start=1.0, end=1.0, views={"bpe:level=256": 1.0}),
+            Phase(until=0.75, start=1.0, end=1.0, views={"bpe:merges=9": 1.0}),
             Phase(until=1.0, start=0.5, end=0.5, views={"bpe:bags=4": 1.0}),
         )
     )
     made = loader(store, mix, steps=2000)
-    assert mix.views == ("bpe", "zstd", "bpe:level=256", "bpe:bags=4")
+    assert mix.views == ("bpe", "zstd", "bpe:merges=9", "bpe:bags=4")
     plan = made.planner.plan(0, 8000)
-    begun = plan[plan[:, START] == 0]
-    early, later = begun[begun[:, 0] < 4000], begun[begun[:, 0] >= 6000]
-    counts = Counter(early[:, READING].tolist())
+    begun = plan[plan["start"] == 0]
+    early, later = begun[begun["row"] < 4000], begun[begun["row"] >= 6000]
+    counts = Counter(early["view_index"].tolist())
     assert set(counts) == {0, 1}
     assert counts[0] / len(early) == pytest.approx(0.75, abs=0.03)
-    assert set(begun[(begun[:, 0] >= 4100) & (begun[:, 0] < 6000), READING]) == {2}
-    assert set(later[later[:, KIND] == 1, READING]) == {3}
-    assert set(begun[:, DOCUMENT]) == set(range(len(store)))
+    assert set(begun["view_index"][(begun["row"] >= 4100) & (begun["row"] < 6000)]) == {2}
+    assert set(later["view_index"][later["kind"] == 1]) == {3}
+    assert set(begun["document"]) == set(range(len(store)))
     # Every target lies in the softmax of its mode, and the plan foresees how many each has.
     batch = made.rows(0, 8000)
     for number, head in enumerate(made.heads):
@@ -94,29 +91,29 @@ def test_several_views_are_shown_by_their_weights_and_phases(store):
         rows = targets - ids.COMP_OFFSET
         assert ((targets < head.common) | ((rows >= head.first) & (rows < head.last))).all()
     found = np.bincount(batch.mode[batch.targets >= 0], minlength=5)
-    assert made.planner.targets(0, 8000).tolist() == found.tolist()
+    assert made.planner.scan(0, 8000).targets.tolist() == found.tolist()
 
 
 def of_positions(store, view, chunk):
     """Target, bag and mode of every position of every document's body that 1,600 rows show, and how many rows showed it."""
-    made = loader(store, MixConfig(view=view, recipe="comp", lanes=4, chunk=chunk))
+    made = loader(store, MixConfig(view=view, recipe="comp", chunk=chunk))
     batch, found, seen = made.rows(0, 1600), {}, Counter()
     at = row = 0
-    for planned in made.planner.plan(0, 1600).tolist():
-        at, row = (at, row) if planned[0] == row else (0, planned[0])
-        document = planned[DOCUMENT]
-        begin = planned[COMP_FIRST] + planned[START]
-        for i in range(planned[COUNT]):
+    for planned in made.planner.plan(0, 1600):
+        at, row = (at, row) if planned["row"] == row else (0, int(planned["row"]))
+        document = int(planned["document"])
+        begin = int(planned["view_first"] + planned["start"])
+        for i in range(planned["length"]):
             here = row, at + 1 + i
             bag = () if batch.bags is None else tuple(batch.bags[here].tolist())
             shown_as = int(batch.targets[here]), bag, int(batch.mode[here])
             assert found.setdefault((document, begin + i), shown_as) == shown_as
             seen[document, begin + i] += 1
-        at += planned[COUNT] + 1
+        at += int(planned["length"]) + 1
     return found, seen
 
 
-@pytest.mark.parametrize("view", ["bpe", "zstd", "bpe:level=300", "bpe:bags=4", "raw:bags=4", "bpe:raw=9:comp=20"])
+@pytest.mark.parametrize("view", ["bpe", "zstd", "bpe:merges=44", "bpe:bags=4", "raw:bags=4"])
 def test_chunks_show_what_whole_documents_show(store, view):
     whole, _ = of_positions(store, view, 0)
     chunks, seen = of_positions(store, view, 50)
@@ -124,7 +121,7 @@ def test_chunks_show_what_whole_documents_show(store, view):
     assert max(seen.values()) - min(seen.values()) <= 2
 
 
-@pytest.mark.parametrize("view", ["bpe", "bpe:level=300", "bpe:bags=4", "bpe:bags=1", "raw:bags=4"])
+@pytest.mark.parametrize("view", ["bpe", "bpe:merges=44", "bpe:bags=4", "bpe:bags=1", "raw:bags=4"])
 def test_chunks_are_cut_at_the_same_bytes_in_every_view(store, texts, view):
     chunks = Chunks.of(store.column("raw").lengths, 50)
     found, at = shown(store, view), chunks.before.tolist()
@@ -146,20 +143,28 @@ def spans_begin(store, document):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "raw", "bpe:level", "bpe:level=2", "bpe:bags=0", "bpe:bags=256", "bpe:size=4", "bpe:bags=4:level=300"]
-)
-def test_a_reading_that_makes_no_sense_is_refused(text):
-    with pytest.raises(InvalidConfig, match="mix: view"):
-        Reading.parse(text)
+    "text",
+    ["", "raw", "raw:merges=4", "bpe:", "bpe:merges", "bpe:merges=0", "bpe:bags=0", "bpe:bags=256", "bpe:level=512", "bpe:bags=4,merges=9",
+     "bpe:bags=4,bags=4", "bpe:bags=4:merges=9", "bpe:bags=-1"],
+)  # fmt: skip
+def test_a_view_that_makes_no_sense_is_refused(text):
+    with pytest.raises(InvalidConfig, match=r"^mix: view [^\n]*$"):
+        view_spec(text)
+
+
+@pytest.mark.parametrize("text", ["bpe", "bpe:merges=256", "bpe:bags=16", "raw:bags=4"])
+def test_a_view_is_its_text(text):
+    assert str(view_spec(text)) == text
 
 
 def test_views_that_cannot_be_read_so_are_refused(store, tmp_path, bpe):
-    with pytest.raises(InvalidConfig, match="no spans"):
-        shown(store, "zstd:bags=4")
-    with pytest.raises(InvalidConfig, match="no levels"):
-        shown(store, "zstd:level=300")
-    with pytest.raises(InvalidConfig, match="not the bytes"):
-        shown(store, "zstd", shared=True)
+    for text, match in (
+        ("zstd:bags=4", "no spans"),
+        ("zstd:merges=44", "not refinable"),
+        ("bpe:merges=769", r"'bpe' has 768 merges; ask for at most those"),
+    ):
+        with pytest.raises(InvalidConfig, match=match):
+            shown(store, text)
     with pytest.raises(InvalidConfig, match="positive weights"):
         MixConfig(phases=(Phase(until=1.0, start=1.0, end=1.0, views={"bpe": 0.0}),))
     encode([Document("a", b"some text")], tmp_path / "s", {"bpe": bpe})

@@ -10,12 +10,10 @@ from pathlib import Path
 
 import forked
 
-from bench.codecs import neural_ratio, stability, view_speed
-from bench.report import encode_tables, fill_tables
-from bench.speed import generation, train
-from bench.speed.files import table
+from bench.report import fill_tables
 
 README = Path(__file__).parent.parent / "README.md"
+CHECKED_BELOW = {"faults", "fuzz_bpe", "fuzz_documents", "portability"}
 
 
 def blocks(language):
@@ -48,56 +46,46 @@ def test_shell_blocks_run(tmp_path):
     assert done.returncode == 0, done.stderr + done.stdout
 
 
-def test_the_table_of_file_speed_is_that_of_the_results():
-    rows = json.loads((README.parent / "bench/results/file_speed.json").read_text())["rows"]
-    assert table(rows) in README.read_text()
-
-
-def test_the_tables_of_views_are_those_of_the_results():
-    for bench in (stability, view_speed):
-        name = bench.__name__.rpartition(".")[2]
-        rows = json.loads((README.parent / f"bench/results/{name}.json").read_text())["rows"]
-        assert bench.table(rows) in README.read_text()
-
-
-def test_the_tables_of_encode_speed_are_those_of_the_results():
-    for found in encode_tables.tables(README.parent / "bench/results"):
-        assert found in README.read_text()
-
-
-def test_the_table_of_training_is_that_of_the_results():
-    rows = json.loads((README.parent / "bench/results/train_speed.json").read_text())["steps"]
-    assert train.table(rows) in README.read_text()
-
-
-def test_the_table_of_generation_is_that_of_the_results():
-    rows = json.loads((README.parent / "bench/results/generation_speed.json").read_text())["rows"]
-    assert generation.table(rows) in README.read_text()
-
-
-def test_the_tables_of_the_experiment_are_those_of_the_results():
-    pages = sorted((README.parent / "bench/results").glob("*.md"))
-    texts = [page.read_text() for page in (README, README.with_name("RESULTS.md"), *pages)]
-    for text in texts:
-        assert fill_tables.filled(text) == text  # `python -m bench.report.fill_tables` puts them in
-    text = "".join(texts[1:])
+def test_the_tables_of_the_pages_are_those_of_the_results():
+    """One mechanism ties all pages to their JSON: `proxyc bench fill-tables` puts the tables in."""
+    root = README.parent
+    pages = [README, root / "RESULTS.md", *sorted((root / "docs/results").glob("*.md"))]
+    texts = [page.read_text() for page in pages]
+    for page, text in zip(pages, texts, strict=True):
+        assert fill_tables.filled(text) == text, f"proxyc bench fill-tables {page}"
+    text = "".join(texts)
     assert text.count("<!-- end -->") > 10
-    every = {
-        path.stem for path in (README.parent / "bench/results").glob("*.json") if '"evaluation"' in path.read_text()
-    }
-    assert {name for name in every if not re.search(rf"<!-- [^>]*\b{name}\b", text)} == set()
+    named = {path.stem for path in (root / "bench/results").glob("*.json")} - CHECKED_BELOW
+    assert {name for name in named if not re.search(rf"<!-- [^>]*\b{name}\b", text)} == set()
 
 
-def test_the_table_of_neural_ratio_is_that_of_the_results():
-    rows = json.loads((README.parent / "bench/results/neural_ratio.json").read_text())["rows"]
-    assert neural_ratio.table([neural_ratio.Row(**row) for row in rows]) in README.read_text()
+def test_the_archive_is_whole():
+    """What a page of it shows is there, and the index names all results and recipes."""
+    folder = README.parent / "docs/results/archive"
+    index = (folder / "README.md").read_text()
+    files = [*folder.glob("*.json"), *folder.glob("recipes/*.toml")]
+    assert len(files) > 30
+    assert [file.stem for file in files if f"`{file.stem}`" not in index] == []
+    for page in folder.glob("*.md"):
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            assert (folder / target).exists(), f"{page.name}: {target}"
+
+
+def test_links_of_the_pages_lead_somewhere():
+    root = README.parent
+    for page in [README, root / "RESULTS.md", *(root / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page}: {target}"
 
 
 def test_no_damage_but_to_brotli_files_goes_unnoticed():
     rows = json.loads((README.parent / "bench/results/faults.json").read_text())["rows"]
     assert {row["suffix"] for row in rows if row["lost"]} == {".br"}
     flips = next(row for row in rows if row["lost"])
-    assert f"{flips['lost']:,} of {flips['tried']:,} single bits flipped" in README.read_text()
+    assert (
+        f"{flips['lost']:,} of {flips['tried']:,} single bits flipped"
+        in (README.parent / "docs/results/speed.md").read_text()
+    )
     assert all(row["detected"] + row["harmless"] + row["lost"] == row["tried"] > 0 for row in rows)
 
 

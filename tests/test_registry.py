@@ -1,12 +1,15 @@
 """Names to compressors: what is known, what is said about the unknown, and that listing imports nothing."""
 
+import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import compressors
 from compressors import Compressor, InputError, InvalidConfig, ProxycError, UnknownCompressor, registry
+from compressors.bpe.codec import BPE
 from compressors.gzip import Gzip
 from compressors.zstd import Zstd
 
@@ -123,3 +126,63 @@ def test_settings_are_typed_and_written_as_json() -> None:
     ):
         with pytest.raises(InvalidConfig, match=message):
             compressors.parse(spec)
+
+
+def test_get_takes_the_form_of_the_command_line(
+    tmp_path_factory: pytest.TempPathFactory, zstd_with_dictionary: Zstd
+) -> None:
+    assert compressors.get("zstd:level=19") == Zstd(level=19)
+    path = tmp_path_factory.mktemp("a") / "d.pxa"
+    zstd_with_dictionary.save(path)
+    assert compressors.get(f"zstd={path}", level=9) == Zstd(level=9, artifact=zstd_with_dictionary.artifact)
+
+
+def test_load_takes_what_the_command_line_takes(tmp_path: Path, bpe: BPE, zstd_with_dictionary: Zstd) -> None:
+    bpe.to_tokenizer_json(tmp_path / "tokenizer.json")
+    spaced = tmp_path / "spaced.json"
+    spaced.write_bytes((tmp_path / "tokenizer.json").read_bytes())
+    assert compressors.load(spaced).encode(b"def f(x):").tolist() == bpe.encode(b"def f(x):").tolist()
+    assert zstd_with_dictionary.artifact is not None
+    (tmp_path / "d").write_bytes(zstd_with_dictionary.artifact.arrays["dictionary"].tobytes())
+    assert compressors.load(str(tmp_path / "d")) == zstd_with_dictionary
+    with pytest.raises(InputError, match="no artifact at"):
+        compressors.load(tmp_path / "none")
+
+
+def test_names_at_the_top_are_lazy_and_all_there() -> None:
+    assert compressors.Zstd is Zstd
+    assert all(hasattr(compressors, name) for name in compressors.__all__)
+    assert compressors.__version__.count(".") == 2
+    with pytest.raises(AttributeError, match="no attribute 'Zstdd'"):
+        _ = compressors.Zstdd
+
+
+def test_every_module_at_the_top_says_what_is_public() -> None:
+    root = Path(compressors.__file__).parent
+    silent = {path.name for path in root.glob("[a-z]*.py") if "__all__" not in path.read_text()}
+    assert silent == set()
+
+
+@pytest.mark.parametrize("name", ["bpe", "neural", "entropy-windows"])
+def test_what_comes_with_the_package_pickles_by_its_name(name: str) -> None:
+    codec = compressors.get(name)
+    sent = pickle.dumps(codec)
+    assert len(sent) < 2000
+    assert pickle.loads(sent) == codec
+    changed = sent.replace(codec.artifact.fingerprint.encode(), b"0" * 64)
+    with pytest.raises(compressors.FingerprintMismatch, match="use the same version of proxyc on both sides"):
+        pickle.loads(changed)
+
+
+def test_a_vocabulary_is_shown_short() -> None:
+    assert repr(compressors.get("bytes").vocab) == "Vocab(size=256, pieces=...)"
+
+
+def test_a_guest_that_checks_nothing_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Picky(Zstd):
+        def __post_init__(self) -> None:
+            raise ValueError("no such level")
+
+    monkeypatch.setattr(registry, "get_class", lambda _: Picky)
+    with pytest.raises(InvalidConfig, match="zstd: its settings are refused: no such level"):
+        compressors.get("zstd")

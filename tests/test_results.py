@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from bench.downstream import results
-from bench.report import tables, tables_command
+from bench.report import tables
 from compressors.errors import InputError
 
 
@@ -36,7 +36,7 @@ def test_arms_are_compared_over_the_seeds_they_share():
     found.append(_result("ours", 7, [1, 1]))  # a seed that the first arm has not
     lines = tables.arms(found).splitlines()[2:]
     assert lines[0].startswith("| bytes | 2 | 2.1000 (2.000-2.200) | - | - |")
-    assert lines[1].startswith("| ours | 2 | 0.5567 (0.013-1.100) | -50.0% | -50.0% | 2e+09 | 10 | 20 | 3 |")
+    assert lines[1].startswith("| ours | 2 | 0.5567 (0.013-1.100) | -50.0% (one seed) | -50.0% | 2e+09 | 10 | 20 |")
 
 
 def test_each_size_has_a_rival_of_its_own():
@@ -51,7 +51,7 @@ def test_each_size_has_a_rival_of_its_own():
 def test_tables_may_be_set_against_any_arm_and_tell_hours(tmp_path):
     found = [_result("bytes", 0, [200, 100]), _result("ngrams", 0, [100, 50]), _result("ours", 0, [110, 55])]
     (tmp_path / "r.json").write_text(json.dumps(found))
-    done = CliRunner().invoke(tables_command.main, [str(tmp_path / "r.json"), "--against", "ngrams"])
+    done = CliRunner().invoke(tables.main, [str(tmp_path / "r.json"), "--against", "ngrams"])
     assert done.exit_code == 0, done.output
     assert (
         done.output
@@ -59,7 +59,7 @@ def test_tables_may_be_set_against_any_arm_and_tell_hours(tmp_path):
     )
     found[0]["totals"] = found[0]["totals"] | {"seconds": 3600.0}
     (tmp_path / "r.json").write_text(json.dumps(found[:1]))
-    twice = CliRunner().invoke(tables_command.main, [str(tmp_path / "r.json")] * 2)
+    twice = CliRunner().invoke(tables.main, [str(tmp_path / "r.json")] * 2)
     assert twice.output.endswith("1.0 hours of training\n")  # one run, though scored twice
     for table in (tables.runs, tables.arms):
         against = [line.split(" | ")[3].split(" ")[0] for line in table(found, "ngrams").splitlines()[2:]]
@@ -70,7 +70,7 @@ def test_an_interval_is_shown_where_there_are_documents_to_draw():
     one = [_result(name, 0, [bits], [100]) for name, bits in (("bytes", 200), ("ours", 110))]
     assert "| ours-s0 | raw | 1.1000 | -45.0% |" in tables.runs(one)
     two = [_result("bytes", 0, [200, 100]), _result("ours", 0, [110, 50])]
-    assert re.search(r"ours-s0 \| raw \| 1.0667 \(.*-.*\) \| -46.7% \(-50.0% to -45.0%\)", tables.runs(two))
+    assert re.search(r"ours-s0 \| raw \| 1.0667 \(.*-.*\) \| -46.7% \(-50.0 to -45.0\)", tables.runs(two))
 
 
 def test_what_was_scored_is_said_and_that_texts_differ():
@@ -110,7 +110,8 @@ def test_the_interval_is_that_of_a_bootstrap_over_documents():
         documents = draw.randint(0, 30, 30)
         there = [sum(bits[d] for bits in side for d in documents) for side in (ours, theirs)]
         ratios.append(there[0] / there[1] - 1)
-    found, low, high = results.difference(*sides)
+    found, low, high, over_seeds = results.difference(*sides)
+    assert over_seeds[0] < found < over_seeds[1]
     assert found == pytest.approx(np.sum(ours) / np.sum(theirs) - 1)
     assert (low, high) == pytest.approx(np.percentile(ratios, [2.5, 97.5]), abs=0.02 * (high - low) + 0.005)
     one = results.difference(sides[0][:1], sides[1][:1])
@@ -121,7 +122,7 @@ def test_the_interval_is_that_of_a_bootstrap_over_documents():
 
 def test_an_arm_that_is_not_there_is_named(tmp_path):
     (tmp_path / "r.json").write_text(json.dumps([_result("bytes,rate=1", 0, [200, 100])]))
-    done = CliRunner().invoke(tables_command.main, [str(tmp_path / "r.json"), "--against", "bytes"])
+    done = CliRunner().invoke(tables.main, [str(tmp_path / "r.json"), "--against", "bytes"])
     assert "no arm bytes; there are: bytes,rate=1" in str(done.exception)
 
 
@@ -130,7 +131,7 @@ def test_budgets_stand_side_by_side():
     assert tables.budgets(found) == ""
     found.append(_result("ours,equal=bytes", 0, [300, 150], equal="bytes"))
     lines = tables.budgets(found).splitlines()
-    assert lines[2:] == ["| ours | 1.0000, -50.0% | - | 3.0000, +50.0% | - |"]
+    assert lines[2:] == ["| ours | 1.0000, -50.0% (one seed) | - | 3.0000, +50.0% (one seed) | - |"]
 
 
 def test_a_results_file_has_a_line_for_each_run(tmp_path):
@@ -178,11 +179,44 @@ def test_a_folder_with_nothing_but_copied_results_says_so(tmp_path):
         results.read(tmp_path)
 
 
-def test_sizes_are_rows_and_arms_are_columns():
-    found = [_result("bytes", 0, [200, 100]), _result("bytes", 1, [100, 50]), _result("ours", 0, [50, 25])]
-    for r, flops, seed in zip(found, (1e9, 1e9, 2e9), (0, 1, 0), strict=True):
-        r["config"] = {"train": {"flops": flops, "seed": seed}, "model": {"d_model": 8}}
-    assert tables.sizes(found).splitlines()[2:] == [
-        "| 8 | 1e+09 | 1.500 (s0, s1) | - |",
-        "| 8 | 2e+09 | - | 0.500 (s0) |",
-    ]
+def test_the_interval_over_seeds_is_students_t_of_the_pairs():
+    """Against a textbook: differences -0.024, -0.020, -0.006 have the mean -0.01667, sd 0.00945, t(2) = 4.303."""
+    bytes_alone = [_result("bytes", s, [200, 100]) for s in range(3)]
+    ours = [_result("ours", s, [200 * (1 + d), 100 * (1 + d)]) for s, d in enumerate((-0.024, -0.020, -0.006))]
+    low, high = results.difference(ours, bytes_alone).seeds
+    assert (low, high) == pytest.approx((-0.01667 - 0.02348, -0.01667 + 0.02348), abs=2e-5)
+    assert results.difference(ours[:1], bytes_alone[:1]).seeds is None
+    assert results.seed_interval([0.0, 1.0] * 8)[1] - 0.5 == pytest.approx(2.131 * 0.5164 / 4, abs=1e-3)  # df 15
+    assert "| -1.7% (-4.0 to +0.7) |" in tables.arms([*bytes_alone, *ours])
+    assert "| -2.4% (one seed) |" in tables.arms([*bytes_alone, ours[0]])
+
+
+def test_documents_of_a_package_are_drawn_together():
+    """Twenty documents of two packages that differ: the interval is that of two draws, not of twenty."""
+    bytes_alone = _result("bytes", 0, [100.0] * 20, [50] * 20)
+    ours = _result("ours", 0, [90.0] * 10 + [110.0] * 10, [50] * 20)
+    alone = results.difference([ours], [bytes_alone])
+    packages = {"document_packages": ["a"] * 10 + ["b"] * 10}
+    together = results.difference([ours | packages], [bytes_alone | packages])
+    assert together.ratio == alone.ratio == 0
+    assert (together.low, together.high) == pytest.approx((-0.1, 0.1))
+    assert -0.06 < alone.low < alone.high < 0.06
+
+
+def test_only_equal_budgets_are_compared():
+    found = [_result("bytes", 0, [200, 100]), _result("ours", 0, [100, 50]), _result("same", 0, [100, 50])]
+    for r, flops in zip(found, (1e9, 2e9, 1e9), strict=True):
+        r["config"]["train"]["flops"] = flops
+    assert results.against_rival(found[1], found) is None
+    assert results.against_rival(found[2], found).ratio == -0.5
+    found[1] |= {"equal": "bytes"}  # a budget that is not a number of FLOPs
+    assert results.against_rival(found[1], found).ratio == -0.5
+
+
+def test_seconds_are_shown_for_runs_of_one_known_processor():
+    found = [_result("bytes", 0, [200, 100]), _result("ours", 0, [100, 50])]
+    assert "seconds" not in tables.arms(found)
+    one = [r | {"processor": "a (family 25, model 1; avx2)"} for r in found]
+    assert tables.arms(one).splitlines()[0].endswith("| seconds |")
+    assert tables.arms(one).splitlines()[2].endswith("| 3 |")
+    assert "seconds" not in tables.arms([one[0], one[1] | {"processor": "b"}])

@@ -7,12 +7,14 @@ import pytest
 
 import compressors
 from compressors.corpus import Document
-from proxylm.config import RECIPES, MixConfig, Phase, RunConfig, TrainConfig
+from compressors.errors import InputError, InvalidConfig
+from proxylm.config import MixConfig, Phase, RunConfig, TrainConfig
 from proxylm.data import alphabet as ids
 from proxylm.data import mixture
 from proxylm.data.encode import encode
+from proxylm.data.layout import Layout
 from proxylm.data.loader import Loader
-from proxylm.data.row_plan import CHUNK, COMP, COMP_RAW, COUNT, DOCUMENT, KIND, RAW, RAW_COMP, START, Planner
+from proxylm.data.row_plan import COMP, COMP_RAW, RAW, RAW_COMP, RowPlanner
 
 N = 37
 
@@ -27,10 +29,9 @@ def store(tmp_path_factory, bpe):
     )
 
 
-def loader(store, *, view="bpe", recipe="raw", phases=(), seed=0, lanes=8, chunk=0, **mix):
-    rows = min(4, lanes)
+def loader(store, *, view="bpe", recipe="raw", phases=(), seed=0, rows=4, chunk=0):
     steps = 1600 // rows
-    mix = MixConfig(view=view, recipe=recipe, phases=phases, lanes=lanes, chunk=chunk, **mix)
+    mix = MixConfig(view=view, recipe=recipe, phases=phases, chunk=chunk)
     config = RunConfig(train=TrainConfig(steps=steps, rows=rows, row_length=32, seed=seed), mix=mix)
     return Loader(store, config, steps * rows)
 
@@ -54,8 +55,8 @@ def shown(batch, documents_in_view, offset):
     ("recipe", "view", "offset", "close"), [("raw", "raw", 64, ids.RAW_CLOSE), ("comp", "bpe", 320, ids.COMP_CLOSE)]
 )
 def test_every_symbol_of_an_epoch_is_a_target_exactly_once(store, recipe, view, offset, close):
-    # One lane reads document after document, so the targets in row order are the documents one after the other.
-    batch = loader(store, recipe=recipe, lanes=1).rows(0, 400)
+    # One row reads document after document, so the targets in row order are the documents one after the other.
+    batch = loader(store, recipe=recipe, rows=1).rows(0, 400)
     stream = np.concatenate(shown(batch, store.column(view), offset))
     documents = np.split(stream, np.flatnonzero(stream == ids.EOS) + 1)[:N]
     column = store.column(view)
@@ -63,7 +64,7 @@ def test_every_symbol_of_an_epoch_is_a_target_exactly_once(store, recipe, view, 
     assert Counter(tuple(d.tolist()) for d in documents) == expected
 
 
-def test_many_lanes_lose_nothing_either(store):
+def test_many_rows_lose_nothing_either(store):
     batch = loader(store).rows(0, 1600)
     count = Counter(batch.targets[batch.targets >= 0].tolist())
     everything = Counter(np.concatenate([store.column("raw")[i].astype(int) + 64 for i in range(N)]).tolist())
@@ -73,7 +74,7 @@ def test_many_lanes_lose_nothing_either(store):
 
 
 def test_a_pair_holds_both_views_and_its_second_mark_is_no_target(store):
-    batch = loader(store, phases=(Phase(until=1.0, start=0.5, end=0.5, pair=True),), lanes=1).rows(0, 300)
+    batch = loader(store, phases=(Phase(until=1.0, start=0.5, end=0.5, pair=True),), rows=1).rows(0, 300)
     kinds = Counter()
     for row in range(300):
         for target, mode in zip(batch.targets[row], batch.mode[row], strict=True):
@@ -87,32 +88,15 @@ def test_a_pair_holds_both_views_and_its_second_mark_is_no_target(store):
     assert marks.any()
 
 
-@pytest.mark.parametrize("view", ["bpe", "bpe:bags=4", "bpe:raw=9:comp=20"])
-def test_without_sentinels_only_the_marks_differ(store, view):
-    phases = RECIPES["proxy"] if view == "bpe" else (Phase(until=1.0, start=0.5, end=0.5),)
-    with_them, without = (
-        loader(store, view=view, phases=phases, sentinels=sentinels).rows(0, 400) for sentinels in (True, False)
-    )
-    assert {ids.COMP_OPEN, ids.COMP_CLOSE} < {*np.unique(with_them.inputs), *np.unique(with_them.targets)}
-    plain = {ids.COMP_OPEN: ids.RAW_OPEN, ids.COMP_CLOSE: ids.RAW_CLOSE}
-    for name in ("inputs", "targets"):
-        expected = getattr(with_them, name).copy()
-        for mark, instead in plain.items():
-            expected[expected == mark] = instead
-        assert np.array_equal(getattr(without, name), expected)
-    assert np.array_equal(without.mode, with_them.mode)
-    assert np.array_equal(without.doc, with_them.doc)
-
-
 def dealt(made, last):
-    """The targets of each chunk in the order in which one lane reads them: [((document, chunk), kind, targets)]."""
+    """The targets of each chunk in the order in which one row reads them: [((document, chunk), kind, targets)]."""
     batch, found, at, row = made.rows(0, last), [], 0, -1
     for planned in made.planner.plan(0, last):
-        at, row = (at, row) if planned[0] == row else (0, planned[0])
-        here = batch.targets[row, at + 1 : at + 1 + planned[COUNT]].tolist()
-        at += planned[COUNT] + 1
-        if planned[START] == 0:
-            found.append(((int(planned[DOCUMENT]), int(planned[CHUNK])), int(planned[KIND]), here))
+        at, row = (at, row) if planned["row"] == row else (0, planned["row"])
+        here = batch.targets[row, at + 1 : at + 1 + planned["length"]].tolist()
+        at += planned["length"] + 1
+        if planned["start"] == 0:
+            found.append(((int(planned["document"]), int(planned["chunk"])), int(planned["kind"]), here))
         else:
             found[-1][2].extend(here)
     return found[:-1]  # the last may be cut
@@ -123,7 +107,7 @@ def dealt(made, last):
 def test_the_chunks_of_an_epoch_make_every_document_once(store, recipe, view, close, chunk):
     column, offset = store.column(view), {"raw": 64, "bpe": 320}[view]
     chunks = [max(1, -(-int(n) // chunk)) for n in store.column("raw").lengths]
-    found = dealt(loader(store, recipe=recipe, chunk=chunk, lanes=1), 1600)
+    found = dealt(loader(store, recipe=recipe, chunk=chunk, rows=1), 1600)
     epoch = len({chunk for chunk, _, _ in found})  # all have been read, some twice
     of_document = {}
     for (document, i), _, targets in sorted(found[:epoch]):
@@ -140,7 +124,7 @@ def test_a_chunk_is_the_same_bytes_in_both_views(store):
     pairs = (Phase(until=1.0, start=0.5, end=0.5, pair=True),)
     raw, bpe = store.column("raw"), store.column("bpe")
     seen = Counter()
-    for (document, i), kind, targets in dealt(loader(store, phases=pairs, lanes=1, chunk=100), 1600):
+    for (document, i), kind, targets in dealt(loader(store, phases=pairs, rows=1, chunk=100), 1600):
         n = max(1, -(-int(raw.lengths[document]) // 100))
         views = {}
         first, last = (int(raw.lengths[document]) * k // n for k in (i, i + 1))
@@ -161,9 +145,11 @@ def test_a_chunk_may_have_no_symbol(tmp_path, pair):
     store = encode([Document("a", b"a" * 3000)], tmp_path / "s", {"zstd": compressors.get("zstd")})
     symbols = store.column("zstd")[0].astype(int) + 320
     assert len(symbols) < 3000 / 17
-    made = loader(store, view="zstd", phases=(Phase(until=1.0, start=0.5, end=0.5, pair=pair),), lanes=1, chunk=17)
+    made = loader(store, view="zstd", phases=(Phase(until=1.0, start=0.5, end=0.5, pair=pair),), rows=1, chunk=17)
     batch, found = made.rows(0, 1600), dealt(made, 1600)
-    assert made.planner.targets(0, 1600).tolist() == np.bincount(batch.mode[batch.targets >= 0], minlength=2).tolist()
+    assert (
+        made.planner.scan(0, 1600).targets.tolist() == np.bincount(batch.mode[batch.targets >= 0], minlength=2).tolist()
+    )
     comp = [targets for _, kind, targets in found if kind == COMP]
     if pair:
         assert [ids.RAW_CLOSE, -1] in [targets[-2:] for _, kind, targets in found if kind == RAW_COMP]
@@ -193,19 +179,21 @@ def test_seed_changes_rows_and_equal_seeds_do_not(store):
 
 
 def test_rows_of_a_step_come_from_different_documents(store):
-    segments = loader(store).planner.plan(80, 88)
-    first = {int(row): int(document) for row, document in reversed(segments[:, :2].tolist())}
+    segments = loader(store, rows=8).planner.plan(80, 88)
+    first = {int(row): int(document) for row, document in reversed(segments[["row", "document"]].tolist())}
     assert len(set(first.values())) == len(first) == 8
 
 
+def planner(lengths, schedule, total_rows, rows, seed):
+    """Of documents that are dealt whole, as long in the one view as in bytes."""
+    layout = Layout.of(lengths, [], 0)
+    return RowPlanner(layout, mixture.table(schedule), total_rows=total_rows, row_length=64, rows=rows, seed=seed)
+
+
 def _shares(schedule, n=20000):
-    lengths = np.full(100, 10)
-    planner = Planner(
-        lengths, lengths[None], np.zeros((1, 2, len(lengths)), np.int64), mixture.table(schedule), n, 64, 16, 0
-    )
-    segments = planner.plan(0, n)
-    begun = segments[segments[:, START] == 0]
-    return begun, Counter(begun[:, KIND].tolist())
+    segments = planner(np.full(100, 10), schedule, n, 16, 0).plan(0, n)
+    begun = segments[segments["start"] == 0]
+    return begun, Counter(begun["kind"].tolist())
 
 
 @pytest.mark.parametrize("rate", [0.3, 0.5, 0.7, 0.9])
@@ -224,17 +212,24 @@ def test_share_of_comp_views_is_the_rate(rate, pair):
 def test_schedule_is_read_at_the_row_where_a_document_begins():
     schedule = (Phase(until=0.25, start=0.0, end=0.0), Phase(until=1.0, start=1.0, end=1.0))
     begun, _ = _shares(schedule)
-    assert set(begun[begun[:, 0] < 5000, KIND]) == {RAW}
-    assert set(begun[begun[:, 0] >= 5000, KIND]) == {COMP}
+    assert set(begun["kind"][begun["row"] < 5000]) == {RAW}
+    assert set(begun["kind"][begun["row"] >= 5000]) == {COMP}
 
 
-def test_a_chunk_is_shown_on_after_its_phase_for_as_long_as_the_lag_says(store):
+def test_a_chunk_is_shown_to_its_end_in_the_view_it_was_begun_in(store):
     phases = (Phase(until=0.25, start=0.0, end=0.0), Phase(until=1.0, start=1.0, end=1.0))
-    lag = RunConfig(train=TrainConfig(steps=400, rows=4, row_length=32), mix=MixConfig(lanes=8, chunk=90)).lag
-    assert lag == 3 * 8 / 4  # rows of a chunk, lanes, rows a step
     rows = loader(store, phases=phases, chunk=90).planner.plan(0, 1600)
-    last = rows[rows[:, KIND] == RAW, 0].max() // 4  # the step
-    assert 100 < last <= 100 + lag
+    last = rows["row"][rows["kind"] == RAW].max() // 4  # the step
+    assert 100 < last <= 100 + 3  # rows of a chunk
+
+
+def test_row_i_of_a_step_continues_row_i_of_the_step_before(store):
+    rows = loader(store, chunk=90).planner.plan(0, 1600)
+    continued = rows[rows["start"] > 0]
+    assert len(continued) > 100
+    for row, document, chunk in continued[["row", "document", "chunk"]].tolist():
+        before = rows[rows["row"] == row - 4][-1]
+        assert (before["document"], before["chunk"]) == (document, chunk)
 
 
 def test_paper_schedule_rises_then_stays():
@@ -246,14 +241,21 @@ def test_paper_schedule_rises_then_stays():
 
 
 def test_epochs_are_permutations_and_differ():
-    lengths = np.full(103, 5)
-    schedule = mixture.table((Phase(until=1.0, start=0, end=0),))
-    planner = Planner(lengths, lengths[None], np.zeros((1, 2, len(lengths)), np.int64), schedule, 1000, 64, 1, 3)
-    segments = planner.plan(0, 60)
-    assert planner.passes == (segments[:, START] == 0).sum() / 103
-    order = segments[segments[:, START] == 0, 1]
+    made = planner(np.full(103, 5), (Phase(until=1.0, start=0, end=0),), 1000, 1, 3)
+    segments = made.plan(0, 60)
+    begun = segments[segments["start"] == 0]
+    assert made.scan(0, 60).passes == len(begun) / 103
+    order = begun["document"]
     assert sorted(order[:103]) == sorted(order[103:206]) == list(range(103))
     assert order[:103].tolist() != order[103:206].tolist()
+
+
+def test_steps_and_processes_that_a_run_has_not_are_refused(store):
+    made = loader(store, rows=8)
+    with pytest.raises(InvalidConfig, match=r"train.rows 8 cannot be shared by 3 processes; use a multiple"):
+        made.batch(0, 0, 3)
+    with pytest.raises(InputError, match="step 200 is not in this run; it has 200 steps"):
+        made.batch(200)
 
 
 @pytest.mark.parametrize("chunk", [0, 30])
@@ -261,11 +263,11 @@ def test_planned_targets_equal_those_of_the_batches(store, chunk):
     made = loader(store, recipe="proxy", chunk=chunk)
     batch = made.rows(0, 300)
     found = np.bincount(batch.mode[batch.targets >= 0], minlength=2)
-    assert loader(store, recipe="proxy", chunk=chunk).planner.targets(0, 300).tolist() == found.tolist()
+    assert loader(store, recipe="proxy", chunk=chunk).planner.scan(0, 300).targets.tolist() == found.tolist()
 
 
 def test_shares_count_what_was_shown(store):
-    batch = loader(store, recipe="comp", lanes=1).rows(0, 400)
+    batch = loader(store, recipe="comp", rows=1).rows(0, 400)
     epochs = batch.shares.documents["comp"] / N
     total = int(store.column("raw").lengths.sum())
     assert batch.shares.n_bytes["comp"] == pytest.approx(epochs * total, rel=0.2)

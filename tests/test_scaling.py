@@ -70,7 +70,7 @@ def test_one_name_stands_for_one_kind_of_run():
     with pytest.raises(InputError, match="one run twice"):
         scaling.points([one, other])
     other = _run("x-d2-s0", 2, 1e1, 3.0)
-    for setting, value, unset in (("ngrams", 5, 0), ("shifted_keys", True, False)):
+    for setting, value, unset in (("hash_ngrams", 5, 0), ("partial_key_offset", True, False)):
         other["config"]["model"][setting] = value
         with pytest.raises(InputError, match="two kinds of x"):
             scaling.points([one, other])

@@ -21,20 +21,29 @@ from proxylm.training.checkpoint import latest
 from proxylm.training.distributed import Place
 from proxylm.training.fsdp import local
 from proxylm.training.run_folder import load_run, records
-from proxylm.training.trainer import Loop, train
+from proxylm.training.run_plan import RunPlan
+from proxylm.training.trainer import Trainer, train
 
 TEXT = [b"def held_out(text):\n    return text\n" * 9]
 MIXES = {
-    "proxy": MixConfig(view="bpe", recipe="proxy", lanes=8, chunk=0),
+    "proxy": MixConfig(view="bpe", recipe="proxy", chunk=0),
     # Half of the documents: in some passes one process has bags, and the other none.
-    "bags": MixConfig(view="bpe:bags=4", phases=(Phase(until=1.0, start=0.5, end=0.5),), lanes=8, chunk=0),
+    "bags": MixConfig(view="bpe:bags=4", phases=(Phase(until=1.0, start=0.5, end=0.5),), chunk=0),
 }
 
 
 def config(mix):
     """Nothing divides by two: rows of matrices, matrices of a shape, the rows of a head."""
     shape = {"d_model": 30, "n_heads": 3, "n_kv_heads": 1, "d_ff": 33, "n_ahead": 2}
-    options = {"steps": 10, "rows": 4, "row_length": 64, "checkpoint_every": 5, "eval_every": 5, "shard": True}
+    options = {
+        "steps": 10,
+        "rows": 4,
+        "row_length": 64,
+        "checkpoint_every": 5,
+        "eval_every": 5,
+        "shard": True,
+        "dtype": "fp32",
+    }
     return RunConfig(
         model=ModelConfig(n_layers=3 if mix == "proxy" else 1, **shape),
         train=TrainConfig(micro_rows=1 if mix == "bags" else None, **options),
@@ -51,15 +60,17 @@ def cut(run, name):
 
 def held(store, place):
     """Numbers of this process after a step: of parameters, of gradients, of the state of both optimizers, of the whole."""
-    loop = Loop(store, config("proxy"), 10, place)
+    trainer = Trainer(RunPlan.of(store, config("proxy")), place)
     gradients = []
-    for optimizer in loop.tuned:
+    for optimizer in trainer.optimizers:
         optimizer.register_step_pre_hook(
-            lambda tuned, *_: gradients.extend(local(p.grad).numel() for g in tuned.param_groups for p in g["params"])
+            lambda done, *_: gradients.extend(local(p.grad).numel() for g in done.param_groups for p in g["params"])
         )
-    loop.step(0)
-    parameters = list(loop.model.parameters())
-    states = [value for tuned in loop.tuned for state in tuned.state.values() for value in state.values()]
+    trainer.step(0)
+    parameters = list(trainer.model.parameters())
+    states = [
+        value for optimizer in trainer.optimizers for state in optimizer.state.values() for value in state.values()
+    ]
     return {
         "parameters": sum(local(p).numel() for p in parameters),
         "gradients": sum(gradients),

@@ -47,9 +47,6 @@ def test_each_change_changes_what_it_says() -> None:
     assert recased != text
     assert recased.lower() == text.lower()
     assert len(stability.one_deleted(text, draw)) == len(text) - 1
-    assert len(stability.one_inserted(text, draw)) == len(text) + 1
-    substituted = stability.one_substituted(text, draw)
-    assert sum(a != b for a, b in zip(text, substituted, strict=True)) == 1
 
 
 def test_bytes_are_the_most_stable_view() -> None:
@@ -78,7 +75,7 @@ class FirstOfFive(Identity):
 def test_chunks_of_one_symbol_are_compared() -> None:
     document = b"abcdeabcdXxyzzy"
     found = stability.collisions(FirstOfFive(), [document], [FirstOfFive().encode(document)])
-    assert found == {"chunks": 3, "colliding": 2 / 3, "common_prefix": 0.8, "common_prefix_over_0.8": 1.0}
+    assert found == {"chunks": 3, "colliding": 2 / 3}
 
 
 def test_every_codec_that_needs_no_artifact_is_measured() -> None:

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxylm.training.signals import told_to_stop
+from proxylm.training.signals import signals_received
 
 
 def interrupted(times: int) -> Iterator[list[int]]:
     """What has been noted, at first and after each signal."""
-    with told_to_stop() as told:
+    with signals_received() as told:
         yield list(told)
         for _ in range(times):
             signal.raise_signal(signal.SIGINT)
@@ -36,7 +36,7 @@ def test_a_second_ctrl_c_does_not_wait():
 def test_what_is_ignored_stays_so():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with told_to_stop() as told:
+        with signals_received() as told:
             signal.raise_signal(signal.SIGINT)
             assert not told
             assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN

@@ -162,6 +162,14 @@ def test_what_a_killed_run_left_is_tidied_up(tmp_path, bpe):
     assert not list((tmp_path / "s").rglob(".*"))
 
 
+def test_what_a_killed_run_left_in_the_folder_is_tidied_up(tmp_path, bpe):
+    store = tmp_path / "store"
+    store.mkdir()
+    (store / ".bpe.splits.0123456789abcdef.tmp").write_text("left")
+    encode([Document("a", b"text")], store, {"bpe": bpe})
+    assert sorted(path.name for path in store.iterdir()) == ["00000", "bpe.splits", "manifest.json"]
+
+
 def test_bad_names_and_missing_views(tmp_path, bpe):
     for name in ("raw", "a/b", "..", ""):
         with pytest.raises(InvalidConfig, match="view name"):
@@ -195,6 +203,18 @@ def test_progress_is_told_of_every_document_and_every_byte_of_the_input(tmp_path
     told.clear()
     encode(None, tmp_path / "s", {"gz": compressors.get("gzip")}, progress=lambda *counts: told.append(counts))
     assert tuple(map(sum, zip(*told, strict=True))) == (*total[:2], total[1])  # read from the store: raw bytes
+
+
+def test_a_shard_is_checked_when_it_is_first_read(tmp_path, bpe):
+    store = encode([Document("a", b"some text, again and again")], tmp_path / "s", {"bpe": bpe})
+    file = tmp_path / "s/00000/bpe.len"
+    file.write_bytes(b"\0" + file.read_bytes()[1:])
+    column = Store.open(store.path).column("bpe")
+    assert len(column[0]) > 3  # what is sound is read
+    with pytest.raises(
+        StoreError, match=r"bpe\.len is damaged: its SHA-256 differs; delete .*bpe\.json and encode again"
+    ):
+        column.spans_of(0)
 
 
 def test_ids_are_kept_beside_the_views_and_change_no_fingerprint(tmp_path, bpe):

@@ -23,13 +23,15 @@ from proxylm.training.checkpoint import CheckpointError, latest
 from proxylm.training.distributed import Place
 from proxylm.training.divergence import Diverged
 from proxylm.training.run_folder import load_run, view_of
-from proxylm.training.trainer import planned_steps, run_flops, train
+from proxylm.training.run_plan import RunPlan
+from proxylm.training.trainer import train
 
 SHAPE = {"d_model": 32, "n_layers": 2, "n_heads": 2}
 SETTINGS = [f"model.{key}={value}" for key, value in SHAPE.items()] + [
     "train.rows=4",
     "train.row_length=64",
     "train.checkpoint_every=5",
+    "train.dtype=fp32",
 ]
 
 
@@ -40,7 +42,7 @@ def store(tmp_path_factory, bpe, documents):
 
 
 def config(recipe="proxy", **options):
-    options = {"steps": 20, "rows": 4, "row_length": 64, "checkpoint_every": 5} | options
+    options = {"steps": 20, "rows": 4, "row_length": 64, "checkpoint_every": 5, "dtype": "fp32"} | options
     mix = MixConfig(view="bpe", recipe=recipe) if recipe != "raw" else MixConfig()
     return RunConfig(train=TrainConfig(**options), model=ModelConfig(**SHAPE), mix=mix)
 
@@ -88,7 +90,7 @@ def test_loss_falls_and_the_log_says_what_was_shown(store, tmp_path):
     assert sum(r["loss"] for r in log[-5:]) / 5 < log[0]["loss"] - 2
     assert log[0]["comp_bits_per_symbol"] is None
     assert log[0]["bytes"]["raw"] == log[0]["symbols"]["raw"] > 200
-    assert sum(r["flops"] for r in log) == pytest.approx(run_flops(store, config("raw", steps=60), 60))
+    assert sum(r["flops"] for r in log) == pytest.approx(RunPlan.of(store, config("raw", steps=60)).flops)
 
 
 def test_sigkill_and_resume_equal_an_uninterrupted_run(store, tmp_path):
@@ -191,11 +193,12 @@ def test_a_loss_that_is_no_number_stops_the_run(store, tmp_path):
 def test_flops_budget_is_planned_and_kept(store):
     for recipe in ("raw", "comp", "proxy"):
         chosen = config(recipe, steps=None, flops=3e9)
-        steps = planned_steps(store, chosen)
-        assert steps > 3
-        assert run_flops(store, chosen, steps) <= 3e9 < run_flops(store, chosen, steps + 1)
+        plan = RunPlan.of(store, chosen)
+        assert plan.steps > 3
+        one_more = RunPlan.of(store, config(recipe, steps=plan.steps + 1))
+        assert RunPlan.of(store, config(recipe, steps=plan.steps)).flops == plan.flops <= 3e9 < one_more.flops
     with pytest.raises(InvalidConfig, match="less than one step"):
-        planned_steps(store, config(steps=None, flops=10.0))
+        RunPlan.of(store, config(steps=None, flops=10.0))
 
 
 def test_another_configuration_or_codec_is_refused(store, tmp_path, bpe, documents):

@@ -1,30 +1,33 @@
 """What a long run needs: other number formats, parts of a step, signals, leaps of the loss, held-out scores, pictures."""
 
 import json
-import math
 import os
 import shutil
 import signal
 import subprocess
 import time
 import warnings
+from dataclasses import replace
 
 import forked
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from compressors.corpus import Document
 from compressors.errors import InputError, InvalidConfig
 from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
 from proxylm.data.encode import encode
 from proxylm.evaluation.bits_per_byte import evaluate, trained_window
-from proxylm.training import checkpoint
+from proxylm.training import checkpoint, precision, run_folder
 from proxylm.training.checkpoint import CheckpointError, latest
 from proxylm.training.distributed import Place
-from proxylm.training.divergence import Diverged, Watch
+from proxylm.training.divergence import Diverged
+from proxylm.training.memory import OutOfMemory
 from proxylm.training.run_folder import Log, load_run, records
-from proxylm.training.trainer import Loop, train
+from proxylm.training.run_plan import RunPlan
+from proxylm.training.trainer import Trainer, train
 
 SHAPE = ModelConfig(d_model=32, n_layers=2, n_heads=2)
 
@@ -36,7 +39,7 @@ def store(tmp_path_factory, bpe, documents):
 
 
 def config(**options):
-    options = {"steps": 20, "rows": 4, "row_length": 64, "checkpoint_every": 5} | options
+    options = {"steps": 20, "rows": 4, "row_length": 64, "checkpoint_every": 5, "dtype": "fp32"} | options
     return RunConfig(train=TrainConfig(**options), model=SHAPE, mix=MixConfig(view="bpe", recipe="proxy"))
 
 
@@ -84,15 +87,17 @@ def test_bf16_resumes_bit_for_bit(store, tmp_path):
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
 def test_compiled_equals_plain_but_for_rounding(store, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
-    loops = [Loop(store, config(compile=compiled), 20, Place(torch.device("cpu"))) for compiled in (False, True)]
+    trainers = [
+        Trainer(RunPlan.of(store, config(compile=compiled)), Place(torch.device("cpu"))) for compiled in (False, True)
+    ]
     for step in range(3):
-        plain, compiled = (loop.step(step)[0]["loss"] for loop in loops)
+        plain, compiled = (trainer.step(step)[0]["loss"] for trainer in trainers)
         assert compiled == pytest.approx(plain, rel=1e-4)
 
 
 def test_ctrl_c_writes_a_checkpoint_and_the_run_goes_on_as_if_nothing_had_been(store, tmp_path):
     settings = [f"model.{key}={value}" for key, value in (("d_model", 32), ("n_layers", 2), ("n_heads", 2))]
-    settings += ["train.rows=4", "train.row_length=64", "train.checkpoint_every=1000"]
+    settings += ["train.rows=4", "train.row_length=64", "train.checkpoint_every=1000", "train.dtype=fp32"]
     command = [
         forked.python(),
         "-m",
@@ -115,43 +120,21 @@ def test_ctrl_c_writes_a_checkpoint_and_the_run_goes_on_as_if_nothing_had_been(s
     reached = int(latest(tmp_path / "a").name.removeprefix("step-"))
     assert 3 < reached == len(records(tmp_path / "a")) < 400
     chosen = config(steps=400, checkpoint_every=1000)
-    loop = Loop(store, chosen, 400, Place(torch.device("cpu")))
-    straight = [loop.step(step)[0]["loss"] for step in range(reached)]
+    trainer = Trainer(RunPlan.of(store, chosen), Place(torch.device("cpu")))
+    straight = [trainer.step(step)[0]["loss"] for step in range(reached)]
     assert straight == losses(tmp_path / "a")
     weights = load_file(latest(tmp_path / "a") / "model.safetensors")
-    assert all(weights[name].equal(value) for name, value in loop.model.state_dict().items())
+    assert all(weights[name].equal(value) for name, value in trainer.model.state_dict().items())
 
 
-def test_a_leap_of_the_loss_names_rows_and_documents_and_spares_the_weights(store):
-    loop = Loop(store, config(spike=1.5, rows=16), 20, Place(torch.device("cpu")))
-    before = {name: value.clone() for name, value in loop.model.state_dict().items()}
-    for head in range(2):
-        loop.watch._past[head].extend([0.5] * 50)
-    with pytest.raises(
-        Diverged, match=r"step 3: the loss is .* after 0.50 in the 50 .*row (4[8-9]|5\d|6[0-3]) \(.*documents \d"
-    ):
-        loop.step(3)
-    assert all(before[name].equal(value) for name, value in loop.model.state_dict().items())
-
-
-def test_a_head_is_held_against_its_own_past_and_few_targets_say_nothing():
-    watch = Watch(3.0)
-    for _ in range(50):
-        assert watch.look([1000.0, 9000.0], [1000, 1000]) is None
-    assert watch.look([2900.0, 9000.0], [1000, 1000]) is None
-    assert watch.look([100.0, 9000.0], [10, 1000]) is None
-    assert "13.27 bits per symbol" in watch.look([9200.0, 9000.0], [1000, 1000])
-    assert "nan" in watch.look([float("nan"), 9000.0], [1000, 1000])
-    assert Watch(0).look([1e9, 1.0], [1000, 1000]) is None
-
-
-def test_a_row_of_base64_is_no_leap_and_eight_are():
-    watch = Watch(3.0)
-    for _ in range(50):
-        assert watch.look([1.65 * math.log(2) * 4096], [4096]) is None
-    assert "6.16 bits per symbol" in watch.look([6.16 * math.log(2) * 4096], [4096])
-    assert watch.look([6.16 * math.log(2) * 511], [511]) is None
-    assert "12.00 bits per symbol" in watch.look([12 * math.log(2) * 511], [511])
+def test_a_loss_that_is_not_a_number_names_rows_and_documents_and_spares_the_weights(store):
+    trainer = Trainer(RunPlan.of(store, config(rows=16)), Place(torch.device("cpu")))
+    with torch.no_grad():
+        trainer.model.heads.raw[5, 0] = float("inf")
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    with pytest.raises(Diverged, match=r"step 3: the loss is inf.*row (4[8-9]|5\d|6[0-3]) \(.*documents \d"):
+        trainer.step(3)
+    assert all(before[name].equal(value) for name, value in trainer.model.state_dict().items())
 
 
 def test_held_out_documents_are_scored_and_the_best_model_is_kept(store, tmp_path, documents):
@@ -174,8 +157,8 @@ def test_held_out_documents_are_scored_and_the_best_model_is_kept(store, tmp_pat
 
 
 def test_a_best_model_survives_a_kill_between_the_renames(store, tmp_path, monkeypatch):
-    loop = Loop(store, config(), 20, Place(torch.device("cpu")))
-    checkpoint.save_best(tmp_path, loop.model, 5, 2.0)
+    trainer = Trainer(RunPlan.of(store, config()), Place(torch.device("cpu")))
+    checkpoint.save_best(tmp_path, trainer.model, 5, 2.0)
     renames = []
 
     def killed(source, target):
@@ -186,20 +169,20 @@ def test_a_best_model_survives_a_kill_between_the_renames(store, tmp_path, monke
 
     monkeypatch.setattr(checkpoint.os, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
-        checkpoint.save_best(tmp_path, loop.model, 10, 1.5)
+        checkpoint.save_best(tmp_path, trainer.model, 10, 1.5)
     monkeypatch.undo()
-    assert checkpoint.load_model(tmp_path, loop.model, best=True) == 5
-    checkpoint.save_best(tmp_path, loop.model, 15, 3.0)  # worse than what was there: not taken
-    checkpoint.save(tmp_path, loop.model, loop.tuned, {"step": 15}, keep=1)  # tidies up, but keeps the best
-    assert checkpoint.load_model(tmp_path, loop.model, best=True) == 5
-    checkpoint.save_best(tmp_path, loop.model, 20, 1.9)
+    assert checkpoint.load_model(tmp_path, trainer.model, best=True) == 5
+    checkpoint.save_best(tmp_path, trainer.model, 15, 3.0)  # worse than what was there: not taken
+    checkpoint.save(tmp_path, trainer.model, trainer.optimizers, {"step": 15}, keep=1)  # tidies up, but keeps the best
+    assert checkpoint.load_model(tmp_path, trainer.model, best=True) == 5
+    checkpoint.save_best(tmp_path, trainer.model, 20, 1.9)
     assert json.loads((tmp_path / "checkpoints/best/state.json").read_text()) == {"step": 20, "bits_per_byte": 1.9}
     assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"best", "step-00000015"}
     (tmp_path / "checkpoints/best/state.json").write_text("")
     with pytest.raises(CheckpointError, match="without --best"):
-        checkpoint.load_model(tmp_path, loop.model, best=True)
-    checkpoint.save_best(tmp_path, loop.model, 25, 9.0)  # a damaged one is replaced
-    assert checkpoint.load_model(tmp_path, loop.model, best=True) == 25
+        checkpoint.load_model(tmp_path, trainer.model, best=True)
+    checkpoint.save_best(tmp_path, trainer.model, 25, 9.0)  # a damaged one is replaced
+    assert checkpoint.load_model(tmp_path, trainer.model, best=True) == 25
 
 
 def test_two_processes_do_not_train_in_one_folder_and_held_out_text_must_have_bytes(store, tmp_path):
@@ -222,9 +205,122 @@ def test_a_damaged_run_folder_is_named_in_one_line(store, tmp_path):
     with pytest.raises(InputError, match="checkpoint is of step 10"):
         train(store, config(steps=10), tmp_path / "r")
     log.write_bytes(whole)
-    (tmp_path / "r/run.json").write_text("{}")
-    with pytest.raises(InputError, match=r"run.json lacks alphabet, config"):
-        load_run(tmp_path / "r")
+    facts = (tmp_path / "r/run.json").read_text()
+    for wrong, match in (
+        ("{}", r"run.json has format 1, written by a version before 0.1; this version reads format 2: use"),
+        ('{"format": 2}', r"run.json lacks alphabet, chosen, config"),
+        ("[]", "has format"),
+    ):
+        (tmp_path / "r/run.json").write_text(wrong)
+        with pytest.raises(InputError, match=match):
+            load_run(tmp_path / "r")
+    (tmp_path / "r/run.json").unlink()
+    with pytest.raises(InputError, match=r"has checkpoints and no run.json"):
+        train(store, config(steps=10), tmp_path / "r")
+    (tmp_path / "r/run.json").write_text(facts)
+    train(store, config(steps=10, keep=5, checkpoint_every=3, eval_every=2), tmp_path / "r")  # harmless: it resumes
+    with pytest.raises(InvalidConfig, match=r"train.steps \(10, now 12\).*begin another one with --init"):
+        train(store, config(steps=12), tmp_path / "r")
+    with pytest.raises(InvalidConfig, match=r"another held_out \(None, now .*proxyc eval"):
+        train(store, config(steps=10), tmp_path / "r", held_out=[b"text"])
+
+
+def test_a_run_that_never_shows_bytes_has_no_held_out_score(store, tmp_path):
+    only_symbols = replace(config(), mix=MixConfig(view="bpe", recipe="comp"))
+    with pytest.raises(InvalidConfig, match=r"never shows raw bytes, as which held-out documents are scored"):
+        train(store, only_symbols, tmp_path / "r", held_out=[b"text"])
+    assert not (tmp_path / "r").exists()
+    with pytest.warns(UserWarning, match="was never shown raw bytes; read its view with --codec"):
+        run_folder.warn_if_raw_is_new(tmp_path, only_symbols)
+    run_folder.warn_if_raw_is_new(tmp_path, config())
+
+
+def test_weights_that_are_not_finite_are_not_saved_scored_or_used(store, tmp_path, monkeypatch):
+    one_step = config(steps=1, matrix_lr=1e38, embedding_lr=1e38, head_lr=1e38, warmup=0.0)
+    with pytest.raises(Diverged, match=r"^step 1: weights are not finite after it, and are not saved"):
+        train(store, one_step, tmp_path / "r", held_out=[b"text"])
+    assert latest(tmp_path / "r") is None
+    assert not (tmp_path / "r/checkpoints/best").exists()
+    train(store, config(steps=1), tmp_path / "sound")
+    file = latest(tmp_path / "sound") / "model.safetensors"
+    tensors = load_file(file)
+    tensors["heads.raw"][3, 3] = float("nan")
+    save_file(tensors, file)
+    with pytest.raises(
+        CheckpointError, match=r"weights that are not finite; it is the only one: delete it to train from"
+    ):
+        load_run(tmp_path / "sound")
+
+
+def test_a_gradient_that_is_not_finite_spares_the_weights(store):
+    trainer = Trainer(RunPlan.of(store, config()), Place(torch.device("cpu")))
+    trainer.model.norm.weight.register_hook(lambda gradient: gradient * float("inf"))
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    with pytest.raises(Diverged, match=r"step 0: the loss is \d.*its gradient is not finite\. Worst: row"):
+        trainer.step(0)
+    assert all(before[name].equal(value) for name, value in trainer.model.state_dict().items())
+
+
+def test_a_full_disk_and_too_little_memory_are_one_line(store, tmp_path, monkeypatch):
+    def full(*_):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(
+        CheckpointError, match=r"^cannot write [^\n]*No space left on device[^\n]*resumes at the checkpoint"
+    ):
+        train(store, config(steps=1), tmp_path / "r")
+    assert not list((tmp_path / "r/checkpoints").iterdir())
+    monkeypatch.undo()
+
+    def large(*_):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+
+    monkeypatch.setattr(Trainer, "_nats", large)
+    with pytest.raises(
+        OutOfMemory, match=r"^not enough memory for a pass over 4 rows of 64 positions; set train.micro_rows"
+    ):
+        train(store, config(steps=1), tmp_path / "other")
+
+
+def test_a_run_may_begin_with_the_weights_of_another(store, tmp_path):
+    train(store, config(steps=2), tmp_path / "first")
+    raw = replace(config(steps=1, matrix_lr=0.0, embedding_lr=0.0, head_lr=0.0), mix=MixConfig())
+    train(store, raw, tmp_path / "second", init=tmp_path / "first")
+    first, second = (load_run(tmp_path / name)[0].state_dict() for name in ("first", "second"))
+    assert second["embedding.weight"].equal(first["embedding.weight"][:320])  # the rows of raw bytes
+    assert all(second[name].equal(first[name]) for name in second if name != "embedding.weight")
+    train(store, raw, tmp_path / "second", init=tmp_path / "first")  # finished: nothing to do
+    with pytest.raises(InvalidConfig, match="another init"):
+        train(store, raw, tmp_path / "second")
+    wider = replace(raw, model=replace(SHAPE, d_model=48))
+    with pytest.raises(InvalidConfig, match=r"cannot be the beginning: .* give the same model settings"):
+        train(store, wider, tmp_path / "third", init=tmp_path / "first")
+    with pytest.raises(InputError, match="no checkpoint to begin with"):
+        train(store, raw, tmp_path / "third", init=tmp_path / "none")
+
+
+def test_auto_is_chosen_once_for_a_run(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(precision, "best_dtype", lambda config, place: "bf16")
+    monkeypatch.setattr(Place, "has_bf16", True)
+    train(store, config(dtype="auto", steps=6), tmp_path / "r")
+    facts = json.loads((tmp_path / "r/run.json").read_text())
+    assert (facts["chosen"], facts["config"]["train"]["dtype"]) == ({"dtype": "bf16", "attention": "sdpa"}, "auto")
+    assert {record["dtype"] for record in records(tmp_path / "r")} == {"bf16"}
+    shutil.rmtree(latest(tmp_path / "r"))
+    monkeypatch.setattr(precision, "best_dtype", lambda config, place: "fp32")
+    train(store, config(dtype="auto", steps=6), tmp_path / "r")  # resumed, it keeps what was chosen
+    assert {record["dtype"] for record in records(tmp_path / "r")} == {"bf16"}
+
+
+def test_auto_measures_only_where_there_are_units(monkeypatch):
+    monkeypatch.setattr(Place, "has_bf16", False)
+    assert precision.best_dtype(config(), Place(torch.device("cpu"))) == "fp32"
+    monkeypatch.setattr(Place, "has_bf16", True)
+    seconds = iter([1.0, 2.0, 2.0, 2.0])  # of bf16 and of fp32, twice
+    monkeypatch.setattr(precision, "_seconds", lambda work: next(seconds))
+    found = [precision.best_dtype(config(), Place(torch.device("cpu"))) for _ in range(2)]
+    assert found == ["bf16", "fp32"]
 
 
 def test_flex_attention_on_a_cpu_is_refused_before_there_is_a_folder(store, tmp_path):
@@ -234,7 +330,7 @@ def test_flex_attention_on_a_cpu_is_refused_before_there_is_a_folder(store, tmp_
     assert not (tmp_path / "r").exists()
 
 
-@pytest.mark.parametrize("bad", [{"dtype": "fp8"}, {"micro_rows": 0}, {"spike": 0.5}, {"eval_every": 0}])
+@pytest.mark.parametrize("bad", [{"dtype": "fp8"}, {"micro_rows": 0}, {"eval_every": 0}])
 def test_bad_settings_are_named(bad):
     with pytest.raises(InvalidConfig, match=next(iter(bad))):
         config(**bad)

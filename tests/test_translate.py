@@ -44,7 +44,13 @@ def test_scores_equal_the_slow_definition(model, bpe, name, positions):
     for document in DOCUMENTS[1:]:
         fitting = [n for n in range(len(document) + 1) if n + len(codec.encode(document[:n])) + 4 <= positions]
         text = document[: fitting[-1]]
-        context = [ids.BOS, ids.COMP_OPEN, *model.alphabet.ids("bpe", codec.encode(text)), ids.COMP_CLOSE, ids.RAW_OPEN]
+        context = [
+            ids.BOS,
+            ids.COMP_OPEN,
+            *model.alphabet.symbol_ids("bpe", codec.encode(text)),
+            ids.COMP_CLOSE,
+            ids.RAW_OPEN,
+        ]
         assert len(context) + len(text) <= positions
         one, hits = slow(model, text, context)
         bits, right, n_bytes = bits + one, right + hits, n_bytes + len(text)

@@ -78,7 +78,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory, wheel: Path, plugin: P
 def test_the_sdist_holds_all_sources_and_what_the_build_needs(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert MODULES | {"pyproject.toml", "README.md", "LICENSE", "docs/pxc.md", "tests/golden/zstd.json"} <= names
+    assert (
+        MODULES | {"pyproject.toml", "README.md", "LICENSE", "docs/reference/pxc.md", "tests/golden/zstd.json"} <= names
+    )
 
 
 def test_the_wheel_holds_packages_types_and_licence(wheel: Path) -> None:

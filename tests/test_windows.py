@@ -13,7 +13,8 @@ from compressors import testing
 from compressors.artifact import Artifact
 from compressors.files import pxc
 from compressors.neural import windows
-from compressors.neural.codec import Neural, artifact_of
+from compressors.neural.artifact import artifact_of
+from compressors.neural.codec import Neural
 from compressors.neural.windows import Windows
 
 CODE = b"def area(width, height_2):\n    return width * height_2  # na\xc3\xafve\n\n\nclass Box(Base):\n\tx = area(1, 23)\r\n"

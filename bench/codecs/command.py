@@ -5,23 +5,28 @@ Each is measured in a process of its own, in turns: sizes, stability and memory 
 
 from __future__ import annotations
 
-import json
+import importlib.util
+import time
+from collections.abc import Collection
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import click
 
 from bench import isolated
-from bench.codecs import encoders, measure, peers, stability
-from bench.measuring import OutputFile, environment
-from bench.report import tables
+from bench.codecs import encoders, measure, peers, stability, table
+from bench.measuring import Progress, described
+from bench.measuring import documents as read
+from bench.output import as_json, output, write_json
 from compressors import registry
 from compressors.atomic import write_atomically
-from compressors.corpus import Reader, fingerprint, take
-from compressors.errors import InputError, ProxycError, in_one_line
+from compressors.errors import InputError, MissingExtra, ProxycError
 
 PATH = click.Path(path_type=Path, exists=True)
+SLOW = 60.0  # seconds; what takes longer than that in the first round is not measured again
 _IDS = tuple(name for name in encoders.versions() if name != "proxyc")  # other encoders of the ids of `bpe`
+_OF_FILES = ("compress_s", "decompress_s", "peak_mb", "model_bytes", "document_bits_per_byte", "whole_bits_per_byte")
 
 
 @click.command("codecs")
@@ -30,6 +35,10 @@ _IDS = tuple(name for name in encoders.versions() if name != "proxyc")  # other 
     "--codec", "given", multiple=True, metavar="[NAME@]CODEC", help="One more, e.g. bpe=FILE or zstd:level=19."
 )
 @click.option("--only", is_flag=True, help="Only those given with --codec.")
+@click.option("--except", "left_out", multiple=True, metavar="NAME", help="Not these; * and ? stand for any letters.")
+@click.option(
+    "--measure", "sections", multiple=True, type=click.Choice(measure.SECTIONS), help="Only these; default: all."
+)
 @click.option(
     "--max-bytes",
     type=click.IntRange(1),
@@ -39,74 +48,88 @@ _IDS = tuple(name for name in encoders.versions() if name != "proxyc")  # other 
 )
 @click.option("-T", "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads for encoding.")
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Times that speeds are measured.")
-@click.option("-o", "--output", type=OutputFile(), help="Write OUTPUT.json and OUTPUT.md.")
-def command(
-    corpus: tuple[Path, ...], given: tuple[str, ...], only: bool, max_bytes: int, threads: int, rounds: int, output: Path | None,
+@output(help="Write OUTPUT.json and OUTPUT.md.", beside=(".json", ".md"))
+def codecs(
+    corpus: tuple[Path, ...], given: tuple[str, ...], only: bool, left_out: tuple[str, ...], sections: tuple[str, ...],
+    max_bytes: int, threads: int, rounds: int, output: Path | None,
 ) -> None:  # fmt: skip
     """Ratio, speed, memory and stability of all compressors, plugins included, and of what is installed of their peers."""
-    documents = _documents(corpus, max_bytes)
+    sections = sections or measure.SECTIONS
+    if "stability" in sections and importlib.util.find_spec("rapidfuzz") is None:
+        others = " ".join(f"--measure {name}" for name in measure.SECTIONS if name != "stability")
+        raise MissingExtra(f"stability needs rapidfuzz: pip install 'proxyc[bench]'; or leave it out with {others}")
+    documents = read(corpus, max_bytes)
     if not any(documents):
         raise InputError(f"no document of {', '.join(map(str, corpus))} has a byte to measure; give others")
     names = list(given) if only else [*stability.default_codecs(), *given, *(p.name for p in peers.general()), *_IDS]
-    arguments = ["--max-bytes", str(max_bytes), "--threads", str(threads), *map(str, corpus)]
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for turn in range(rounds):
-        for name in names if turn == 0 else rows:
-            click.echo(f"round {turn + 1} of {rounds}: {name}", err=True)
-            speed_only = ["--speed-only"] if turn else []
-            found = isolated.answer("bench.codecs.command", name, *arguments, *speed_only, threads=threads)
-            if isinstance(found, str):
-                click.echo(f"{name}: {'left out' if turn == 0 else 'this round left out'}: {found}", err=True)
-            else:
-                rows.setdefault(name, []).append(found)
+    names = [name for name in names if not any(fnmatchcase(name, pattern) for pattern in left_out)]
+    asked = {"corpus": [str(path) for path in corpus], "max_bytes": max_bytes, "n_threads": threads}
+    rows = _measured(names, sections, rounds, asked)
     if not rows:
         raise InputError(f"nothing could be measured of {', '.join(names) or 'no codec'}; name one with --codec")
-    facts = {
-        "rows": [measure.finished(found[0], found) for found in rows.values()],
-        "environment": environment(),
-        "peers": encoders.versions(),
-        "threads": threads,
-        "rounds": rounds,
-        "stability": f"{measure.TEXTS} documents of up to {measure.LONGEST} characters",
-        "corpus": [path.name for path in corpus],
-        "documents": len(documents),
-        "bytes": sum(map(len, documents)),
-        "corpus_sha256": fingerprint(documents),
-    }
-    click.echo(tables.codecs_described(facts))
+    facts = as_json(
+        "codecs", rows, peers=encoders.versions(), threads=threads, rounds=rounds,
+        stability=f"{measure.TEXTS} documents of up to {measure.LONGEST} characters", **described(corpus, documents),
+    )  # fmt: skip
+    text = table.described(facts)
+    click.echo(text)
     if output:
-        write_atomically(output.with_name(output.name + ".json"), (json.dumps(facts, indent=1) + "\n").encode())
-        write_atomically(output.with_name(output.name + ".md"), (tables.codecs_described(facts) + "\n").encode())
+        write_json(output.with_name(output.name + ".json"), facts)
+        write_atomically(output.with_name(output.name + ".md"), (text + "\n").encode())
 
 
-def _documents(corpus: tuple[Path, ...], max_bytes: int) -> list[bytes]:
-    """The first documents, until they hold `max_bytes`."""
-    return [document.data for document in take(Reader(corpus), max_bytes)]
+def _measured(names: list[str], sections: Collection[str], rounds: int, asked: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row for each codec that can be measured. Files that two codecs write alike are measured of the first."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    same_files = _same_files(names) if "files" in sections else {}
+    progress, slow = Progress(), set[str]()
+    for turn in range(rounds):
+        for i, name in enumerate(names):
+            if turn and (name not in found or name in slow):
+                continue
+            progress.at(turn * len(names) + i, rounds * len(names), f"round {turn + 1}: {name}")
+            own = [section for section in sections if section != "files" or name not in same_files]
+            more = asked | {"sections": own, "speed_only": turn > 0}
+            began = time.monotonic()
+            row = isolated.answer("bench.codecs.command:child", threads=asked["n_threads"], name=name, **more)
+            if isinstance(row, str):
+                click.echo(f"{name}: {'left out' if turn == 0 else 'this round left out'}: {row}", err=True)
+                continue
+            found.setdefault(name, []).append(row)
+            slow |= {name} if time.monotonic() - began > SLOW else set()
+    for name, other in same_files.items():
+        if name in found and other in found:
+            for row, of_other in zip(found[name], found[other], strict=False):
+                row |= {key: of_other[key] for key in _OF_FILES if key in of_other}
+    return [measure.finished(each[0], each) | {"rounds": len(each)} for each in found.values()]
 
 
-@click.command()
-@click.argument("name")
-@click.argument("corpus", nargs=-1, type=PATH)
-@click.option("--max-bytes", type=int)
-@click.option("--threads", type=int)
-@click.option("--speed-only", is_flag=True)
-def child(name: str, corpus: tuple[Path, ...], max_bytes: int, threads: int, speed_only: bool) -> None:
-    """One compressor; prints JSON."""
-    documents = _documents(corpus, max_bytes)
+def _same_files(names: list[str]) -> dict[str, str]:
+    """Name -> an earlier one that writes the same files."""
+    first: dict[str, str] = {}
+    found: dict[str, str] = {}
+    for name in names:
+        try:
+            key = measure.stream_key(registry.parse_named(name)[1])
+        except ProxycError:  # a peer; or it is said when it is measured
+            continue
+        if first.setdefault(key, name) != name:
+            found[name] = first[key]
+    return found
+
+
+def child(
+    name: str, corpus: list[str], max_bytes: int, n_threads: int, sections: list[str], speed_only: bool
+) -> dict[str, Any]:
+    """The row of one compressor, in a process of its own."""
+    documents = read([Path(path) for path in corpus], max_bytes)
     general = {coder.name: coder for coder in peers.general()}
     if name in general:
         row = measure.of_peer(general[name], documents, speed_only=speed_only)
     elif name in _IDS:
-        row = measure.of_encoder(name, documents, threads)
+        row = measure.of_encoder(name, documents, n_threads)
     else:
-        try:
-            given, codec = registry.parse_named(name)
-        except ProxycError as error:
-            raise click.ClickException(in_one_line(error)) from error  # its last line is what the parent passes on
-        row = measure.of_codec(codec, documents, threads, speed_only=speed_only)
+        given, codec = registry.parse_named(name)
+        row = measure.of_codec(codec, documents, n_threads, sections, speed_only=speed_only)
         name = given if name.startswith(f"{given}@") else name
-    click.echo(json.dumps({"name": name, "bytes": sum(map(len, documents))} | row))
-
-
-if __name__ == "__main__":
-    child()
+    return {"name": name, "bytes": sum(map(len, documents))} | row

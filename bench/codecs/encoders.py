@@ -6,12 +6,12 @@ import json
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bench import measuring
 from compressors.bpe import patterns, tokenizer_json
 from compressors.bpe.codec import BPE
 
@@ -99,10 +99,4 @@ def load(name: str, spec: str, threads: int) -> Loaded:
 
 def versions() -> dict[str, str]:
     """The encoders that are installed, with their versions; install the others with the extra `peers`."""
-    found = {}
-    for name in _MAKERS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    return measuring.versions(_MAKERS)

@@ -10,13 +10,14 @@ from typing import Any
 
 import click
 
-from bench.report.curves import COSTS, curve
+from bench import markdown
+from bench.figures import COSTS, curve
 from compressors.base import Compressor
-from compressors.corpus import Reader, fingerprint
+from compressors.corpus import Document, Reader, fingerprint
 from compressors.errors import InputError
 from proxylm.config import RunConfig
 from proxylm.data.store import Store
-from proxylm.evaluation.bits_per_byte import Result, evaluate, trained_window
+from proxylm.evaluation.bits_per_byte import Result, evaluate, trained_spec, trained_window
 from proxylm.training.run_folder import load_run, records, totals
 from proxylm.training.trainer import train
 
@@ -58,7 +59,7 @@ class Outcome:
         return self.totals["bytes"] / self.totals["symbols"]
 
     def point(self) -> dict[str, Any]:
-        """What a chart of ratio against loss needs (see `bench.measuring.figure`)."""
+        """What a chart of ratio against loss needs (see `bench.figures.ratio_against_loss`)."""
         low, high = self.result.interval()
         name = f"{self.arm.name}, read as {self.arm.reads}"
         found = {"name": name, "bytes_per_symbol": self.bytes_per_symbol, "bits_per_byte": self.result.bits_per_byte}
@@ -79,7 +80,7 @@ def run_arm(
         store.check_codec(arm.reads, codec)
     train(store, arm.config, folder, report=report)
     model, config = load_run(folder)
-    view = arm.reads if codec else None
+    view = trained_spec(config, arm.reads) if codec else None
     result = evaluate(model, documents, window=trained_window(config), codec=codec, view=view)
     return Outcome(arm, result, totals(folder))
 
@@ -99,19 +100,19 @@ def curves(folder: Path) -> dict[str, list[tuple[float, float]]]:
     return {cost: list(zip(at.tolist(), bits.tolist(), strict=True)) for cost, (at, bits) in found.items()}
 
 
-def scored(paths: tuple[Path, ...], max_bytes: int, say: Callable[[str], None] = lambda text: None) -> list[bytes]:
+def scored(paths: tuple[Path, ...], max_bytes: int, say: Callable[[str], None] = lambda text: None) -> list[Document]:
     """Documents of at most a fortieth of `max_bytes`, in order, until that is full: many small ones tell more than few.
 
     say: is told how many of how many these are. Raises `InputError` if there are none.
     """
-    found: list[bytes] = []
+    found: list[Document] = []
     size, empty, reader = 0, True, Reader(list(paths))
     n_documents = n_bytes = 0
     for document in reader:
         empty = empty and not document.data
         n_documents, n_bytes = n_documents + 1, n_bytes + len(document.data)
         if len(document.data) <= max_bytes // 40 and size + len(document.data) <= max_bytes:
-            found.append(document.data)
+            found.append(document)
             size += len(document.data)
     if reader.n_bad:
         warnings.warn(reader.bad_records, stacklevel=2)
@@ -129,26 +130,55 @@ def scored(paths: tuple[Path, ...], max_bytes: int, say: Callable[[str], None] =
     return found
 
 
+def package(document: Document, paths: Sequence[Path]) -> str:
+    """The package of a document from `paths`: its first folder below one of these; its own name if there is none.
+
+    Documents of a package are alike, so that an interval must draw whole packages.
+    """
+    name = document.id
+    for path in paths:
+        name = name.removeprefix(f"{str(path).rstrip('/')}/")
+    return name.partition("/")[0] if name != document.id and "/" in name else document.id
+
+
+def digest(documents: Sequence[Document]) -> str:
+    """Of scored documents, as results keep it."""
+    return fingerprint(document.data for document in documents)
+
+
+def scores(result: Result, documents: Sequence[Document], paths: Sequence[Path]) -> dict[str, Any]:
+    """What a result keeps of an evaluation: the text, the bits of every document, the package it is of."""
+    return {
+        "held_out_sha256": digest(documents),
+        "evaluation": result.to_json(),
+        "document_bytes": result.n_bytes.tolist(),
+        "document_bits": (result.text_bits + result.end_bits).tolist(),
+        "document_packages": [package(document, paths) for document in documents],
+    }
+
+
 def asked_codec(view: str) -> str:
     """What to do where a run is read in a view, and nothing says what made it."""
     return f"say what made that view with --codec {view}@CODEC, such as {view}@bpe or {view}@bpe=FILE"
 
 
-def digest(documents: Sequence[bytes]) -> str:
-    """SHA-256 of scored documents."""
-    return fingerprint(documents)
-
-
 def table(outcomes: Sequence[Outcome]) -> str:
     """The outcomes as a Markdown table."""
-    lines = [
-        "| trained on | read as | bits per byte (95 %) | FLOPs | bytes shown | bytes per symbol | steps | seconds |",
-        "|---|---|---:|---:|---:|---:|---:|---:|",
+    heads = [
+        "trained on",
+        "read as",
+        "bits per byte (95 %)",
+        "FLOPs",
+        "bytes shown",
+        "bytes per symbol",
+        "steps",
+        "seconds",
     ]
-    for o in outcomes:
-        low, high = o.result.interval()
-        lines.append(
-            f"| {o.arm.name} | {o.arm.reads} | {o.result.bits_per_byte:.3f} ({low:.3f}-{high:.3f}) | {o.totals['flops']:.3g} | "
-            f"{o.totals['bytes']:,.0f} | {o.bytes_per_symbol:.2f} | {o.totals['steps']} | {o.totals['seconds']:.0f} |"
-        )
-    return "\n".join(lines)
+    return markdown.table(heads, map(_cells, outcomes), text=2)
+
+
+def _cells(o: Outcome) -> list[str]:
+    low, high = o.result.interval()
+    scores = f"{o.result.bits_per_byte:.3f} ({low:.3f}-{high:.3f})"
+    shown = (f"{o.totals['flops']:.3g}", f"{o.totals['bytes']:,.0f}", f"{o.bytes_per_symbol:.2f}")
+    return [o.arm.name, o.arm.reads, scores, *shown, str(o.totals["steps"]), f"{o.totals['seconds']:.0f}"]

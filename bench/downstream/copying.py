@@ -8,16 +8,16 @@ happens decides more about a short run than most recipes, so that two runs can b
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
-from bench.measuring import OutputFile
-from compressors.atomic import write_atomically
-from proxylm.data.alphabet import BOS, RAW_OPEN
+from bench import markdown
+from bench.output import as_json, output, write_json
+from proxylm.data import frame
 from proxylm.evaluation.scoring import byte_ids, score
 from proxylm.model.decoder import Decoder
 from proxylm.training.run_folder import load_run
@@ -29,7 +29,7 @@ def copying(model: Decoder) -> dict[str, Any]:
     """Share of bytes that are the likeliest, and bits per byte: of random lower-case letters first, and when they come again."""
     draw = np.random.RandomState(0)
     texts = [byte_ids(draw.randint(97, 123, N_BYTES).astype(np.uint8).tobytes()) for _ in range(N_TEXTS)]
-    line_end, opened = byte_ids(b"\n"), np.array([BOS, RAW_OPEN])
+    line_end, opened = byte_ids(b"\n"), np.array(frame.opening())
     found = {}
     for name, rows in (
         ("first", [(opened, text) for text in texts]),
@@ -43,24 +43,25 @@ def copying(model: Decoder) -> dict[str, Any]:
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=OutputFile(), help="JSON to write.")
+@output()
 def main(runs: tuple[Path, ...], output: Path | None) -> None:
     """A row for each run."""
-    results = {run.name: copying(load_run(run)[0]) for run in runs}
-    click.echo(table(results))
+    rows = [{"run": run.name} | copying(load_run(run)[0]) for run in runs]
+    click.echo(table(rows))
     if output:
-        write_atomically(output, (json.dumps(results, indent=1) + "\n").encode())
+        write_json(output, as_json("copying", rows, texts=N_TEXTS, bytes_each=N_BYTES))
 
 
-def table(results: dict[str, Any]) -> str:
+def table(rows: Sequence[dict[str, Any]]) -> str:
     """Markdown."""
-    lines = [
-        "| run | right the first time | again | bits per byte the first time | again |",
-        "|---|---:|---:|---:|---:|",
+    heads = ["run", "right the first time", "again", "bits per byte the first time", "again"]
+    return markdown.table(heads, map(_cells, rows))
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    both = (row["first"], row["again"])
+    return [
+        row["run"],
+        *(f"{found['right']:.1%}" for found in both),
+        *(f"{found['bits_per_byte']:.2f}" for found in both),
     ]
-    lines += [
-        f"| {name} | {found['first']['right']:.1%} | {found['again']['right']:.1%} | {found['first']['bits_per_byte']:.2f} | "
-        f"{found['again']['bits_per_byte']:.2f} |"
-        for name, found in results.items()
-    ]
-    return "\n".join(lines)

@@ -1,6 +1,6 @@
 """Documents without what an earlier one has too: a licence at the head of twenty files would be scored twenty times.
 
-    python -m bench.downstream.dedup CORPUS... > once.jsonl
+    proxyc bench dedup CORPUS... > once.jsonl
 
 Lines that follow each other, are found in earlier documents and hold 100 bytes or more together are left out. What repeats
 within a document stays: to copy it is a model's work.
@@ -15,7 +15,6 @@ from pathlib import Path
 import click
 
 from compressors.corpus import Reader
-from compressors.errors import ProxycError, in_one_line
 
 _LEAST = 100  # bytes; fewer are the idiom of a language (imports, a lone `return None`)
 
@@ -38,20 +37,13 @@ def once(documents: Iterable[bytes]) -> Iterator[bytes]:
 
 @click.command()
 @click.argument("corpus", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
-def main(corpus: tuple[Path, ...]) -> None:
+def dedup(corpus: tuple[Path, ...]) -> None:
     """Write the documents of CORPUS as JSONL, in order, each passage once."""
     reader = Reader(list(corpus))
-    try:
-        read = [document.data for document in reader]
-    except (ProxycError, OSError) as error:
-        raise click.ClickException(in_one_line(error)) from error
+    read = [document.data for document in reader]
     if reader.n_bad:
         click.echo(reader.bad_records, err=True)
     left = list(once(read))
     for text in filter(None, left):
         click.echo(json.dumps({"text": text.decode("utf-8", "replace")}))
     click.echo(f"{sum(map(len, read)):,} bytes, {sum(map(len, left)):,} of them once", err=True)
-
-
-if __name__ == "__main__":
-    main()

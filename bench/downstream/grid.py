@@ -1,4 +1,4 @@
-"""`proxyc bench downstream`: the runs of a recipe, over the cores, each in a folder of its own; a killed grid goes on.
+"""`proxyc bench downstream`: the runs of a recipe, over the cores, each in a folder of its own; a killed grid resumes.
 
 A run is trained (from its newest checkpoint, if there is one) and evaluated once; results.RESULT.json then holds the bits of every
 held-out document, so that runs can be compared document by document.
@@ -25,10 +25,12 @@ from compressors import registry
 from compressors.atomic import write_atomically
 from compressors.base import Compressor
 from compressors.errors import InvalidConfig, ProxycError, in_one_line
-from proxylm.config_files import changes, recorded
+from proxylm.config import RunConfig
+from proxylm.config_files import changes, from_mapping
 from proxylm.data.loader import alphabet_of
-from proxylm.data.store import RAW, Store
-from proxylm.data.views import Shown
+from proxylm.data.store import Store
+from proxylm.data.views import views_of
+from proxylm.view_spec import RAW
 
 PATH = click.Path(path_type=Path, exists=True)
 
@@ -81,7 +83,7 @@ def downstream(
         results.write(output / "results.json", found)
         click.echo(tables.all_of(found))
     if processes.stopped:
-        raise click.ClickException("stopped; the same command goes on")
+        raise click.ClickException("stopped; the same command resumes")
     if failed:
         raise click.ClickException("\n".join([f"{len(failed)} of {len(arms)} runs failed", *failed]))
 
@@ -102,8 +104,7 @@ class _Grid:
         made: dict[str, Compressor] = dict(map(registry.parse_named, self.codecs))
         for arm in arms:
             alphabet = alphabet_of(self.store, arm.config)
-            for reading in arm.config.mix.readings:
-                Shown.of(self.store, reading, alphabet)
+            views_of(self.store, arm.config.mix.specs, alphabet)
             if arm.reads == RAW:
                 continue
             self.store.view(arm.reads)
@@ -121,7 +122,7 @@ class _Grid:
         facts = self._facts(arm)
         then = {key: found.get(key) for key in facts}
         if then["rival_config"] is not None:
-            then["rival_config"] = json.loads(recorded(then["rival_config"]).to_json())
+            then["rival_config"] = json.loads(from_mapping(RunConfig, then["rival_config"]).to_json())
         different = list(changes(then | before, facts | now))
         if different:
             raise InvalidConfig(
@@ -146,7 +147,7 @@ class _Grid:
 
     def _facts(self, arm: Arm) -> dict[str, Any]:
         """What a result must agree in with the recipe, store and documents it is printed for."""
-        views = sorted({reading.view for reading in arm.config.mix.readings} - {RAW})
+        views = sorted({spec.view for spec in arm.config.mix.specs} - {RAW})
         return {
             "arm": arm.arm, "size": arm.size, "equal": arm.equal, "rival": arm.first, "reads": arm.reads,
             "rival_config": json.loads(arm.rival.config.to_json()) if arm.rival else None,
@@ -169,5 +170,5 @@ def _settings(config: dict[str, Any], arm: Arm) -> dict[str, Any]:
     """Those of a result, also of one from before some of them. The steps of an arm with another budget are planned."""
     if arm.rival is not None:
         config = config | {"train": config["train"] | {"steps": 1, "flops": None}}
-    settled: dict[str, Any] = json.loads(recorded(config).to_json())
+    settled: dict[str, Any] = json.loads(from_mapping(RunConfig, config).to_json())
     return settled

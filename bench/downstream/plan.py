@@ -7,26 +7,23 @@ from torch import Tensor
 
 from bench.downstream.arms import Arm
 from proxylm.config import TrainConfig
-from proxylm.data.loader import Loader, alphabet_of
 from proxylm.data.store import Store
 from proxylm.model.decoder import Decoder
-from proxylm.training.trainer import planned_steps, run_cost
+from proxylm.training.run_plan import RunPlan
 
 
 def planned(arm: Arm, store: Store, flops_per_second: float | None = None) -> str:
     """One line: what the run would take; hours at a rate that is given. Plans its rows, and loads nothing else."""
-    steps = planned_steps(store, arm.config)
-    train = arm.config.train
-    flops, passes = run_cost(Loader(store, arm.config, steps * train.rows), arm.config, steps)
+    train, plan = arm.config.train, RunPlan.of(store, arm.config)
     with torch.device("meta"):
-        model = Decoder.of(arm.config, alphabet_of(store, arm.config))
+        model = Decoder.of(arm.config, plan.loader.alphabet)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    hours = f", {flops / flops_per_second / 3600:,.2f} hours" if flops_per_second else ""
+    hours = f", {plan.flops / flops_per_second / 3600:,.2f} hours" if flops_per_second else ""
     return (
-        f"{arm.name}: {steps:,} steps of {train.rows} x {train.row_length}, {flops:.4g} FLOPs, {passes:.2g} passes over the corpus, "
+        f"{arm.name}: {plan.steps:,} steps of {train.rows} x {train.row_length}, {plan.flops:.4g} FLOPs, {plan.passes:.2g} passes over the corpus, "
         f"{parameters:,} parameters; for one process with all of them {_size(parameters * 16)} for weights, gradients and optimizer, "
         f"at most {_size(activation_bytes(model, train))} for the activations of {train.micro_rows or train.rows} rows "
-        f"(fp32, not compiled){hours}" + (f"; {behind}" if (behind := arm.config.behind(steps)) else "")
+        f"(fp32, not compiled){hours}"
     )
 
 

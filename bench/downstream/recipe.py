@@ -10,7 +10,7 @@ recipe = "raw"
 [arms.tokens]
 reads = "bpe"                       # the view it is evaluated in; raw if not said
 mix = { recipe = "comp", view = "bpe" }
-[arms.bytes.sweep]                  # one arm for each combination of these values
+[arms.bytes.sweep]                  # one arm for each combination of these values; those of train.flops are sizes, not arms
 "train.matrix_lr" = [0.01, 0.02]
 [arms.bags]
 equal = ["bytes", "seconds"]        # also with the budget of the first arm in these, or in symbols (`bench.downstream.budgets`)
@@ -56,15 +56,17 @@ def load(path: Path) -> list[Arm]:
     arms = [arm for name, settings in recipe["arms"].items() for arm in _swept(f"{path}: arm {name}", name, settings)]
     found: list[Arm] = []
     for seed, size in itertools.product(seeds, sizes):
-        suffix, rival = (f"-{size}-s{seed}" if size else f"-s{seed}"), None
-        for name, settings in arms:
-            arm = _run(f"{path}: arm {name}", name, size, suffix, recipe, settings, seed)
-            arm = replace(arm, first=rival.arm if rival else arm.arm)
-            rival = rival or arm
+        rivals: dict[str, Arm] = {}  # the first arm of each budget, which the others with that budget are set against
+        for name, budget, settings in arms:
+            where = f"{path}: arm {name}"
+            arm = replace(_run(where, name, size, budget, recipe, settings, seed), first=arms[0][0])
+            rival = rivals.setdefault(budget, arm)
             found.append(arm)
             found += [
-                replace(arm, name=f"{label}{suffix}", arm=label, equal=budget, rival=rival, at_flops=arm.name)
-                for budget, label in _budgets(f"{path}: arm {name}", name, settings)
+                replace(
+                    arm, name=arm.name.replace(name, label, 1), arm=label, equal=equal, rival=rival, at_flops=arm.name
+                )
+                for equal, label in _budgets(where, name, settings)
             ]
     return found
 
@@ -77,21 +79,25 @@ def _budgets(where: str, name: str, settings: Mapping[str, Any]) -> list[tuple[s
     return [(budget, f"{name},equal={budget}") for budget in budgets]
 
 
-def _swept(where: str, name: str, settings: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The arm, once for every combination of its sweep."""
+def _swept(where: str, name: str, settings: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """The arm, once for every combination of its sweep: its label, its budget if that is swept, its settings."""
     sweep = settings.get("sweep", {})
     if not isinstance(sweep, dict) or not all(isinstance(values, list) for values in sweep.values()):
         raise InvalidConfig(f"{where}: sweep is {sweep!r}; expected a table of lists of values")
     for values in itertools.product(*sweep.values()):
         chosen = deepcopy({key: value for key, value in settings.items() if key != "sweep"})
+        labels, budget = [name], ""
         for path, value in zip(sweep, values, strict=True):
             configs.override(chosen, f"{path}={json.dumps(value)}")
-        label = [f"{path.rpartition('.')[2]}={value}" for path, value in zip(sweep, values, strict=True)]
-        yield ",".join([name, *label]), chosen
+            if path == "train.flops":
+                budget = f"flops={value:.3g}"
+            else:
+                labels.append(f"{path.rpartition('.')[2]}={value}")
+        yield ",".join(labels), budget, chosen
 
 
 def _run(
-    where: str, name: str, size: str, suffix: str, recipe: Mapping[str, Any], arm: Mapping[str, Any], seed: int
+    where: str, name: str, size: str, budget: str, recipe: Mapping[str, Any], arm: Mapping[str, Any], seed: int
 ) -> Arm:
     sized = recipe.get("sizes", {}).get(size, {})
     if unknown := (set(arm) | set(sized) | set(recipe.get("base", {}))) - {*_PARTS, "reads", "equal"}:
@@ -106,4 +112,6 @@ def _run(
     if "steps" in arm.get("train", {}):  # of an arm's own, instead of the FLOPs of all
         merged["train"].pop("flops", None)
     merged["train"]["seed"] = seed
-    return Arm(name + suffix, configs.from_mapping(RunConfig, merged, where), arm.get("reads", "raw"), name, size)
+    full_size = ",".join(filter(None, (size, budget)))
+    full_name = "-".join(filter(None, (name, full_size, f"s{seed}")))
+    return Arm(full_name, configs.from_mapping(RunConfig, merged, where), arm.get("reads", "raw"), name, full_size)

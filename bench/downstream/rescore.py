@@ -1,6 +1,6 @@
-"""The final comparison: finished runs of `proxyc bench downstream`, scored on text that no run was chosen by.
+"""Finished runs of `proxyc bench downstream`, scored on text that no run was chosen by.
 
-    proxyc bench final RUNS HELD_OUT... [--only NAME] [--codec VIEW@CODEC] -o RESULT.json
+    proxyc bench rescore RUNS HELD_OUT... [--only NAME] [--codec VIEW@CODEC] -o RESULT.json
 
 The records are those of the runs, with the bits of these documents in place of theirs; `proxyc bench tables` reads both.
 """
@@ -14,12 +14,13 @@ from typing import Any
 import click
 
 from bench.downstream import results
-from bench.downstream.arms import MAX_BYTES, asked_codec, digest, scored
-from bench.measuring import OutputFile
+from bench.downstream.arms import MAX_BYTES, asked_codec, scored, scores
+from bench.output import output
 from bench.report import tables
 from compressors import registry
+from compressors.corpus import Document
 from compressors.errors import InvalidConfig
-from proxylm.evaluation.bits_per_byte import evaluate, trained_window
+from proxylm.evaluation.bits_per_byte import evaluate, trained_spec, trained_window
 from proxylm.training.run_folder import load_run, view_of
 
 PATH = click.Path(path_type=Path, exists=True)
@@ -31,8 +32,8 @@ PATH = click.Path(path_type=Path, exists=True)
 @click.option("--only", multiple=True, metavar="NAME", help="Only these runs; * and ? stand for any letters.")
 @click.option("--codec", "codecs", multiple=True, metavar="VIEW@CODEC", help="What made a view that a run is read in.")
 @MAX_BYTES
-@click.option("-o", "--output", type=OutputFile(), help="JSON to write.")
-def final(
+@output()
+def rescore(
     runs: Path, held_out: tuple[Path, ...], only: tuple[str, ...], codecs: tuple[str, ...], max_bytes: int, output: Path | None
 ) -> None:  # fmt: skip
     """Score the finished runs below RUNS on the documents of HELD_OUT."""
@@ -40,13 +41,16 @@ def final(
     finished = results.read(runs)
     names = results.matching([r["name"] for r in finished], only)
     documents = scored(held_out, max_bytes, partial(click.echo, err=True))
-    found = [_scored(runs, r, documents, made) for r in finished if r["name"] in names]
+    found = [_rescored(runs, r, documents, held_out, made) for r in finished if r["name"] in names]
     click.echo(tables.all_of(found))
     if output:
         results.write(output, found)
 
 
-def _scored(runs: Path, record: dict[str, Any], documents: list[bytes], codecs: dict[str, Any]) -> dict[str, Any]:
+def _rescored(
+    runs: Path, record: dict[str, Any], documents: list[Document], paths: tuple[Path, ...], codecs: dict[str, Any]
+) -> dict[str, Any]:
+    """The record of a run with the scores of other documents in place of its own."""
     reads = record["reads"]
     if reads != "raw" and reads not in codecs:
         raise InvalidConfig(f"run {record['name']} is read as {reads}; {asked_codec(reads)}")
@@ -54,11 +58,7 @@ def _scored(runs: Path, record: dict[str, Any], documents: list[bytes], codecs: 
     codec = codecs.get(reads)
     if codec is not None:
         view_of(runs / record["name"], codec)  # raises if the run was not trained on what this codec makes
-    view = reads if codec else None
-    result = evaluate(model, documents, window=trained_window(config), codec=codec, view=view)
-    return record | {
-        "held_out_sha256": digest(documents),
-        "evaluation": result.to_json(),
-        "document_bytes": result.n_bytes.tolist(),
-        "document_bits": (result.text_bits + result.end_bits).tolist(),
-    }
+    view = trained_spec(config, reads) if codec else None
+    texts = [document.data for document in documents]
+    result = evaluate(model, texts, window=trained_window(config), codec=codec, view=view)
+    return record | scores(result, documents, paths)

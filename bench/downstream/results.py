@@ -1,12 +1,14 @@
-"""Results of `proxyc bench downstream`: read, and compared document by document with those of a rival."""
+"""Results of `proxyc bench downstream`: read, and compared with those of a rival, document by document, seed by seed."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+import statistics
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,7 +25,17 @@ _KEYS = dict.fromkeys(("name", "arm", "size", "rival", "reads"), "text") | {
     "evaluation.bits_per_byte": "number", "evaluation.interval_95": "list of numbers",
     "document_bytes": "list of numbers", "document_bits": "list of numbers",
 }  # fmt: skip
-Difference = tuple[float, float, float]  # bits per byte over those of the rival, less 1; its 95 % interval
+# Quantiles at 97.5 % of Student's t by degrees of freedom, from 1 on; beyond, by the expansion in `seed_interval`.
+_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+
+
+class Difference(NamedTuple):
+    """Bits per byte over those of the rival, less 1: all seeds together, and what other draws would give, at 95 %."""
+
+    ratio: float
+    low: float  # other documents, or packages of them
+    high: float
+    seeds: tuple[float, float] | None  # other seeds, by the differences of the pairs; None of one seed
 
 
 def collect(output: Path) -> list[Result]:
@@ -108,28 +120,56 @@ def check_arm(results: Sequence[Result], against: str) -> None:
         raise InputError(f"no arm {against}; there are: {', '.join(known)}")
 
 
+def processor(found: Sequence[Result]) -> str | None:
+    """The one that all runs were made on; None if there are several, or one is not known: seconds then do not compare."""
+    names = {r.get("processor") for r in found}
+    return names.pop() if len(names) == 1 else None
+
+
 def rivals(run: Result, results: Sequence[Result], against: str = "") -> list[Result]:
-    """The runs of the arm `against`, or of its recipe's first arm, that have the size of `run`: one for each seed."""
-    return [r for r in results if r["size"] == run["size"] and r["arm"] == (against or run["rival"])]
+    """The runs of the arm `against`, or of its recipe's first arm, of the size and budget of `run`: one for each seed.
+
+    A run whose budget is not a number of FLOPs (it has steps, or the bytes or seconds of its rival) is compared as it is.
+    """
+    found = [r for r in results if r["size"] == run["size"] and r["arm"] == (against or run["rival"])]
+    return [r for r in found if None in (mine := _flops(run), its := _flops(r)) or mine == its]
+
+
+def _flops(run: Result) -> float | None:
+    return None if run.get("equal", "flops") != "flops" else run["config"]["train"].get("flops")
 
 
 def difference(runs: Sequence[Result], others: Sequence[Result]) -> Difference | None:
     """How much more bits `runs` take than `others`, seed by seed the same; None where that cannot be said.
 
-    The interval is that of a bootstrap over the documents, with the same draws for both sides and the bits of all seeds together:
-    two or three seeds are too few to draw from. What another seed would give is not in it.
+    Over documents: a bootstrap with the same draws for both sides, and the bits of all seeds together. Documents of one
+    package are drawn together, where results name packages. Over seeds: see `seed_interval`.
     """
-    if (
-        not runs
-        or len(runs) != len(others)
-        or runs == others
-        or len({str(r["document_bytes"]) for r in (*runs, *others)}) > 1
-    ):
+    texts = {str(r["document_bytes"]) for r in (*runs, *others)}
+    if not runs or len(runs) != len(others) or runs == others or len(texts) > 1:
         return None
     bits, there = (np.sum([r["document_bits"] for r in side], 0) for side in (runs, others))
-    ratios = [(bits @ times) / (there @ times) - 1 for times in resampled(len(bits))]
+    ratios = [(bits @ times) / (there @ times) - 1 for times in _draws(runs[0])]
     low, high = np.percentile(ratios, [2.5, 97.5])
-    return float(bits.sum() / there.sum() - 1), float(low), float(high)
+    pairs = [sum(a["document_bits"]) / sum(b["document_bits"]) - 1 for a, b in zip(runs, others, strict=True)]
+    return Difference(float(bits.sum() / there.sum() - 1), float(low), float(high), seed_interval(pairs))
+
+
+def _draws(run: Result) -> Iterator[np.ndarray[Any, Any]]:
+    """(documents,) how often each document is drawn, for each resample. Without packages each is its own."""
+    packages = run.get("document_packages") or range(len(run["document_bytes"]))
+    names, place = np.unique(list(packages), return_inverse=True)
+    return (times[place] for times in resampled(len(names)))
+
+
+def seed_interval(pairs: Sequence[float]) -> tuple[float, float] | None:
+    """95 % interval of the mean of differences, one for each seed, by Student's t; None of fewer than two."""
+    if len(pairs) < 2:
+        return None
+    df = len(pairs) - 1
+    t = _T[df - 1] if df <= len(_T) else 1.96 + 2.372 / df + 2.823 / df**2  # within 0.002 of the quantile
+    middle, half = statistics.mean(pairs), t * statistics.stdev(pairs) / math.sqrt(len(pairs))
+    return middle - half, middle + half
 
 
 def against_rival(run: Result, results: Sequence[Result], against: str = "") -> Difference | None:

@@ -13,13 +13,16 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
 
+from bench import markdown
 from bench.downstream import results
 from bench.downstream.results import Result
-from bench.measuring import OutputFile
+from bench.figures import axes_of
+from bench.output import output
 from compressors.errors import InputError
 
 _ALIKE = {"lanes", "sentinels", "chunk"}  # settings that make no other kind of run; but see below for chunk
@@ -38,12 +41,19 @@ def points(found: Sequence[Result]) -> dict[str, Points]:
         # older results, which lack it, dealt whole documents.
         mix = r["config"]["mix"]
         settings = sorted((k, v) for k, v in mix.items() if v and k not in _ALIKE)
-        kind = str((model.get("ngrams", 0), model.get("shifted_keys", False), settings, mix.get("chunk", 0)))
+        kind = str((*_named(model), settings, mix.get("chunk", 0)))
         if key in seen or kinds.setdefault(r["arm"], kind) != kind:
             raise InputError(f"two kinds of {r['arm']}, or one run twice ({r['name']}); give files that agree on names")
         seen[key] = r["name"]
         sorted_[r["arm"]][key[1], flops].append(results.bits_per_byte(r))
     return sorted_
+
+
+def _named(model: dict[str, Any]) -> tuple[int, bool]:
+    """Two settings that older results have under other names."""
+    ngrams: int = model.get("hash_ngrams", model.get("ngrams", 0))
+    offset: bool = model.get("partial_key_offset", model.get("shifted_keys", False))
+    return ngrams, offset
 
 
 def power_law(flops: Sequence[float], bits: Sequence[float]) -> tuple[float, float]:
@@ -88,7 +98,7 @@ def table(found: Sequence[Result], skip: Sequence[int] = (), against: str = "") 
         raise InputError(f"{against} has results at one budget of FLOPs; to compare with it needs two")
     heads = ["arm", "best at each budget (d, FLOPs: bits per byte)", "exponent", "largest residual"]
     heads += ["largest budget, from the others", "it was"] + ([f"{against} needs, times the FLOPs"] if rival else [])
-    lines = [f"| {' | '.join(heads)} |", "|---|---|" + "---:|" * (len(heads) - 2)]
+    rows = []
     for arm, at in of_arms.items():
         if len(at) < 3:
             continue
@@ -101,20 +111,19 @@ def table(found: Sequence[Result], skip: Sequence[int] = (), against: str = "") 
         if rival:
             times = (needed(y, rival) / f for f, y in zip(flops, bits, strict=True))
             cells.append(", ".join("-" if math.isnan(t) else f"{t:.2f}x" for t in times))
-        lines.append(f"| {' | '.join(cells)} |")
-    if len(lines) == 2:
+        rows.append(cells)
+    if not rows:
         raise InputError("no arm has results at three budgets of FLOPs; a fit needs them")
-    return "\n".join(lines)
+    return markdown.table(heads, rows, text=2)
 
 
 def figure(found: Sequence[Result], path: Path, skip: Sequence[int] = ()) -> None:
     """Every size of every arm with two budgets or more, means over seeds (bars: all of them); lines through the best sizes."""
-    import matplotlib
+    with axes_of(path, (7.2, 4.8)) as ((axes,), _):
+        _draw(axes, found, skip)
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
 
-    chart, axes = pyplot.subplots(figsize=(7.2, 4.8), layout="constrained")
+def _draw(axes: Any, found: Sequence[Result], skip: Sequence[int]) -> None:
     shown = ((arm, its) for arm, its in points(found).items() if len(frontier(its, skip)) > 1)
     for number, (arm, its) in enumerate(shown):
         colour, at = f"C{number % 10}", frontier(its, skip)
@@ -132,8 +141,6 @@ def figure(found: Sequence[Result], path: Path, skip: Sequence[int] = ()) -> Non
     axes.yaxis.set_major_formatter("{x:.2f}")
     axes.yaxis.set_minor_formatter("{x:.2f}")
     axes.legend(fontsize="small")
-    chart.savefig(path, dpi=120)
-    pyplot.close(chart)
 
 
 @click.command()
@@ -142,7 +149,7 @@ def figure(found: Sequence[Result], path: Path, skip: Sequence[int] = ()) -> Non
 @click.option(
     "--against", default="", metavar="ARM", help="Also say how many times the FLOPs ARM needs for the same loss."
 )
-@click.option("-o", "--output", type=OutputFile(".png", ".svg", ".pdf"), help="A chart to write.")
+@output(".png", ".svg", ".pdf", help="A chart to write.")
 def scaling(files: tuple[Path, ...], skip: tuple[int, ...], against: str, output: Path | None) -> None:
     """Fit loss against compute, arm by arm."""
     found = [r for path in files for r in results.read(path)]

@@ -1,4 +1,4 @@
-"""The runs of a grid, each in a process of its own: `python -m bench.downstream.worker` reads from its standard input what to do."""
+"""The runs of a grid, each in a process of its own, which reads from its standard input what to do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,12 +19,13 @@ from typing import IO, Any
 
 import click
 
+from bench import isolated
 from bench.downstream import results
-from bench.downstream.arms import Arm, curves, digest, run_arm, scored
-from bench.measuring import environment
+from bench.downstream.arms import Arm, curves, digest, run_arm, scored, scores
+from bench.measuring import Progress, environment, processor
 from compressors import registry
 from compressors.atomic import write_atomically
-from compressors.errors import InputError, ProxycError, in_one_line
+from compressors.errors import InputError
 from proxylm.config import RunConfig
 from proxylm.config_files import from_mapping
 from proxylm.data.store import Store
@@ -49,38 +50,22 @@ class Job:
 
     def run(self) -> None:
         """Train and evaluate; write the result."""
-        folder, documents = Path(self.folder), scored(tuple(map(Path, self.held_out)), self.max_bytes)
+        folder, paths = Path(self.folder), tuple(map(Path, self.held_out))
+        documents = scored(paths, self.max_bytes)
         if digest(documents) != self.facts["held_out_sha256"]:
             raise InputError(f"{', '.join(self.held_out)} changed since the grid began; start it again")
         arm = Arm(self.name, from_mapping(RunConfig, self.config), self.reads)
         made = dict(map(registry.parse_named, self.codecs))
-        outcome = run_arm(arm, Store.open(Path(self.store)), folder, made, documents, _ticker(self.name))
+        texts, report = [document.data for document in documents], Progress(self.name, lines=10).step
+        outcome = run_arm(arm, Store.open(Path(self.store)), folder, made, texts, report)
         facts = {"name": self.name} | self.facts | {
-            "config": self.config, "totals": outcome.totals, "evaluation": outcome.result.to_json(),
-            "environment": environment(), "curves": curves(folder), "document_bytes": outcome.result.n_bytes.tolist(),
-            "document_bits": (outcome.result.text_bits + outcome.result.end_bits).tolist(),
-        }  # fmt: skip
+            "config": self.config, "totals": outcome.totals, "environment": environment(), "processor": processor(),
+            "curves": curves(folder),
+        } | scores(outcome.result, documents, paths)  # fmt: skip
         write_atomically(folder / results.RESULT, json.dumps(facts).encode())
         click.echo(
             f"{self.name}: {outcome.result.bits_per_byte:.4f} bits per byte, {outcome.totals['flops']:.3g} FLOPs"
         )
-
-
-def _ticker(name: str) -> Callable[[dict[str, Any]], None]:
-    """A line for each tenth of a run."""
-    began, first = time.monotonic(), -1
-
-    def report(record: dict[str, Any]) -> None:
-        nonlocal first
-        step, steps = record["step"] + 1, record["steps"]
-        first = step - 1 if first < 0 else first
-        if step * 10 // steps > (step - 1) * 10 // steps and step < steps:
-            left = (time.monotonic() - began) / (step - first) * (steps - step)
-            click.echo(
-                f"{name}: step {step:,} of {steps:,}, {record['loss']:.3f} bits per symbol, {left / 60:.1f} min left"
-            )
-
-    return report
 
 
 class Processes:
@@ -104,7 +89,7 @@ class Processes:
                 return None
             errors.truncate(0)
             with suppress(BrokenPipeError), subprocess.Popen(  # it may end before it has read anything
-                [sys.executable, "-m", "bench.downstream.worker"], stdin=subprocess.PIPE, stdout=2, stderr=errors, text=True,
+                isolated.command("bench.downstream.worker:main"), stdin=subprocess.PIPE, stdout=2, stderr=errors, text=True,
                 env=os.environ | {"OMP_NUM_THREADS": "1"}, start_new_session=True,
             ) as process:  # fmt: skip
                 self._running.add(process)
@@ -163,13 +148,6 @@ def _end_with_the_grid() -> None:
 
 def main() -> None:
     """The process."""
-    try:
-        job = Job(**json.loads(sys.stdin.readline()))
-        threading.Thread(target=_end_with_the_grid, daemon=True).start()
-        job.run()
-    except (ProxycError, OSError) as error:
-        sys.exit(in_one_line(error))
-
-
-if __name__ == "__main__":
-    main()
+    job = Job(**json.loads(sys.stdin.readline()))
+    threading.Thread(target=_end_with_the_grid, daemon=True).start()
+    job.run()

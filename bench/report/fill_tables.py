@@ -1,6 +1,6 @@
 """Put tables into Markdown files, from the JSON in bench/results.
 
-    python -m bench.report.fill_tables README.md RESULTS.md bench/results/*.md
+    proxyc bench fill-tables RESULTS.md docs/results/*.md
 
 A table stands between `<!-- KIND FILE... [only=PATTERN,...] [against=ARM] -->` and `<!-- end -->`; FILE is a name in the folder
 of results without its suffix, PATTERNs the names of the runs that are shown (* stands for any letters). Of kinds `texts` and
@@ -9,18 +9,18 @@ of results without its suffix, PATTERNs the names of the runs that are shown (* 
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
-from bench.downstream import copying, results, scaling, transfer
+from bench.downstream import results
 from bench.report import tables
 from compressors.atomic import write_atomically
-from compressors.errors import InputError, ProxycError, in_one_line
+from compressors.errors import InputError
 
 RESULTS = Path(__file__).parent.parent / "results"
 _PLACE = re.compile(r"(<!-- (\w+) ([^>]*?) ?-->\n).*?(<!-- end -->)", re.DOTALL)
@@ -28,15 +28,25 @@ _OF_RUNS: dict[str, Callable[[list[results.Result], str], str]] = {
     "runs": tables.runs,
     "arms": tables.arms,
     "budgets": tables.budgets,
-    "scaling": lambda found, against: scaling.table(found, against=against),
-    "sizes": lambda found, against: tables.sizes(found),
+    "scaling": lambda found, against: _renderer("bench.downstream.scaling:table")(found, against=against),
 }
 _OF_TEXTS = {"texts": tables.texts, "differences": tables.differences}
-_OF_FACTS: dict[str, Callable[[Any], str]] = {
-    "copying": copying.table,
-    "transfer": transfer.table,
-    "codecs": tables.codecs_described,
+# Kind -> (what renders it, whether it takes the rows only). By name: some of these benches import torch.
+_OF_FACTS = {
+    "copying": ("bench.downstream.copying:table", True),
+    "codecs": ("bench.codecs.table:described", False),
+    "stability": ("bench.codecs.stability:table", True),
+    "files": ("bench.speed.files:table", True),
+    "encode": ("bench.speed.encode:table", True),
+    "train": ("bench.speed.train:table", True),
+    "generation": ("bench.speed.generation:table", True),
 }
+
+
+def _renderer(name: str) -> Callable[..., str]:
+    module, _, function = name.partition(":")
+    found: Callable[..., str] = getattr(importlib.import_module(module), function)
+    return found
 
 
 def filled(text: str, folder: Path | None = None) -> str:
@@ -54,14 +64,17 @@ def _table(kind: str, asked: str, folder: Path) -> str:
     options = dict(word.split("=", 1) for word in words if "=" in word)
     columns = [[folder / f"{name}.json" for name in word.split("+")] for word in words if "=" not in word]
     if kind in _OF_FACTS:
-        ((file,),) = columns
-        return _OF_FACTS[kind](json.loads(file.read_bytes()))
+        name, rows_only = _OF_FACTS[kind]
+        (facts,) = ([json.loads(file.read_bytes()) for file in files] for files in columns)
+        return _renderer(name)([row for found in facts for row in found["rows"]] if rows_only else facts[0])
     if kind not in _OF_RUNS | _OF_TEXTS:
         raise InputError(f"no table of kind {kind}; known: {', '.join([*_OF_RUNS, *_OF_TEXTS, *_OF_FACTS])}")
-    against, found = (
-        options.get("against", ""),
-        [[r for file in files for r in results.read(file)] for files in columns],
-    )
+    return _of_runs(kind, columns, options)
+
+
+def _of_runs(kind: str, columns: list[list[Path]], options: dict[str, str]) -> str:
+    against = options.get("against", "")
+    found = [[r for file in files for r in results.read(file)] for files in columns]
     names = results.matching([r["name"] for its in found for r in its], options.get("only", "*").split(","))
     shown = [[r for r in its if r["name"] in names] for its in found]
     every = [r for its in shown for r in its]
@@ -76,12 +89,5 @@ def _table(kind: str, asked: str, folder: Path) -> str:
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 def main(files: tuple[Path, ...]) -> None:
     """Fill in the tables of FILES."""
-    try:
-        for file in files:
-            write_atomically(file, filled(file.read_text()).encode())
-    except (ProxycError, OSError) as error:
-        raise click.ClickException(in_one_line(error)) from error
-
-
-if __name__ == "__main__":
-    main()
+    for file in files:
+        write_atomically(file, filled(file.read_text()).encode())

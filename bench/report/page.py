@@ -9,17 +9,19 @@ from typing import Any
 
 import click
 
+from bench import markdown
+from bench.codecs import table as codec_tables
 from bench.downstream import results
 from bench.downstream.arms import curves
 from bench.downstream.results import Result
-from bench.measuring import OutputFile, figure, write
+from bench.figures import COSTS, ratio_against_loss
+from bench.output import output, read_json
 from bench.report import tables
-from bench.report.curves import COSTS
 from compressors.atomic import write_atomically
 from compressors.errors import InputError
-from proxylm.data.store import RAW
-from proxylm.data.views import Reading
+from proxylm.view_spec import RAW
 
+_CODECS = codec_tables.FILES | codec_tables.SYMBOLS
 PATH = click.Path(path_type=Path, exists=True)
 _RUNS = (
     "run",
@@ -33,7 +35,20 @@ _RUNS = (
     "bytes per symbol",
     "seconds",
 )
-_ARMS = ("arm", "seeds", "bits per byte", "lowest", "highest", "% against {}", "low", "high", "FLOPs", "seconds")
+_ARMS = (
+    "arm",
+    "seeds",
+    "bits per byte",
+    "lowest",
+    "highest",
+    "% against {}",
+    "low",
+    "high",
+    "seeds, low",
+    "seeds, high",
+    "FLOPs",
+    "seconds",
+)
 
 
 @click.command()
@@ -42,14 +57,10 @@ _ARMS = ("arm", "seeds", "bits per byte", "lowest", "highest", "% against {}", "
     "--codecs", "codec_table", type=PATH, help="JSON of `proxyc bench codecs`: compressors, how stable they are."
 )
 @click.option("--against", default="", metavar="ARM", help="Set runs against this arm, not the first.")
-@click.option("-o", "--output", default="report.html", show_default=True, type=OutputFile())
+@output(".html", help="The page.", beside=(".html", ".png", ".md"), default="report.html", show_default=True)
 def report(runs: tuple[Path, ...], codec_table: Path | None, against: str, output: Path) -> None:
     """Make a page of RUNS: folders of `proxyc bench downstream`, or its results.json; a .png and a .md beside it."""
-    if output.suffix != ".html":
-        raise InputError(
-            f"-o {output}: the page is a .html file, its picture and text get other suffixes; give NAME.html"
-        )
-    codecs = _codecs(codec_table) if codec_table else []
+    codecs = codec_tables.ranked(read_json(codec_table, "codecs")["rows"]) if codec_table else []
     sources = {_source(path): _read(path) for path in runs}
     if len(sources) < len(runs):
         raise InputError(
@@ -60,11 +71,11 @@ def report(runs: tuple[Path, ...], codec_table: Path | None, against: str, outpu
     facts = page_data(sources, codecs, against)
     write_atomically(output, page(facts).encode())
     picture, text = output.with_suffix(".png"), output.with_suffix(".md")
-    figure(facts["runs"], picture, "Ratio against loss", facts["curves"])
+    ratio_against_loss(facts["runs"], picture, "Ratio against loss", facts["curves"])
     sections = [("", f"# Ratio against loss\n\n![ratio against loss]({picture.name})")]
     sections += [(f"Runs: {name}", tables.all_of(found, against)) for name, found in sources.items()]
-    sections += [("Compressors", tables.codecs(codecs))] if codecs else []
-    write(text, [*sections, ("Environment", facts["environment"])])
+    sections += [("Compressors", codec_tables.codecs(codecs))] if codecs else []
+    markdown.write(text, [*sections, ("Environment", facts["environment"])])
     click.echo(f"{output}, {picture}, {text}: {len(facts['runs'])} runs, {len(codecs)} compressors")
 
 
@@ -73,16 +84,6 @@ def _source(path: Path) -> str:
     if path.name == "results.json":
         return path.resolve().parent.name
     return path.stem if path.is_file() else path.resolve().name
-
-
-def _codecs(path: Path) -> list[dict[str, Any]]:
-    try:
-        rows: list[dict[str, Any]] = json.loads(path.read_bytes())["rows"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} is no table of compressors ({error!r}); make one with `proxyc bench codecs -o`"
-        ) from error
-    return rows
 
 
 def _read(path: Path) -> list[Result]:
@@ -104,6 +105,7 @@ def page_data(sources: dict[str, list[Result]], codecs: Sequence[dict[str, Any]]
 
     The names of runs begin with that of their source where there are several.
     """
+    one_processor = results.processor([r for found in sources.values() for r in found]) is not None
     named = [(f"{source}: " if len(sources) > 1 else "", found) for source, found in sources.items()]
     every = [(prefix + r["name"], r) for prefix, found in named for r in found]
     shown = [_point(name, r, codecs) for name, r in every]
@@ -112,34 +114,33 @@ def page_data(sources: dict[str, list[Result]], codecs: Sequence[dict[str, Any]]
         "costs": list(COSTS),
         "curves": [{"name": name, "points": r["curves"]} for name, r in every if "curves" in r],
         "arm_columns": [title.format(tables.rival_of([r for _, r in every], against)) for title in _ARMS],
-        "arm_rows": [_arm(prefix, row) for prefix, found in named for row in results.arms(found, against)],
+        "arm_rows": [
+            _arm(prefix, row, one_processor) for prefix, found in named for row in results.arms(found, against)
+        ],
         "run_columns": _RUNS,
-        "run_rows": [_run(r, point) for (_, r), point in zip(every, shown, strict=True)],
-        "codec_columns": ["compressor", *tables.CODECS],
-        "codec_rows": [[row["name"], *(row.get(key) for key, _ in tables.CODECS.values())] for row in codecs],
+        "run_rows": [_run(r, point, one_processor) for (_, r), point in zip(every, shown, strict=True)],
+        "codec_columns": ["compressor", *_CODECS],
+        "codec_rows": [[row["name"], *(row.get(key) for key, _ in _CODECS.values())] for row in codecs],
         "environment": "; ".join(sorted({r["environment"] for _, r in every})),
         "scored": tables.scored([r for _, r in every]),
     }
 
 
-def _arm(prefix: str, row: dict[str, Any]) -> list[Any]:
-    """Its values for `_ARMS`."""
+def _arm(prefix: str, row: dict[str, Any], one_processor: bool) -> list[Any]:
+    """Its values for `_ARMS`; seconds only where all runs were made on one processor."""
+    found = row["against"]
+    difference = [None] * 5 if found is None else [found.ratio, found.low, found.high, *(found.seeds or (None, None))]
+    per_cent = [None if value is None else 100 * value for value in difference]
+    taken = row["totals"]["seconds"] if one_processor else None
     bits = (row["bits_per_byte"], row["low"], row["high"])
-    difference = [100 * value for value in row["against"]] if row["against"] else [None] * 3
-    return [
-        prefix + tables.arm_name(row),
-        row["seeds"],
-        *bits,
-        *difference,
-        row["totals"]["flops"],
-        row["totals"]["seconds"],
-    ]
+    return [prefix + tables.arm_name(row), row["seeds"], *bits, *per_cent, row["totals"]["flops"], taken]
 
 
-def _run(result: Result, point: dict[str, Any]) -> list[Any]:
+def _run(result: Result, point: dict[str, Any], one_processor: bool) -> list[Any]:
     """Its values for `_RUNS`."""
     t, bits = result["totals"], (point["bits_per_byte"], point["low"], point["high"])
-    shown = (t["flops"], t["symbols"], t["bytes"], point["bytes_per_symbol"], t["seconds"])
+    taken = t["seconds"] if one_processor else None
+    shown = (t["flops"], t["symbols"], t["bytes"], point["bytes_per_symbol"], taken)
     return [point["name"], result["reads"], *bits, *shown]
 
 
@@ -147,7 +148,7 @@ def _point(name: str, result: Result, codecs: Sequence[dict[str, Any]]) -> dict[
     """A run in the chart; its colour is the stability of what made its view."""
     low, high = result["evaluation"]["interval_95"]
     shown_as = result["config"]["mix"]["view"]
-    view = Reading.parse(shown_as).view if shown_as else RAW
+    view = shown_as.partition(":")[0] if shown_as else RAW
     made_by = result.get("views", {}).get(view)
     rows = [row for row in codecs if (row["name"] == "bytes" if view == RAW else row.get("fingerprint") == made_by)]
     return {

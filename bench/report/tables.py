@@ -1,28 +1,42 @@
-"""`proxyc bench tables`: results of `downstream` and `codecs` as Markdown."""
+"""Results of `proxyc bench downstream` as Markdown, and `proxyc bench tables`, which prints them again.
+
+A difference is `-2.5% (-2.7 to -2.2; -3.3 to -1.6)`: what other documents would give, then what other seeds would, at 95 %.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import click
+
+from bench import markdown
 from bench.downstream import results
 from bench.downstream.results import Difference, Result
 
 
 def runs(found: Sequence[Result], against: str = "") -> str:
     """Bits per byte of every run, how they differ from the rival of its size and seed on the same documents, what it took."""
-    lines = [
-        f"| run | read as | bits per byte (95 %) | {_against(found, against)} (95 %) | FLOPs | symbols | bytes shown | bytes per symbol |",
-        "|---|---|---:|---:|---:|---:|---:|---:|",
-    ]
-    for r in found:
-        t = r["totals"]
-        lines.append(
-            f"| {r['name']} | {r['reads']} | {results.bits_per_byte(r):.4f}{_interval(r)} | "
-            f"{_difference(results.against_rival(r, found, against))} | "
-            f"{t['flops']:.3g} | {t['symbols']:,.0f} | {t['bytes']:,.0f} | {t['bytes'] / t['symbols']:.2f} |"
-        )
-    return "\n".join(lines)
+    heads = ["run", "read as", "bits per byte (95 %)", f"against {rival_of(found, against)} (95 %)", "FLOPs", "symbols"]
+
+    def cells(r: Result) -> list[str | None]:
+        difference = _difference(results.against_rival(r, found, against), of_seeds=False)
+        return [
+            r["name"],
+            r["reads"],
+            f"{results.bits_per_byte(r):.4f}{_interval(r)}",
+            difference,
+            *_shown(r["totals"]),
+        ]
+
+    return markdown.table([*heads, "bytes shown", "bytes per symbol"], map(cells, found), text=2)
+
+
+def _shown(totals: dict[str, float]) -> list[str]:
+    """FLOPs, symbols, bytes of text, bytes per symbol."""
+    ratio = totals["bytes"] / totals["symbols"]
+    return [f"{totals['flops']:.3g}", f"{totals['symbols']:,.0f}", f"{totals['bytes']:,.0f}", f"{ratio:.2f}"]
 
 
 def _interval(run: Result) -> str:
@@ -31,21 +45,22 @@ def _interval(run: Result) -> str:
     return f" ({low:.3f}-{high:.3f})" if len(run["document_bytes"]) > 1 else ""
 
 
-def _against(found: Sequence[Result], against: str) -> str:
-    return f"against {rival_of(found, against)}"
-
-
 def rival_of(found: Sequence[Result], against: str = "") -> str:
     """The name of what results are set against."""
     names = {against or r["rival"] for r in found}
     return names.pop() if len(names) == 1 else "the first arm"
 
 
-def _difference(found: Difference | None) -> str:
+def _difference(found: Difference | None, *, of_seeds: bool = True) -> str | None:
+    """In per cent: the difference, its interval over documents (none of one document), its interval over seeds."""
     if found is None:
-        return "-"
-    ratio, low, high = found  # of no width where there is one document
-    return f"{ratio:+.1%}" + ("" if low == high else f" ({low:+.1%} to {high:+.1%})")
+        return None
+    ranges = [] if found.high - found.low < 1e-9 else [f"{100 * found.low:+.1f} to {100 * found.high:+.1f}"]
+    if of_seeds:
+        ranges.append(
+            "one seed" if found.seeds is None else "{:+.1f} to {:+.1f}".format(*(100 * x for x in found.seeds))
+        )
+    return f"{found.ratio:+.1%}" + (f" ({'; '.join(ranges)})" if ranges else "")
 
 
 def arm_name(row: dict[str, Any]) -> str:
@@ -53,56 +68,56 @@ def arm_name(row: dict[str, Any]) -> str:
     return f"{row['arm']}-{row['size']}" if row["size"] else str(row["arm"])
 
 
+def _by_seed(row: dict[str, Any]) -> str:
+    return ", ".join(f"{value:+.1%}" for value in row["by_seed"])
+
+
 def arms(found: Sequence[Result], against: str = "") -> str:
-    """The arms over their seeds, against the rival of their size with the same seeds, what a run took."""
-    lines = [
-        f"| arm | seeds | bits per byte, mean (range) | {_against(found, against)} (95 %) | by seed | FLOPs | symbols | bytes shown | seconds |",
-        "|---|---:|---:|---:|---|---:|---:|---:|---:|",
-    ]
-    for row in results.arms(found, against):
-        t, by_seed = row["totals"], ", ".join(f"{value:+.1%}" for value in row["by_seed"])
-        lines.append(
-            f"| {arm_name(row)} | {row['seeds']} | {row['bits_per_byte']:.4f}{_range(row)} | "
-            f"{_difference(row['against'])} | {by_seed or '-'} | {t['flops']:.3g} | {t['symbols']:,.0f} | {t['bytes']:,.0f} | "
-            f"{t['seconds']:,.0f} |"
-        )
-    return "\n".join(lines)
+    """The arms over their seeds, against the rival of their size with the same seeds, what a run took.
 
+    Seconds are shown where all runs were made on one known processor.
+    """
+    seconds = results.processor(found) is not None
+    rival = f"against {rival_of(found, against)} (95 % over documents; over seeds)"
+    heads = ["arm", "seeds", "bits per byte, mean (range)", rival, "by seed", "FLOPs", "symbols", "bytes shown"]
 
-def _range(row: dict[str, Any]) -> str:
-    return f" ({row['low']:.3f}-{row['high']:.3f})" if row["seeds"] > 1 else ""
+    def cells(row: dict[str, Any]) -> list[str | None]:
+        span = f" ({row['low']:.3f}-{row['high']:.3f})" if row["seeds"] > 1 else ""
+        taken = [f"{row['totals']['seconds']:,.0f}"] if seconds else []
+        told = [arm_name(row), str(row["seeds"]), f"{row['bits_per_byte']:.4f}{span}", _difference(row["against"])]
+        return [*told, _by_seed(row) or None, *_shown(row["totals"])[:3], *taken]
+
+    return markdown.table([*heads, *(["seconds"] if seconds else [])], map(cells, results.arms(found, against)))
 
 
 def texts(scored: Mapping[str, Sequence[Result]], against: str = "") -> str:
     """The arms over their seeds on several texts (name -> results): bits per byte, and how much more than the rival, seed by seed."""
 
     def cell(row: dict[str, Any]) -> str:
-        by_seed = ", ".join(f"{value:+.1%}" for value in row["by_seed"])
-        return f"{row['bits_per_byte']:.3f}" + (f": {by_seed}" if by_seed else "")
+        return f"{row['bits_per_byte']:.3f}" + (f": {_by_seed(row)}" if row["by_seed"] else "")
 
     return _by_text(scored, against, cell)
 
 
 def differences(scored: Mapping[str, Sequence[Result]], against: str = "") -> str:
-    """The same arms and texts, without the rival: how much more in the mean over the seeds that both have, and the interval of that."""
+    """The same arms and texts, without the rival: how much more over the seeds that both have, and both intervals of that."""
     return _by_text(scored, against, lambda row: _difference(row["against"]), lambda row: not row["is_rival"])
 
 
 def _by_text(
     scored: Mapping[str, Sequence[Result]],
     against: str,
-    cell: Callable[[dict[str, Any]], str],
+    cell: Callable[[dict[str, Any]], str | None],
     shown: Callable[[dict[str, Any]], bool] = lambda row: True,
 ) -> str:
-    described, rows = [], dict[str, list[str]]()
+    described, rows = [], dict[tuple[str, str], list[str | None]]()
     for number, (name, found) in enumerate(scored.items()):
         n_bytes = found[0]["document_bytes"]
         described.append(f"{name} ({len(n_bytes)} documents, {sum(n_bytes) / 1000:,.0f} kB)")
         for row in filter(shown, results.arms(found, against)):
-            cells = rows.setdefault(f"{arm_name(row)} | {row['totals']['flops']:.3g}", ["-"] * len(scored))
+            cells = rows.setdefault((arm_name(row), f"{row['totals']['flops']:.3g}"), [None] * len(scored))
             cells[number] = cell(row)
-    lines = ["| arm | FLOPs | " + " | ".join(described) + " |", "|---|---:|" + "---:|" * len(scored)]
-    return "\n".join([*lines, *(f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows.items())])
+    return markdown.table(["arm", "FLOPs", *described], ([*head, *cells] for head, cells in rows.items()))
 
 
 def budgets(found: Sequence[Result], against: str = "") -> str:
@@ -111,34 +126,11 @@ def budgets(found: Sequence[Result], against: str = "") -> str:
     rows: dict[str, dict[str, str]] = {}
     for row in results.arms(found, against):
         name = arm_name(row | {"arm": row["arm"].removesuffix(f",equal={row['equal']}")})
-        rows.setdefault(name, {})[row["equal"]] = f"{row['bits_per_byte']:.4f}, {_difference(row['against'])}"
-    lines = ["| arm | " + " | ".join(f"equal {c.replace('flops', 'FLOPs')}" for c in columns) + " |"]
-    lines.append("|---|" + "---:|" * len(columns))
-    lines += [
-        f"| {name} | " + " | ".join(cells.get(c, "-") for c in columns) + " |"
-        for name, cells in rows.items()
-        if len(cells) > 1
-    ]
-    return "\n".join(lines) if len(lines) > 2 else ""
-
-
-def sizes(found: Sequence[Result]) -> str:
-    """A row for each width and budget, a column for each arm: bits per byte, mean over the seeds that are named."""
-    names = list(dict.fromkeys(r["arm"] for r in found))
-    rows: dict[tuple[int, float], dict[str, list[Result]]] = {}
-    for r in (r for r in found if r["config"]["train"]["flops"] is not None):
-        cells = rows.setdefault((r["config"]["model"]["d_model"], r["config"]["train"]["flops"]), {})
-        cells.setdefault(r["arm"], []).append(r)
-    lines = ["| d | FLOPs | " + " | ".join(names) + " |", "|---:|---:|" + "---:|" * len(names)]
-    for (width, flops), cells in sorted(rows.items()):
-        shown = (_cell(cells[name]) if name in cells else "-" for name in names)
-        lines.append(f"| {width} | {flops:.3g} | " + " | ".join(shown) + " |")
-    return "\n".join(lines)
-
-
-def _cell(runs: Sequence[Result]) -> str:
-    mean = sum(map(results.bits_per_byte, runs)) / len(runs)
-    return f"{mean:.3f} ({', '.join(f's{results.seed(r)}' for r in runs)})"
+        difference = _difference(row["against"]) or markdown.DASH
+        rows.setdefault(name, {})[row["equal"]] = f"{row['bits_per_byte']:.4f}, {difference}"
+    several = [[name, *map(cells.get, columns)] for name, cells in rows.items() if len(cells) > 1]
+    heads = ["arm", *(f"equal {column.replace('flops', 'FLOPs')}" for column in columns)]
+    return markdown.table(heads, several) if several else ""
 
 
 def all_of(found: Sequence[Result], against: str = "") -> str:
@@ -152,48 +144,25 @@ def scored(found: Sequence[Result]) -> str:
     of: dict[tuple[int, ...], set[str]] = {}  # older results have no digest: by the sizes of their documents
     for r in found:
         of.setdefault(tuple(r["document_bytes"]), set()).add(r.get("held_out_sha256", "")[:16])
-    texts = [
+    several = [
         f"{len(sizes):,} documents, {sum(sizes):,} bytes (SHA-256 {digest})"
         for sizes, digests in of.items()
         for digest in sorted(digests - {""}) or ["unknown"]
     ]
-    if len(texts) == 1:
-        return f"Scored on {texts[0]}."
-    return f"Scored on different texts, so not to be compared: {'; '.join(texts)}."
+    if len(several) == 1:
+        return f"Scored on {several[0]}."
+    return f"Scored on different texts, so not to be compared: {'; '.join(several)}."
 
 
-CODECS = {
-    "bits per byte, each document": ("document_bits_per_byte", ".3f"),
-    "as one file": ("whole_bits_per_byte", ".3f"),
-    "documents and model": ("with_model", ".3f"),
-    "compress MB/s": ("compress_mb_s", ",.1f"),
-    "decompress MB/s": ("decompress_mb_s", ",.1f"),
-    "bytes per symbol": ("bytes_per_symbol", ".2f"),
-    "vocabulary": ("vocabulary", ",d"),
-    "unigram bits per symbol": ("unigram_bits_per_symbol", ".2f"),
-    "encode MB/s": ("encode_mb_s", ",.1f"),
-    "decode MB/s": ("decode_mb_s", ",.1f"),
-    "peak MB": ("peak_mb", ",.0f"),
-    "model bytes": ("model_bytes", ",d"),
-    "distance at 10 % deletion": ("distance", ".3f"),
-    "colliding chunks": ("colliding", ".0%"),
-}
-
-
-def codecs(rows: Sequence[dict[str, Any]]) -> str:
-    """Compressors side by side; a dash where a measure does not apply, no column where it was not taken."""
-    columns = {title: cell for title, cell in CODECS.items() if any(row.get(cell[0]) is not None for row in rows)}
-    lines = ["| compressor | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
-    for row in rows:
-        cells = ["-" if row.get(key) is None else format(row[key], spec) for key, spec in columns.values()]
-        lines.append(f"| {row['name']} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def codecs_described(facts: dict[str, Any]) -> str:
-    """The table, and what it was measured on."""
-    threads = "one thread" if facts["threads"] == 1 else f"{facts['threads']} threads"
-    return (
-        f"{codecs(facts['rows'])}\n\n{', '.join(facts['corpus'])}: {facts['documents']:,} documents, {facts['bytes']:,} bytes "
-        f"(SHA-256 {facts['corpus_sha256'][:16]}); {threads}, medians of {facts['rounds']} rounds; {facts['environment']}."
-    )
+@click.command()
+@click.argument("files", metavar="RESULTS...", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.option("--against", default="", metavar="ARM", help="Set runs against this arm, not the first.")
+def main(files: tuple[Path, ...], against: str) -> None:
+    """Tables of each results.json of `downstream`: runs, arms over their seeds, budgets; hours of training."""
+    seconds: dict[str, float] = {}  # of each run, though several files score it
+    for path in files:
+        found = results.read(path)
+        results.check_arm(found, against)
+        click.echo(all_of(found, against) + "\n")
+        seconds |= {f"{r['name']} {r['totals']}": r["totals"]["seconds"] for r in found}
+    click.echo(f"{sum(seconds.values()) / 3600:.1f} hours of training")

@@ -1,12 +1,10 @@
 """`proxyc compress` and `decompress` against the native tools on one file: whole commands, interleaved, medians.
 
-python -m bench.speed.files CORPUS... -o bench/results/file_speed.json
+proxyc bench files CORPUS... -o bench/results/file_speed.json
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 import statistics
@@ -16,16 +14,17 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bench.measuring import OutputFile, environment
-from compressors.corpus import Reader
+from bench import markdown
+from bench.output import as_json, output, write_json
+from compressors.corpus import Reader, fingerprint
 
-PROXYC = [sys.executable, "-m", "proxylm.cli.main"]
+PROXYC = [sys.executable, "-m", "proxylm.cli.main"]  # in a folder that is ours: `-m` imports from the current one first
 # Wall time allowed: this much more than the native tool, and the start of an interpreter.
 FACTOR, START_UP = 1.10, 0.2
 
@@ -55,41 +54,19 @@ NATIVE = {
 }
 
 
-@dataclass(frozen=True)
-class FileRow:
-    """One codec, direction and number of threads: medians of wall time in seconds, peak resident memory in megabytes."""
-
-    codec: str
-    direction: str
-    threads: int
-    megabytes: float
-    ours_s: float
-    native_s: float
-    ours_peak_mb: float
-    native_peak_mb: float
-
-    def to_json(self) -> dict[str, Any]:
-        allowed = FACTOR * self.native_s + START_UP
-        return asdict(self) | {
-            "ratio": self.ours_s / self.native_s,
-            "allowed_s": allowed,
-            "met": self.ours_s <= allowed,
-        }
-
-
 @click.command()
 @click.argument("corpus", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=OutputFile(), help="JSON to write.")
 @click.option("--megabytes", default=200, show_default=True, help="Size of the file that is made of the corpus.")
 @click.option("--repeats", default=5, show_default=True)
 @click.option("--codec", "chosen", multiple=True, help=f"Of: {', '.join(NATIVE)}. Default: all.")
-def main(corpus: tuple[Path, ...], output: Path | None, megabytes: int, repeats: int, chosen: tuple[str, ...]) -> None:
+@output()
+def files(corpus: tuple[Path, ...], megabytes: int, repeats: int, chosen: tuple[str, ...], output: Path | None) -> None:
     """Time files; a native tool that is not installed is left out and named."""
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "corpus.txt"
         _write(corpus, source, megabytes * 1_000_000)
-        corpus_sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
+        corpus_sha256 = fingerprint([source.read_bytes()])
         for codec in chosen or NATIVE:
             native = NATIVE[codec]
             if shutil.which(native.pack[0]) is None:
@@ -98,27 +75,26 @@ def main(corpus: tuple[Path, ...], output: Path | None, megabytes: int, repeats:
             part = _beginning(source, native.share)
             for threads in native.threads:
                 for row in _measure(codec, native, part, threads, repeats):
-                    rows.append(row.to_json())
+                    rows.append(row)
                     click.echo(table(rows[-1:]).splitlines()[-1], err=True)
     click.echo(table(rows))
     if output:
         facts = {"megabytes": megabytes, "repeats": repeats, "allowed": f"{FACTOR} x native + {START_UP} s"}
-        facts |= {"environment": environment(), "native_tools": _versions(), "corpus": [path.name for path in corpus]}
-        output.write_text(json.dumps(facts | {"corpus_sha256": corpus_sha256, "rows": rows}, indent=1) + "\n")
+        facts |= {"native_tools": _versions(), "corpus": [path.name for path in corpus], "corpus_sha256": corpus_sha256}
+        write_json(output, as_json("files", rows, **facts))
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Rows as `FileRow.to_json` gives them, as a Markdown table; README.md has it of the results that are kept."""
-    lines = [
-        "| codec | | threads | MB | proxyc s | native s | allowed s | | proxyc peak MB | native peak MB |",
-        "|---|---|---:|---:|---:|---:|---:|---|---:|---:|",
-    ]
-    lines += [
-        f"| {r['codec']} | {r['direction']} | {r['threads']} | {r['megabytes']:.0f} | {r['ours_s']:.2f} | {r['native_s']:.2f} | "
-        f"{r['allowed_s']:.2f} | {'met' if r['met'] else 'missed'} | {r['ours_peak_mb']:.0f} | {r['native_peak_mb']:.0f} |"
-        for r in rows
-    ]
-    return "\n".join(lines)
+    """Markdown: medians of wall time in seconds, peak resident memory in megabytes."""
+    heads = ["codec", "", "threads", "MB", "proxyc s", "native s", "allowed s", "", "proxyc peak MB", "native peak MB"]
+    return markdown.table(heads, map(_cells, rows), text=2)
+
+
+def _cells(r: dict[str, Any]) -> list[str]:
+    seconds = (f"{r[key]:.2f}" for key in ("ours_s", "native_s", "allowed_s"))
+    peaks = (f"{r[key]:.0f}" for key in ("ours_peak_mb", "native_peak_mb"))
+    told = [r["codec"], r["direction"], str(r["threads"]), f"{r['megabytes']:.0f}"]
+    return [*told, *seconds, "met" if r["met"] else "missed", *peaks]
 
 
 def _write(corpus: tuple[Path, ...], target: Path, size: int) -> None:
@@ -141,15 +117,15 @@ def _beginning(source: Path, share: float) -> Path:
     return part
 
 
-def _measure(codec: str, native: Native, source: Path, threads: int, repeats: int) -> Iterator[FileRow]:
+def _measure(codec: str, native: Native, source: Path, threads: int, repeats: int) -> Iterator[dict[str, Any]]:
     """Both directions; the commands take turns, and each writes a new file: to free an old one of 200 MB takes 0.1 s."""
     packed, back = source.with_name("packed" + native.suffix), source.with_name("back.txt")
     several = [f"-T{threads}"] if len(native.threads) > 1 else []
-    ours = ["-q", "-f", f"-T{threads}", "--codec", codec]
+    options = ["-q", "-f", f"-T{threads}", "--codec", codec]
     commands = {
-        "ours compress": [*PROXYC, "compress", *ours, str(source), "-o", str(packed)],
+        "ours compress": [*PROXYC, "compress", *options, str(source), "-o", str(packed)],
         "native compress": [*native.pack, *several, str(source), *native.to(packed)],
-        "ours decompress": [*PROXYC, "decompress", *ours, str(packed), "-o", str(back)],
+        "ours decompress": [*PROXYC, "decompress", *options, str(packed), "-o", str(back)],
         "native decompress": [*native.unpack, *several, str(packed), *native.to(back)],
     }
     seconds: dict[str, list[float]] = {name: [] for name in commands}
@@ -160,15 +136,19 @@ def _measure(codec: str, native: Native, source: Path, threads: int, repeats: in
             os.sync()  # nor does it wait for what the one before it left to be written
             began = time.perf_counter()
             with nullcontext() if "-o" in command else open(output, "wb") as redirected:
-                subprocess.run(command, stdout=redirected, check=True)
+                subprocess.run(command, stdout=redirected, check=True, cwd=source.parent)
             seconds[name].append(time.perf_counter() - began)
     for direction in ("compress", "decompress"):
         names = f"ours {direction}", f"native {direction}"
-        medians, peaks = [statistics.median(seconds[n]) for n in names], [_peak(commands[n]) for n in names]
-        yield FileRow(codec, direction, threads, source.stat().st_size / 1e6, *medians, *peaks)
+        ours_s, native_s = (statistics.median(seconds[name]) for name in names)
+        peaks = [_peak(commands[name], source.parent) for name in names]
+        allowed = FACTOR * native_s + START_UP
+        row = {"codec": codec, "direction": direction, "threads": threads, "megabytes": source.stat().st_size / 1e6}
+        row |= {"ours_s": ours_s, "native_s": native_s, "ours_peak_mb": peaks[0], "native_peak_mb": peaks[1]}
+        yield row | {"ratio": ours_s / native_s, "allowed_s": allowed, "met": ours_s <= allowed}
 
 
-def _peak(command: list[str]) -> float:
+def _peak(command: list[str], folder: Path) -> float:
     """Peak resident memory of one more run, in a process of its own so that it is the only child that counts.
 
     Never below the 12 MB which that process has itself: Linux counts a child from before it becomes the command.
@@ -177,7 +157,9 @@ def _peak(command: list[str]) -> float:
         "import resource, subprocess, sys; subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True); "
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
     )
-    done = subprocess.run([sys.executable, "-c", code, *command], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command], check=True, capture_output=True, text=True, cwd=folder
+    )
     return int(done.stdout) * 1024 / 1e6  # Linux counts kilobytes of 1024
 
 
@@ -189,7 +171,3 @@ def _versions() -> dict[str, str]:
         for tool in tools
         if shutil.which(tool)
     }
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """Bytes a second of generation: with and without cache, with and without extra heads, beside `transformers`.
 
-python -m bench.speed.generation RUN -o bench/results/generation_speed.json
+    proxyc bench generation RUN -o bench/results/generation_speed.json
 
 RUN is a run with extra heads; without one, a small model is trained on the standard library. It continues held-out documents
 in every way, in turns, in one thread; figures are medians of the turns, seconds are those of the processor.
@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,13 @@ from typing import Any
 import click
 import torch
 
-from bench import corpora
-from bench.measuring import OutputFile, environment
-from compressors.atomic import write_atomically
+from bench import corpora, markdown
+from bench.measuring import rounds as in_turns
+from bench.output import as_json, output, write_json
 from compressors.errors import InputError
 from proxylm.config import ModelConfig, RunConfig, TrainConfig
-from proxylm.data.alphabet import ALLOWED, BOS, BYTE_OFFSET, RAW_CLOSE, RAW_OPEN
+from proxylm.data import frame
+from proxylm.data.alphabet import ALLOWED, BYTE_OFFSET
 from proxylm.data.encode import encode
 from proxylm.evaluation.bits_per_byte import trained_window
 from proxylm.generation import Sampling, generate
@@ -44,7 +46,7 @@ Way = Callable[[Sequence[bytes]], tuple[list[bytes], int]]  # prompts -> what fo
 @click.command()
 @click.argument("run", required=False, type=click.Path(path_type=Path, exists=True))
 @click.option("--rounds", default=5, show_default=True)
-@click.option("-o", "--output", type=OutputFile(), help="JSON to write.")
+@output()
 def main(run: Path | None, rounds: int, output: Path | None) -> None:
     """Print the table."""
     torch.set_num_threads(1)
@@ -61,14 +63,14 @@ def main(run: Path | None, rounds: int, output: Path | None) -> None:
         for head in last[0]["ahead_bits_per_symbol"]
     }
     facts = {
-        "rows": rows, "rounds": rounds, "threads": 1, "prompts": N_PROMPTS, "prompt_bytes": PROMPT_BYTES, "new_bytes": NEW_BYTES,
-        "config": json.loads(config.to_json()), "training_bits_per_byte": losses, "environment": environment(),
+        "rounds": rounds, "threads": 1, "prompts": N_PROMPTS, "prompt_bytes": PROMPT_BYTES, "new_bytes": NEW_BYTES,
+        "config": json.loads(config.to_json()), "training_bits_per_byte": losses,
         "transformers": version("transformers"),
     }  # fmt: skip
     click.echo(table(rows))
     click.echo(", ".join(f"{head}: {bits:.3f}" for head, bits in losses.items()) + " bits per byte, last 100 steps")
     if output:
-        write_atomically(output, (json.dumps(facts, indent=1) + "\n").encode())
+        write_json(output, as_json("generation", rows, **facts))
 
 
 def _trained(folder: Path) -> Path:
@@ -116,11 +118,11 @@ def _ours(model: Decoder, prompts: Sequence[bytes], sampling: Sampling, context:
 
 
 def _ids(prompts: Sequence[bytes]) -> torch.Tensor:
-    return torch.tensor([[BOS, RAW_OPEN, *(byte + BYTE_OFFSET for byte in prompt)] for prompt in prompts])
+    return torch.tensor([[*frame.opening(), *(byte + BYTE_OFFSET for byte in prompt)] for prompt in prompts])
 
 
 def _text(ids: list[int]) -> bytes:
-    return bytes(i - BYTE_OFFSET for i in (ids[: ids.index(RAW_CLOSE)] if RAW_CLOSE in ids else ids))
+    return bytes(i - BYTE_OFFSET for i in (ids[: ids.index(frame.END)] if frame.END in ids else ids))
 
 
 def _of_transformers(peer: Any, prompts: Sequence[bytes]) -> tuple[list[bytes], int]:
@@ -132,7 +134,7 @@ def _of_transformers(peer: Any, prompts: Sequence[bytes]) -> tuple[list[bytes], 
 
 @torch.no_grad()
 def _without_cache(model: Decoder, prompts: Sequence[bytes]) -> tuple[list[bytes], int]:
-    """Everything read anew for each byte."""
+    """Everything is read again for each byte."""
     ids = _ids(prompts)
     allowed = torch.tensor(ALLOWED)
     for _ in range(NEW_BYTES):
@@ -144,17 +146,15 @@ def _without_cache(model: Decoder, prompts: Sequence[bytes]) -> tuple[list[bytes
 
 def measure(ways: dict[str, Way], prompts: list[bytes], batch: int, rounds: int) -> list[dict[str, Any]]:
     """A row for each way: `batch` prompts side by side, all prompts in each round; a round before warms up."""
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
     texts: dict[str, list[bytes]] = {}
     passes: dict[str, int] = {}
-    for turn in range(rounds + 1):
-        for way, run in ways.items():
-            began = time.process_time()
-            found = [run(prompts[first : first + batch]) for first in range(0, len(prompts), batch)]
-            if turn:
-                seconds[way].append(time.process_time() - began)
-            texts[way] = [text for part, _ in found for text in part]
-            passes[way] = sum(n for _, n in found)
+
+    def write(way: str) -> None:
+        found = [ways[way](prompts[first : first + batch]) for first in range(0, len(prompts), batch)]
+        texts[way] = [text for part, _ in found for text in part]
+        passes[way] = sum(n for _, n in found)
+
+    seconds = in_turns({way: partial(write, way) for way in ways}, rounds, warm=1, clock=time.process_time)
     sizes = {way: sum(map(len, texts[way])) for way in ways}
     return [
         {
@@ -175,17 +175,10 @@ def measure(ways: dict[str, Way], prompts: list[bytes], batch: int, rounds: int)
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown."""
-    lines = [
-        "| side by side | | bytes/s | over transformers | bytes a pass | same text as without extra heads |",
-        "|---:|---|---:|---:|---:|---:|",
-    ]
-    lines += [
-        f"| {r['batch']} | {r['way']} | {r['bytes_per_second']:,.0f} | {r['over_transformers']:.2f} | {r['bytes_per_pass']:.2f} | "
-        f"{r['same_texts']} of {r['texts']} |"
-        for r in rows
-    ]
-    return "\n".join(lines)
+    heads = ["side by side", "", "bytes/s", "over transformers", "bytes a pass", "same text as without extra heads"]
+    return markdown.table(heads, map(_cells, rows), text=2)
 
 
-if __name__ == "__main__":
-    main()
+def _cells(r: dict[str, Any]) -> list[str]:
+    rates = (f"{r['bytes_per_second']:,.0f}", f"{r['over_transformers']:.2f}", f"{r['bytes_per_pass']:.2f}")
+    return [str(r["batch"]), r["way"], *rates, f"{r['same_texts']} of {r['texts']}"]

@@ -1,19 +1,16 @@
 """The trainer's speed: beside a plain loop over `transformers`, against the machine's matrix products, and its parts.
 
-python -m bench.speed.train STORE --view VIEW -o bench/results/train_speed.json
+    proxyc bench train STORE --view VIEW -o bench/results/train_speed.json
 
 Every training is a process of its own with the same rows and shapes; they take turns, and figures are medians of steps.
 """
 
 from __future__ import annotations
 
-import json
-import os
+import itertools
 import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,31 +19,36 @@ import click
 import torch
 import torch.nn.functional as F
 
-from bench.measuring import OutputFile, environment
+from bench import isolated, markdown
+from bench.measuring import Progress, rounds, timed
+from bench.output import as_json, output, write_json
 from bench.speed.train_parts import PARTS
-from compressors.atomic import write_atomically
 from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
 from proxylm.data.loader import Loader
 from proxylm.data.store import Store
 from proxylm.training.distributed import Place
-from proxylm.training.trainer import Loop
+from proxylm.training.run_plan import RunPlan
+from proxylm.training.trainer import Trainer
 
 WIDTHS = {128: 4, 256: 6, 512: 8}  # d_model -> layers
 STEPS, WARM = 6, 3  # measured, after those that compile and fill caches
+ROWS, ROW_LENGTH = 8, 512
 WAYS = ("transformers", "ours", "ours, compiled")
 
 
 def _config(width: int, dtype: str, compiled: bool = False) -> RunConfig:
     attention = "bands" if compiled else "sdpa"
-    train = TrainConfig(steps=10**6, rows=8, row_length=512, dtype=dtype, compile=compiled, attention=attention)
+    train = TrainConfig(
+        steps=10**6, rows=ROWS, row_length=ROW_LENGTH, dtype=dtype, compile=compiled, attention=attention
+    )
     model = ModelConfig(d_model=width, n_layers=WIDTHS[width], n_heads=width // 32)
     return RunConfig(train=train, model=model, mix=MixConfig())
 
 
 def _ours(store: Store, config: RunConfig) -> Callable[[int], float]:
     """A function of a step: its FLOPs."""
-    loop = Loop(store, config, 10**6, Place(torch.device("cpu")))
-    return lambda step: float(loop.step(step)[0]["flops"])
+    trainer = Trainer(RunPlan.of(store, config), Place(torch.device("cpu")))
+    return lambda step: float(trainer.step(step)[0]["flops"])
 
 
 def _plain(store: Store, config: RunConfig) -> Callable[[int], float]:
@@ -77,41 +79,38 @@ def _plain(store: Store, config: RunConfig) -> Callable[[int], float]:
     return step
 
 
-@click.group()
-def main() -> None:
-    """Training speed."""
-
-
-@main.command("run")
+@click.command()
 @click.argument("store", type=click.Path(path_type=Path, exists=True))
 @click.option("--view", required=True, help="A view with a large vocabulary, for the heads.")
-@click.option("--rounds", default=3, show_default=True)
+@click.option("--rounds", "n_rounds", default=3, show_default=True)
 @click.option("--threads", default=2, show_default=True)
-@click.option("-o", "--output", type=OutputFile(), help="JSON to write.")
-def run(store: Path, view: str, rounds: int, threads: int, output: Path | None) -> None:
+@output()
+def main(store: Path, view: str, n_rounds: int, threads: int, output: Path | None) -> None:
     """Everything, in turns."""
-    steps: list[dict[str, Any]] = []
-    for width in WIDTHS:
-        for dtype in ("fp32", "bf16"):
-            for turn in range(rounds):
-                for way in WAYS:
-                    found = _child(threads, "step", str(store), str(width), dtype, way)
-                    steps.append({"width": width, "dtype": dtype, "way": way, "round": turn} | found)
-            click.echo(table(summary(steps)).splitlines()[-1], err=True)
-    parts = {name: _child(threads, "part", str(store), view, name) for name in PARTS}
-    facts = {
-        "threads": threads,
-        "rounds": rounds,
-        "steps": summary(steps),
-        "parts": parts,
-        "environment": environment(),
-    }
-    facts |= {"transformers": version("transformers"), "rows": 8, "row_length": 512}
-    click.echo(table(summary(steps)))
+    work = list(itertools.product(WIDTHS, ("fp32", "bf16"), range(n_rounds), WAYS))
+    steps, progress = list[dict[str, Any]](), Progress()
+    for i, (width, dtype, turn, way) in enumerate(work):
+        progress.at(i, len(work) + len(PARTS), f"d = {width}, {dtype}, {way}")
+        asked = {"store": str(store), "width": width, "dtype": dtype, "way": way}
+        steps.append(asked | {"round": turn} | _child("step", threads, **asked))
+    parts = {}
+    for i, name in enumerate(PARTS):
+        progress.at(len(work) + i, len(work) + len(PARTS), name)
+        parts[name] = _child("part", threads, store=str(store), view=view, name=name)
+    rows = summary(steps)
+    click.echo(table(rows))
     for name, found in parts.items():
         click.echo(f"{name}: {', '.join(f'{key} {value:,.4g}' for key, value in found.items())}")
     if output:
-        write_atomically(output, (json.dumps(facts, indent=1) + "\n").encode())
+        facts = {"threads": threads, "rounds": n_rounds, "parts": parts, "transformers": version("transformers")}
+        write_json(output, as_json("train", rows, **facts, batch_rows=ROWS, row_length=ROW_LENGTH))
+
+
+def _child(function: str, threads: int, **asked: Any) -> dict[str, Any]:
+    found = isolated.answer(f"bench.speed.train:{function}", threads=threads, **asked)
+    if isinstance(found, str):
+        raise click.ClickException(f"{', '.join(map(str, asked.values()))}: {found}")
+    return found
 
 
 def summary(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -131,70 +130,39 @@ def summary(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown."""
-    lines = [
-        "| d | layers | type | transformers, symbols/s | ours | ours, compiled | compiled over transformers | share of the product rate |",
-        "|---:|---:|---|---:|---:|---:|---:|---:|",
-    ]
-    lines += [
-        f"| {r['width']} | {r['layers']} | {r['dtype']} | {r['transformers']:,.0f} | {r['ours']:,.0f} | {r['ours, compiled']:,.0f} | "
-        f"{r['ours, compiled'] / r['transformers']:.2f} | {r['share']:.0%} |"
-        for r in rows
-    ]
-    return "\n".join(lines)
+    heads = ["d", "layers", "type", "transformers, symbols/s", "ours", "ours, compiled", "compiled over transformers"]
+    return markdown.table([*heads, "share of the product rate"], map(_cells, rows), text=3)
 
 
-def _child(threads: int, *arguments: str) -> dict[str, Any]:
-    cores = sorted(os.sched_getaffinity(0))[:threads]
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.speed.train", *arguments], stdout=subprocess.PIPE, check=True,
-        env=os.environ | {"OMP_NUM_THREADS": str(threads)}, preexec_fn=lambda: os.sched_setaffinity(0, cores),
-    )  # fmt: skip
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+def _cells(r: dict[str, Any]) -> list[str]:
+    ratio, share = f"{r['ours, compiled'] / r['transformers']:.2f}", f"{r['share']:.0%}"
+    return [str(r["width"]), str(r["layers"]), r["dtype"], *(f"{r[way]:,.0f}" for way in WAYS), ratio, share]
 
 
-@main.command("step", hidden=True)
-@click.argument("store", type=click.Path(path_type=Path))
-@click.argument("width", type=int)
-@click.argument("dtype")
-@click.argument("way", type=click.Choice(WAYS))
-def step(store: Path, width: int, dtype: str, way: str) -> None:
+def step(store: str, width: int, dtype: str, way: str) -> dict[str, float]:
     """Symbols a second of one way to train, and the rate of matrix products in the same process."""
-    config, opened = _config(width, dtype, way == WAYS[2]), Store.open(store)
-    one = (_plain if way == WAYS[0] else _ours)(opened, config)
+    config, opened = _config(width, dtype, way == WAYS[2]), Store.open(Path(store))
+    one, flops = (_plain if way == WAYS[0] else _ours)(opened, config), 0.0
     for number in range(WARM):
         one(number)
-    seconds, flops = [], 0.0
+    seconds = []
     for number in range(WARM, WARM + STEPS):
-        began = time.perf_counter()
-        flops = one(number)
-        seconds.append(time.perf_counter() - began)
+        flops, taken = timed(partial(one, number))
+        seconds.append(taken)
     middle = statistics.median(seconds)
-    found = {"symbols_per_second": 8 * 512 / middle, "flops_per_second": flops / middle}
-    click.echo(json.dumps(found | {"product_flops": _product_rate(width, config.model.ff, dtype)}))
+    found = {"symbols_per_second": ROWS * ROW_LENGTH / middle, "flops_per_second": flops / middle}
+    return found | {"product_flops": _product_rate(width, config.model.ff, dtype)}
 
 
 def _product_rate(width: int, ff: int, dtype: str) -> float:
     """FLOP/s of the model's own largest product, (rows x length, d) by (d, ff), alone."""
     kind = torch.bfloat16 if dtype == "bf16" else torch.float32
-    x, w = torch.randn(8 * 512, width, dtype=kind), torch.randn(width, ff, dtype=kind)
-    times = []
-    for _ in range(30):
-        began = time.perf_counter()
-        x @ w
-        times.append(time.perf_counter() - began)
-    return 2.0 * 8 * 512 * width * ff / statistics.median(times)
+    x, w = torch.randn(ROWS * ROW_LENGTH, width, dtype=kind), torch.randn(width, ff, dtype=kind)
+    seconds = rounds({"product": lambda: x @ w}, 30)["product"]
+    return 2.0 * ROWS * ROW_LENGTH * width * ff / statistics.median(seconds)
 
 
-@main.command("part", hidden=True)
-@click.argument("store", type=click.Path(path_type=Path))
-@click.argument("view")
-@click.argument("name", type=click.Choice(list(PARTS)))
-def part(store: Path, view: str, name: str) -> None:
+def part(store: str, view: str, name: str) -> dict[str, float]:
     """One of the parts."""
     torch.manual_seed(0)
-    click.echo(json.dumps(PARTS[name](Store.open(store), view)))
-
-
-if __name__ == "__main__":
-    main()
+    return PARTS[name](Store.open(Path(store)), view)

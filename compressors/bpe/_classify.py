@@ -151,16 +151,3 @@ def blocks(text, offsets, pages, classes, masks, heads, place, first_block):
             count += 1
     first_block[len(offsets) - 1] = count
     return count
-
-
-@kernel
-def characters(text, start, end, pages, classes, codes, place):
-    """Class and offset of each character of text[start:end]; number of characters."""
-    count, i = 0, start
-    while i < end:
-        point, width = _character(text, i, end)
-        codes[count] = _code(point, pages, classes)
-        place[count] = i
-        count += 1
-        i += width
-    return count

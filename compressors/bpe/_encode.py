@@ -161,18 +161,23 @@ def _merge(text, s, n, tables, whole, a, b, work, links, heap, out, at):
 
 
 @kernel
-def encode(text, starts, first_piece, tables, whole, cache, spill, used, work, links, heap, out, rows, keys):
+def encode(text, starts, first_piece, tokens, tables, whole, cache, spill, used, work, links, heap, out, rows, keys):
     """Ids of every piece into `out`, one after the other; returns their number.
 
     text, starts (pieces + 1), first_piece (documents + 1): as `_split.split` leaves them, 64 bytes readable beyond the
-    text. tables: id of each byte (256), rank of each pair of bytes (65536), `fill_pairs`, id of each merge, and the
-    bytes for `whole`. cache, spill, used (1): kept between calls. work (192), links (n, 3), heap (3 n): for merging a
-    piece of n bytes. Filled: out (text + 6), rows (documents + 1), where the ids of each document start.
+    text. tokens (documents,): ids of documents that are an added token, else -1; or empty. tables: id of each byte
+    (256), rank of each pair of bytes (65536), `fill_pairs`, id of each merge, and the bytes for `whole`. cache, spill,
+    used (1): kept between calls. work (192), links (n, 3), heap (3 n): for merging a piece of n bytes. Filled: out
+    (text + 6), rows (documents + 1), where the ids of each document start.
     """
     last_bucket = np.uint64((len(cache) >> 3) - 1)
     at, filled = _0, np.uint64(used[0])
     for d in range(len(first_piece) - 1):
         rows[d] = at
+        if len(tokens) and tokens[d] >= 0:
+            out[at] = tokens[d]
+            at += _1
+            continue
         j, stop = np.uint64(first_piece[d]), np.uint64(first_piece[d + 1])
         while j < stop:
             batch, p = min(stop - j, _BATCH), _0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -15,11 +15,9 @@ import numpy as np
 from compressors.artifact import Artifact
 from compressors.atomic import write_atomically
 from compressors.base import Compressor, Ragged, Symbols, Vocab, check_output, checked_symbols
-from compressors.bpe import tiktoken_ranks, tokenizer_json
-from compressors.bpe.patterns import PATTERNS
+from compressors.bpe import library, lossless, tiktoken_ranks, tokenizer_json
 from compressors.errors import InputError, InvalidConfig
 
-DEFAULT = Path(__file__).parent.parent / "assets" / "bpe.pxa"
 # Bytes of text from which `compress` learns what follows what, and of the blocks they are chosen in.
 _COUNTED, _BLOCK = 64_000_000, 1 << 20
 
@@ -38,10 +36,11 @@ class BPE(Compressor):
 
     def __post_init__(self) -> None:
         if self.artifact is None:
-            object.__setattr__(self, "artifact", Artifact.load(DEFAULT))
+            object.__setattr__(self, "artifact", Artifact.packaged("bpe"))
         assert self.artifact is not None
         self.artifact.expect(self.name, "tokenizer")
-        tokenizer_json.check(self._spec)
+        lossless.check(self._spec, str(self.artifact.card.get("source", "tokenizer.json")))
+        lossless.check_choice(self.not_nfc)
 
     # -- making and keeping ------------------------------------------------------------------------------------------
 
@@ -86,9 +85,13 @@ class BPE(Compressor):
         return cls(artifact=_artifact(spec, card, tables))
 
     @classmethod
-    def from_tokenizer_json(cls, path: str | os.PathLike[str]) -> BPE:
-        """The codec of a Hugging Face `tokenizer.json`; `InvalidConfig` with the reason if it could lose bytes."""
-        return cls(artifact=cls.read_artifact(path))
+    def from_tokenizer_json(cls, path: str | os.PathLike[str], *, not_nfc: str = lossless.KEEP) -> BPE:
+        """The codec of a Hugging Face `tokenizer.json`; `InvalidConfig` with the reason if it could lose bytes.
+
+        `not_nfc`: what to do with text that is not in NFC, if the tokenizer would bring it there and lose what it was:
+        `keep` gives the ids of the text as it is, `refuse` raises `InputError`. Ids of text in NFC are the same.
+        """
+        return cls(artifact=cls.read_artifact(path, not_nfc=not_nfc))
 
     @classmethod
     def from_tiktoken(
@@ -96,6 +99,7 @@ class BPE(Compressor):
     ) -> BPE:
         """The codec of a tiktoken rank file, whose ids are those of tiktoken; the file does not say its `pattern`.
 
+        `pattern`: a name in `compressors.bpe.patterns`, or the expression (`pat_str`) itself.
         `special_tokens` (text -> id) become their ids wherever they occur, as with tiktoken's `allowed_special="all"`;
         without them their text is text. An id that stands for nothing decodes to bytes that are no text.
         Raises `InputError` for a missing file, `InvalidConfig` for one that is no byte-level BPE and a wrong pattern.
@@ -105,24 +109,22 @@ class BPE(Compressor):
         return cls(artifact=_artifact(spec, {"source": Path(path).name, "pattern": pattern}))
 
     @classmethod
-    def read_artifact(cls, path: str | os.PathLike[str]) -> Artifact:
-        """An artifact file of ours, or a `tokenizer.json`."""
+    def read_artifact(cls, path: str | os.PathLike[str], *, not_nfc: str | None = None) -> Artifact:
+        """An artifact file of ours, or a `tokenizer.json`. `not_nfc`: see `from_tokenizer_json`; None leaves it as it is."""
         if not Path(path).is_file():
             raise InputError(f"no file {path}; expected a proxyc artifact or a tokenizer.json")
         with open(path, "rb") as file:
-            first_line = file.readline(1000)
-        if tiktoken_ranks.is_rank_file(first_line):
+            head = file.read(1000)
+        if tiktoken_ranks.is_rank_file(head.partition(b"\n")[0]):
             raise InvalidConfig(
                 f"{path} has tiktoken's ranks, which do not say how text is cut; make an artifact of it: "
                 f"`proxyc convert {path} --pattern NAME -o FILE.pxa`"
             )
-        if not first_line.startswith(b"{"):
-            return Artifact.load(path)
-        try:
-            spec = json.loads(Path(path).read_bytes())
-        except ValueError as error:
-            raise InvalidConfig(f"{path}: neither a proxyc artifact nor a tokenizer.json ({error})") from error
-        return _artifact(spec, {"source": Path(path).name})
+        made = _read(path) if tokenizer_json.is_json(head) else Artifact.load(path)
+        if not_nfc is None:
+            return made
+        chosen = {"not_nfc": not_nfc} if cls(artifact=made).normalizes else {}
+        return replace(made, settings={**made.settings, **chosen})
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the artifact; `compressors.load` reads it."""
@@ -132,6 +134,7 @@ class BPE(Compressor):
     def to_tokenizer_json(self, path: str | os.PathLike[str]) -> None:
         """Write a Hugging Face `tokenizer.json`, atomically: `tokenizers` gives our ids for every text with it.
 
+        One that was read with the normalizer NFC keeps it, so that this holds for text in NFC.
         What `compress` learnt from the corpus has no place in it. Bytes that are no UTF-8 text have no ids there.
         """
         spec = self._spec | {"decoder": self._spec.get("decoder") or tokenizer_json.DECODER}
@@ -139,12 +142,11 @@ class BPE(Compressor):
 
     @classmethod
     def specimens(cls) -> Iterator[BPE]:
-        """Codecs that use every kernel between them: all patterns, and ids of both widths."""
-        fillers = {f"\u00ff\u00ff{symbol}": symbol for symbol in range(257, 1 << 16 | 1)}
-        for pattern, more in [*((pattern, {}) for pattern in PATTERNS), ("gpt2", fillers)]:
-            spec = tiktoken_ranks.spec({bytes([byte]): byte for byte in range(256)} | {b"re": 256}, pattern, {})
-            spec["model"]["vocab"] |= more
-            yield cls(artifact=_artifact(spec, {}))
+        """Codecs that use every kernel between them."""
+        from compressors.bpe import specimens
+
+        for spec, settings in specimens.specs():
+            yield cls(artifact=replace(_artifact(spec, {}), settings=settings))
 
     # -- tables built from the artifact ------------------------------------------------------------------------------
 
@@ -161,10 +163,25 @@ class BPE(Compressor):
             )
         return spec | {"truncation": None, "padding": None, "post_processor": None}
 
+    @property
+    def normalizes(self) -> bool:
+        """Does the tokenizer that was read bring text into NFC?"""
+        return lossless.normalizes(self._spec)
+
+    @property
+    def not_nfc(self) -> str:
+        """What is done with text that is not: `keep` or `refuse`."""
+        assert self.artifact is not None
+        return str(self.artifact.settings.get("not_nfc", lossless.KEEP))
+
+    def library_versions(self) -> dict[str, str]:
+        """`tokenizers` where it encodes; our kernels depend on no library."""
+        return {"tokenizers": library.version()} if library.why_needed(self._spec) else {}
+
     @cached_property
     def vocab(self) -> Vocab:
         pieces = tokenizer_json.pieces(self._spec)
-        return Vocab(size=len(pieces), pieces=pieces, splits=_splits(self._spec, pieces))
+        return Vocab(size=len(pieces), pieces=pieces, splits=tokenizer_json.splits(self._spec, pieces))
 
     @cached_property
     def _ids(self) -> Any:
@@ -181,12 +198,23 @@ class BPE(Compressor):
         return self.encode_batch([data])[0]
 
     def encode_batch(self, documents: Iterable[bytes], *, threads: int = 1) -> Ragged:
-        """Encode many documents, with our kernels where they know the pre-tokenizer, else through `tokenizers`."""
+        """Encode many documents, with our kernels where they know the pre-tokenizer, else through `tokenizers`.
+
+        Raises `InputError` for a document that is not in NFC, where the artifact says so.
+        """
+        if self.not_nfc == lossless.REFUSE:
+            documents = self._nfc.checked(documents)
         return cast(Ragged, self._engine.encode(documents, threads))
 
     @cached_property
+    def _nfc(self) -> Any:
+        from compressors.bpe import nfc
+
+        return nfc
+
+    @cached_property
     def _engine(self) -> Any:
-        """What encodes: an `Encoder`, `WithAddedTokens` around one, or `Library` with a note."""
+        """What encodes: an `Encoder`, or `Library` with a note."""
         from compressors.bpe import engine
 
         return engine.of(self._spec, self.vocab)
@@ -214,20 +242,10 @@ class BPE(Compressor):
         return self.decode(symbols, max_output=max_output)
 
 
+def _read(path: str | os.PathLike[str]) -> Artifact:
+    return _artifact(tokenizer_json.read(path), {"source": Path(path).name})
+
+
 def _artifact(spec: dict[str, Any], card: dict[str, Any], tables: Mapping[str, Any] | None = None) -> Artifact:
     arrays = {"tokenizer": np.frombuffer(tokenizer_json.text(spec), np.uint8), **(tables or {})}
     return Artifact(codec=BPE.name, settings={}, arrays=arrays, card=card)
-
-
-def _splits(spec: dict[str, Any], pieces: tuple[bytes, ...]) -> Any:
-    """(size-256, 2) earlier symbols of each merge, or None if ids are not in rank order after the bytes."""
-    if pieces[:256] != tuple(bytes([byte]) for byte in range(256)) or spec.get("added_tokens"):
-        return None
-    vocab = spec["model"]["vocab"]
-    splits: dict[int, tuple[int, int]] = {}
-    for left, right in tokenizer_json.merges(spec):
-        splits.setdefault(vocab[left + right], (vocab[left], vocab[right]))
-    ordered = [splits.get(symbol, (symbol, symbol)) for symbol in range(256, len(pieces))]
-    if any(max(pair) >= 256 + i for i, pair in enumerate(ordered)):
-        return None
-    return np.array(ordered, np.uint32).reshape(-1, 2)

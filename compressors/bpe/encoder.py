@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from compressors.base import Ragged
-from compressors.bpe import _classify, _encode, _merge, _o200k, _split, classes
-from compressors.bpe.patterns import Pattern
+from compressors.bpe import _encode, _merge
+from compressors.bpe.added_tokens import AddedTokens
+from compressors.bpe.cutting import Cutter, Room
+from compressors.bpe.library import MOST_IDS
 from compressors.errors import InputError
 
 BUCKETS = 1 << 18  # of 64 bytes: 16 MB a thread; 2^19 is 7 % faster again on 40 MB, no faster on 5
@@ -21,7 +23,7 @@ SPILL = 1 << 19  # words for ids and bytes of long pieces: 4 MB
 # times as much, since they hold each other up between chunks: 240 MB of Python at 379 MB/s so, 445 with 2^20.
 CHUNK = 1 << 18
 _PAD = bytes(64)  # the kernels read whole words and blocks beyond the end
-LIMIT = (1 << 20) - 1  # ids: they take 20 bits, and one value stands for no id
+_NO_TOKENS = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +40,7 @@ class Merges:
         pairs = np.full(1 << max(4, (2 * len(self.left)).bit_length()), ~np.uint64(0), np.uint64)
         _merge.fill_pairs(self.left, self.right, pairs)
         byte_pair = np.full(1 << 16, 0xFFFFFFFF, np.uint32)
-        byte_of = np.full(LIMIT, -1, np.int64)
+        byte_of = np.full(MOST_IDS, -1, np.int64)
         byte_of[self.byte_ids] = np.arange(256)
         ranks = np.flatnonzero((byte_of[self.left] >= 0) & (byte_of[self.right] >= 0))
         byte_pair[byte_of[self.left[ranks]] << 8 | byte_of[self.right[ranks]]] = ranks
@@ -54,11 +56,8 @@ class Workspace:
     spill: npt.NDArray[np.uint64] = field(default_factory=lambda: np.zeros(SPILL, np.uint64))
     used: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
     work: npt.NDArray[np.uint64] = field(default_factory=lambda: np.empty(198, np.uint64))
-    carry: npt.NDArray[np.uint64] = field(default_factory=lambda: np.zeros(_split.CARRY, np.uint64))
     keys: npt.NDArray[np.uint64] = field(default_factory=lambda: np.empty((128, 3), np.uint64))
-    n_bytes: int = -1
-    n_blocks: int = -1
-    longest: int = -1
+    room: Room = field(default_factory=Room)
 
     @classmethod
     def new(cls, dtype: np.dtype[Any]) -> Workspace:
@@ -72,36 +71,17 @@ class Workspace:
         made.cache[:], made.spill[: self.used[0]], made.used[:] = self.cache, self.spill[: self.used[0]], self.used
         return made
 
-    def room_for(self, n_bytes: int, n_documents: int) -> None:
-        n_blocks = n_bytes // _classify.SHORTEST + 2 * n_documents + 2
-        if n_blocks > self.n_blocks:
-            self.n_blocks = n_blocks
-            self.masks = np.empty((n_blocks, 8), np.uint64)
-            self.heads = np.empty((n_blocks, 3), np.int64)
-        if n_bytes > self.n_bytes:
-            self.n_bytes = n_bytes
-            self.place = np.empty(n_bytes + 64, np.uint32)
-            self.codes = np.empty(n_bytes + 64, np.uint8)
-            self.starts = np.empty(n_bytes + 4, np.uint32)
-            self.out = np.empty(n_bytes + 8, self.dtype)
-
-    def room_for_piece(self, longest: int) -> None:
-        if longest > self.longest:
-            self.longest = max(longest, 1)
-            self.links = np.empty((self.longest, 3), np.int64)
-            self.heap = np.empty(3 * self.longest, np.uint64)
-
 
 class Encoder:
-    """Encodes with one `Pattern` and one set of `Merges`; several threads may share it."""
+    """Encodes with one way of cutting text and one set of `Merges`; several threads may share it."""
 
     def __init__(
-        self, pattern: Pattern, merges: Merges, pieces: Sequence[bytes], *, ignore_merges: bool = False
-    ) -> None:
+        self, cut: Cutter, merges: Merges, pieces: Sequence[bytes], *, ignore_merges: bool = False,
+        added: AddedTokens | None = None,
+    ) -> None:  # fmt: skip
         """`pieces`: the bytes of every id. `ignore_merges`: a piece that is an id becomes it, whatever merging gives."""
-        self.pattern = pattern
+        self._cut, self._added = cut, added
         self._dtype = np.dtype(np.min_scalar_type(len(pieces) - 1))
-        self._pages, self._classes = classes.table()
         self._tables = (*merges.tables(), np.zeros(1, np.uint64))
         self._whole = np.zeros((0, 4), np.uint64)
         self._workspaces: list[Workspace] = []  # not in use; `list.pop` and `append` are atomic
@@ -142,42 +122,33 @@ class Encoder:
     def _chunk(self, documents: list[bytes]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
         workspace = self._workspace()
         try:
-            text = np.frombuffer(b"".join([*documents, _PAD]), np.uint8)
+            data = b"".join([*documents, _PAD])
+            text = np.frombuffer(data, np.uint8)
             offsets = np.zeros(len(documents) + 1, np.int64)
             np.cumsum([len(document) for document in documents], out=offsets[1:])
             if offsets[-1] >= 1 << 32:
                 raise InputError(
                     f"bpe: a document of {offsets[-1]} bytes; expected less than 4 GiB: cut it into several"
                 )
-            workspace.room_for(int(offsets[-1]), len(documents))
-            starts, first_piece = self._split(workspace, text, offsets)
-            return self._ids(workspace, text, starts, first_piece)
+            if self._added is None or not self._added.may_be_in(data):
+                return self._ids(workspace, text, *self._cut(text, offsets, workspace.room))
+            segments, tokens = self._added.find(text, offsets, workspace.room)
+            ids, rows = self._ids(workspace, text, *self._cut(text, segments, workspace.room), tokens)
+            return ids, rows[np.searchsorted(segments, offsets)]
         finally:
             self._workspaces.append(workspace)
 
-    def _split(self, w: Workspace, text: Any, offsets: Any) -> tuple[Any, Any]:
-        first_piece = np.empty(len(offsets), np.int64)
-        if self.pattern.family == "o200k":
-            count = _o200k.split(text, offsets, self._pages, self._classes, w.codes, w.place, w.starts, first_piece)
-        else:
-            blocks = np.empty(len(offsets), np.int64)
-            _classify.blocks(text, offsets, self._pages, self._classes, w.masks, w.heads, w.place, blocks)
-            family = _split.GPT2 if self.pattern.family == "gpt2" else _split.LLAMA3
-            group = np.uint64(self.pattern.digits)
-            count = _split.split(
-                text, offsets, w.masks, w.heads, w.place, blocks, family, group, w.carry, w.starts, first_piece
-            )
-        return w.starts[: count + 1], first_piece
-
-    def _ids(self, w: Workspace, text: Any, starts: Any, first_piece: Any) -> tuple[Any, Any]:
-        w.room_for(int(starts[-1]), 1)
-        w.room_for_piece(int(np.diff(starts).max(initial=1)))
+    def _ids(self, w: Workspace, text: Any, starts: Any, first_piece: Any, tokens: Any = _NO_TOKENS) -> tuple[Any, Any]:
+        """Ids of the pieces, and where those of each document begin; `tokens`: ids of documents that are a token, or -1."""
+        longest = int(np.diff(starts).max(initial=1))
+        links, heap = w.room.array("links", (longest, 3), np.int64), w.room.array("heap", (3 * longest,), np.uint64)
+        out = w.room.array("out", (int(starts[-1]) + 8,), w.dtype)
         rows = np.empty(len(first_piece), np.int64)
         count = _encode.encode(
-            text, starts, first_piece, self._tables, self._whole, w.cache, w.spill, w.used, w.work, w.links, w.heap,
-            w.out, rows, w.keys,
+            text, starts, first_piece, tokens, self._tables, self._whole, w.cache, w.spill, w.used, w.work, links, heap,
+            out, rows, w.keys,
         )  # fmt: skip
-        return w.out[:count].copy(), rows
+        return out[:count].copy(), rows
 
     def _workspace(self) -> Workspace:
         try:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
-from compressors.bpe import tokenizer_json
+from compressors.bpe import splitting, tokenizer_json
+from compressors.bpe.regex_sets import Unsupported
 from compressors.errors import InvalidConfig
 
-_GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 _LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 _UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
 _SUFFIX = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
@@ -27,11 +28,16 @@ class Pattern:
     regex: str
     digits: int = 1
 
+    @property
+    def scanned(self) -> bool:
+        """Does it have a scanner made by hand?"""
+        return self.family in ("gpt2", "llama3")
+
 
 PATTERNS = {
     pattern.name: pattern
     for pattern in (
-        Pattern("gpt2", "gpt2", _GPT2),
+        Pattern("gpt2", "gpt2", splitting.GPT2),
         Pattern("llama3", "llama3", _LLAMA3, 3),  # cl100k (GPT-4) cuts alike
         Pattern("qwen2", "llama3", _LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}"), 1),
         Pattern("o200k", "o200k", _O200K, 3),
@@ -46,6 +52,49 @@ _SPELLINGS = {
     r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s": "gpt2",
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+": "llama3",
 }
+
+
+# Of tiktoken: where white space ends the text it differs from llama3, which shows only if a token crosses a line end.
+CL100K = (
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"
+    r"|\s++$|\s*[\r\n]|\s+(?!\S)|\s"
+)
+
+
+def of_tiktoken(pattern: str) -> Pattern:
+    """The pattern of a name, or of an expression as tiktoken takes it.
+
+    Raises `InvalidConfig` for an unknown name, for an expression that there are no tables for, and for one that leaves
+    characters out, which tiktoken drops.
+    """
+    if re.fullmatch(r"\w*", pattern):
+        return by_name(pattern)
+    made = Pattern("", "tables", _from_rust(pattern))
+    try:
+        splitting.of({"pre_tokenizer": {"type": "Sequence", "pretokenizers": pre_tokenizers(made)}})
+    except Unsupported as error:
+        raise InvalidConfig(
+            f"tiktoken: the pattern has {error}, which there are no tables for; give another"
+        ) from error
+    if not splitting.keeps_all(pre_tokenizers(made)[0] | {"invert": True}):
+        raise InvalidConfig(
+            "tiktoken: the pattern leaves characters out; expected one that matches all text: add |.|\\n"
+        )
+    return made
+
+
+def _from_rust(expression: str) -> str:
+    """An expression of tiktoken as Oniguruma writes it: `$` is the end of the text only, `{1,3}+` gives nothing back."""
+    found, in_class = "", 0
+    for part in re.findall(r"\\.|\{[\d,]+\}\+(?=[|)]|$)|\{[\d,]+\}\+|.", expression, re.DOTALL):
+        in_class += (part == "[") - (part == "]")
+        if part[0] == "{" and part[-1] == "+" and not in_class:
+            # Where nothing follows in its alternative, giving back makes no difference.
+            if not re.search(re.escape(part) + r"([|)]|$)", expression):
+                raise InvalidConfig(f"tiktoken: the pattern has {part} before more; there are no tables for that")
+            part = part[:-1]
+        found += r"\z" if part == "$" and not in_class else part
+    return found
 
 
 def by_name(name: str) -> Pattern:
@@ -72,7 +121,7 @@ def of_spec(spec: dict[str, Any]) -> Pattern | None:
     if kinds != ["Split", "ByteLevel"] or stages[1].get("use_regex", True):
         return None
     regex = stages[0].get("pattern", {}).get("Regex")
-    if stages[0].get("behavior") != "Isolated" or stages[0].get("invert"):
+    if stages[0].get("behavior") not in ("Isolated", "Removed"):  # what is removed is nothing: each takes all text
         return None
     known = {pattern.regex: name for name, pattern in PATTERNS.items()} | _SPELLINGS
     return PATTERNS[known[regex]] if regex in known else None

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from compressors.bpe import patterns
-from compressors.bpe.tokenizer_json import DECODER, byte_alphabet
+from compressors.bpe.tokenizer_json import DECODER, byte_alphabet, filler
 from compressors.errors import InputError, InvalidConfig
 
 Ranks = Mapping[bytes, int]
@@ -55,10 +55,12 @@ def read(path: str | os.PathLike[str]) -> dict[bytes, int]:
 def spec(ranks: Ranks, pattern: str, special_tokens: Mapping[str, int]) -> dict[str, Any]:
     """The `tokenizer.json` (as a dict) that gives the ids of tiktoken for `ranks`.
 
-    `pattern`: a name in `compressors.bpe.patterns`. `special_tokens` stand for themselves wherever they occur.
+    `pattern`: a name in `compressors.bpe.patterns`, or an expression as tiktoken takes it. `special_tokens` stand for themselves wherever they occur.
     Raises `InvalidConfig` for ranks that are no ids of a byte-level BPE, and for a name or a special token that clashes.
     """
-    _check(ranks, pattern, special_tokens)
+    _check(ranks, special_tokens)
+    crossing = pattern == "cl100k" and any(map(_crosses_a_line_end, ranks))
+    cut = patterns.of_tiktoken(patterns.CL100K if crossing else pattern)
     character = {byte: text for text, byte in byte_alphabet().items()}
 
     def text(token: bytes) -> str:
@@ -71,17 +73,14 @@ def spec(ranks: Ranks, pattern: str, special_tokens: Mapping[str, int]) -> dict[
             raise InvalidConfig(f"tiktoken: special token {content!r} is written like token {vocab[content]}")
     # `tokenizers` numbers tokens without gaps. What fills them is no UTF-8, so it never occurs in a piece of text.
     for symbol in sorted(set(range(max(vocab.values()))) - set(vocab.values())):
-        filler = b"\xff\xff%d" % symbol
-        while filler in ranks:
-            filler = b"\xff" + filler
-        vocab[text(filler)] = symbol
+        vocab[text(filler(symbol, ranks))] = symbol
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
         "added_tokens": [_added(content, symbol) for content, symbol in special_tokens.items()],
         "normalizer": None,
-        "pre_tokenizer": {"type": "Sequence", "pretokenizers": patterns.pre_tokenizers(patterns.by_name(pattern))},
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": patterns.pre_tokenizers(cut)},
         "post_processor": None,
         "decoder": DECODER,
         "model": {
@@ -111,7 +110,7 @@ def _parts(token: bytes, ranks: Ranks) -> tuple[bytes, bytes] | None:
     return (parts[0], parts[1]) if len(parts) == 2 else None
 
 
-def _check(ranks: Ranks, pattern: str, special_tokens: Mapping[str, int]) -> None:
+def _check(ranks: Ranks, special_tokens: Mapping[str, int]) -> None:
     ids = [*ranks.values(), *special_tokens.values()]
     if len(set(ids)) < len(ids):
         raise InvalidConfig("tiktoken: two tokens have the same rank; expected one id for each")
@@ -121,14 +120,6 @@ def _check(ranks: Ranks, pattern: str, special_tokens: Mapping[str, int]) -> Non
         raise InvalidConfig(f"tiktoken: {missing} of the 256 bytes have no rank, so it cannot be lossless")
     if not 0 <= min(ids) <= max(ids) < 2 * len(ids):
         raise InvalidConfig(f"tiktoken: {len(ids)} tokens with ids up to {max(ids)}; expected few gaps")
-    # tiktoken keeps white space at the end of a text whole, where llama3 cuts after the last line end. That shows only
-    # if a token goes over this place; in cl100k_base itself none does.
-    crossing = next(filter(_crosses_a_line_end, ranks), None) if pattern == "cl100k" else None
-    if crossing is not None:
-        raise InvalidConfig(
-            f"tiktoken: {crossing!r} is a token, and there is no kernel that cuts by cl100k and tells it from llama3; "
-            "give the pattern llama3 if the ranks were made for that"
-        )
 
 
 def _crosses_a_line_end(token: bytes) -> bool:

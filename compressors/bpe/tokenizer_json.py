@@ -1,13 +1,18 @@
-"""Reading a Hugging Face `tokenizer.json`: is it a lossless byte-level BPE, and which bytes does each id stand for?"""
+"""Reading a Hugging Face `tokenizer.json`: its stages, its merges, and which bytes each id stands for."""
 
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from compressors.errors import InvalidConfig
 
 DECODER = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}  # its usual spelling
+_MOST_IDS = 1 << 20  # ids that no token has are filled up to here, and further where half of the ids are tokens
 
 
 def byte_alphabet() -> dict[str, int]:
@@ -22,86 +27,96 @@ def text(spec: dict[str, Any]) -> bytes:
     return json.dumps(spec, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
 
-def check(spec: Any) -> None:
-    """Raise `InvalidConfig` with the reason unless `spec` is a lossless byte-level BPE that `tokenizers` accepts."""
-    from tokenizers import Tokenizer
+def is_json(head: bytes) -> bool:
+    """Does a file that begins with `head` hold a JSON object? White space and a byte order mark may come before it."""
+    return head.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")[:1] in (b"{", b"")
 
+
+def read(path: str | os.PathLike[str]) -> Any:
+    """The JSON value in a file. Raises `InvalidConfig` if there is none."""
     try:
-        pieces(spec)
-        tokenizer = Tokenizer.from_str(json.dumps(spec))
-    except InvalidConfig:
-        raise
-    except Exception as error:  # a malformed file fails here in any way, and `tokenizers` raises bare exceptions
-        raise InvalidConfig(f"tokenizer.json: malformed, or not accepted by `tokenizers`: {error!r}") from error
-    for token in spec.get("added_tokens") or []:  # `tokenizers` numbers added tokens itself, in the order of the file
-        if tokenizer.token_to_id(token["content"]) != token["id"]:
-            raise InvalidConfig(
-                f"tokenizer.json: `tokenizers` gives added token {token['content']!r} another id than the file"
-            )
+        return json.loads(Path(path).read_bytes().decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise InvalidConfig(f"{path}: neither a proxyc artifact nor a tokenizer.json ({error})") from error
 
 
 def pieces(spec: dict[str, Any]) -> tuple[bytes, ...]:
-    """The bytes of every id. Raises `InvalidConfig` if encoding with `spec` could lose bytes, or ids have gaps."""
-    _refuse_unless_lossless(spec)
+    """The bytes of every id. An id without a token stands for bytes that are no text, so it is never written.
+
+    Raises `InvalidConfig` if a byte has no id, and where most ids have no token.
+    """
     alphabet = byte_alphabet()
+    added = {token["id"]: token["content"].encode() for token in spec.get("added_tokens") or []}
     found: dict[int, bytes] = {}
-    added = {token["id"]: token["content"] for token in spec.get("added_tokens") or []}
     for text, symbol in spec["model"]["vocab"].items():
-        if symbol in added:
-            continue
         try:
-            found[symbol] = bytes(alphabet[character] for character in text)
+            piece = bytes(alphabet[character] for character in text)
         except KeyError as error:
-            raise InvalidConfig(f"tokenizer.json: token {text!r} is not in the byte-level alphabet") from error
-    missing = {bytes([byte]) for byte in range(256)} - set(found.values())
-    if missing:
-        raise InvalidConfig(f"tokenizer.json: {len(missing)} of the 256 bytes have no id, so it cannot be lossless")
-    found |= {symbol: text.encode() for symbol, text in added.items()}
-    if sorted(found) != list(range(len(found))):
-        raise InvalidConfig(f"tokenizer.json: {len(found)} ids up to {max(found)}; expected ids without gaps")
-    return tuple(found[symbol] for symbol in range(len(found)))
+            if symbol in added:  # as in the file of a tokenizer that was given tokens and saved again
+                continue
+            raise InvalidConfig(
+                f"token {text!r} is not in the byte-level alphabet; expected a vocabulary of ByteLevel"
+            ) from error
+        if added.get(symbol, piece) == piece:
+            found[symbol] = piece
+    if missing := 256 - sum(len(piece) == 1 for piece in set(found.values())):
+        raise InvalidConfig(
+            f"{missing} of the 256 bytes have no id, so it cannot be lossless; train it with the whole byte alphabet"
+        )
+    found |= added
+    size = max(found) + 1
+    if min(found) < 0 or size > max(2 * len(found), _MOST_IDS):
+        raise InvalidConfig(f"{len(found)} ids up to {size - 1}; expected few gaps between ids: number them again")
+    known = set(found.values())
+    return tuple(found[symbol] if symbol in found else filler(symbol, known) for symbol in range(size))
+
+
+def filler(symbol: int, known: Any) -> bytes:
+    """What an id without a token stands for: bytes that are no UTF-8, so that no text has them, and not in `known`."""
+    piece = b"\xff\xff%d" % symbol
+    while piece in known:
+        piece = b"\xff" + piece
+    return piece
 
 
 def merges(spec: dict[str, Any]) -> list[tuple[str, str]]:
     """The merges by rank, whichever of its two ways the file writes them in."""
-    pairs = (merge.split(" ") if isinstance(merge, str) else merge for merge in spec["model"]["merges"])
+    pairs = (
+        merge.split(" ") if isinstance(merge, str) else merge
+        for merge in spec["model"]["merges"]
+        if not (isinstance(merge, str) and merge.startswith("#version"))  # the head of a merges.txt
+    )
     return [(left, right) for left, right in pairs]
+
+
+def splits(spec: dict[str, Any], pieces: tuple[bytes, ...]) -> Any:
+    """(size-256, 2) earlier symbols of each merge, or None if ids are not in rank order after the bytes."""
+    if pieces[:256] != tuple(bytes([byte]) for byte in range(256)) or spec.get("added_tokens"):
+        return None
+    vocab = spec["model"]["vocab"]
+    found: dict[int, tuple[int, int]] = {}
+    for left, right in merges(spec):
+        found.setdefault(vocab[left + right], (vocab[left], vocab[right]))
+    ordered = [found.get(symbol, (symbol, symbol)) for symbol in range(256, len(pieces))]
+    if any(max(pair) >= 256 + i for i, pair in enumerate(ordered)):
+        return None
+    return np.array(ordered, np.uint32).reshape(-1, 2)
 
 
 def stages(spec: dict[str, Any]) -> list[dict[str, Any]]:
     """The pre-tokenizers that text goes through, one after the other."""
-    first = spec.get("pre_tokenizer") or {}
-    found: list[dict[str, Any]] = first.get("pretokenizers", [first])
-    return found
+    return _flat(spec.get("pre_tokenizer"), "pretokenizers")
 
 
-def _refuse_unless_lossless(spec: dict[str, Any]) -> None:
-    model = spec.get("model") or {}
-    if model.get("type", "BPE") != "BPE" or "merges" not in model or "vocab" not in model:
-        raise InvalidConfig(
-            f"tokenizer.json: its model is {model.get('type')!r}; expected a byte-level BPE, as `tokenizers` saves it"
-        )
-    if spec.get("normalizer"):
-        raise InvalidConfig(
-            f"tokenizer.json: normalizer {spec['normalizer'].get('type')!r} changes the text; a lossless codec has none"
-        )
-    if model.get("dropout"):
-        raise InvalidConfig(f"tokenizer.json: dropout {model['dropout']} makes the ids random; set it to null")
-    if model.get("continuing_subword_prefix") or model.get("end_of_word_suffix"):
-        raise InvalidConfig("tokenizer.json: subword prefixes and suffixes are not byte-level BPE")
-    if [stage.get("type") for stage in stages(spec)].count("ByteLevel") != 1:
-        raise InvalidConfig(
-            "tokenizer.json: no ByteLevel stage, or several; expected a byte-level BPE with exactly one"
-        )
-    for stage in stages(spec):
-        if stage.get("type") not in ("ByteLevel", "Split", "Digits", "Punctuation"):
-            raise InvalidConfig(f"tokenizer.json: pre-tokenizer {stage.get('type')!r} may drop or change text")
-        if stage.get("add_prefix_space"):
-            raise InvalidConfig("tokenizer.json: add_prefix_space adds a byte that was not there; set it to false")
-        if stage.get("behavior", "Isolated") == "Removed":
-            raise InvalidConfig("tokenizer.json: a pre-tokenizer removes text; expected behaviour 'Isolated'")
-    for token in spec.get("added_tokens") or []:
-        if token.get("lstrip") or token.get("rstrip"):
-            raise InvalidConfig(
-                f"tokenizer.json: added token {token['content']!r} strips white space; set lstrip and rstrip to false"
-            )
+def normalizers(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    """The normalizers that text goes through; a Sequence of nothing is none."""
+    return _flat(spec.get("normalizer"), "normalizers")
+
+
+def _flat(node: Any, key: str) -> list[dict[str, Any]]:
+    """The members of a Sequence, of Sequences in it, too; any other node is the only member."""
+    if not node:
+        return []
+    if node.get("type") != "Sequence":
+        return [node]
+    return [member for part in node[key] for member in _flat(part, key)]

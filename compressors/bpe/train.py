@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -13,6 +14,12 @@ from compressors.errors import InvalidConfig
 # Characters handed to the trainer at once. It takes some 60 bytes for each while it cuts them into words, on every
 # core, and reads 256 texts ahead: longer documents are cut at a line end.
 TEXT = 1 << 16
+# Bytes of the longest piece: longer ones (holes in files, rules of dashes) help no model, and stores take 65,535 at most.
+LONGEST = 256
+# Characters of a run that are one word to the trainer at most: it walks through a whole word at each merge, so that
+# Chinese in words of 65,536 takes twenty times as long as in words of 1,024. Only merges across the cuts are lost.
+WORD = 1 << 10
+_RUN = re.compile(rf"\S{{{WORD}}}|\s{{{WORD}}}")
 
 
 def fit(
@@ -21,7 +28,7 @@ def fit(
     """A `tokenizer.json` (as a dict) with at most `vocab_size` ids: 0-255 the bytes in order, then merges by rank.
 
     `documents` are read once and not kept; memory is that of the different words in them. Their order does not matter.
-    Bytes that are not UTF-8 are skipped while fitting; they are encoded byte by byte.
+    Bytes that are not UTF-8 are skipped while fitting; they are encoded byte by byte. No piece is longer than `LONGEST`.
     `pattern`: a name in `compressors.bpe.patterns`.
     Raises `InvalidConfig` for `vocab_size` below 257, an unknown pattern and a corpus without text.
     """
@@ -37,7 +44,9 @@ def fit(
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=vocab_size, initial_alphabet=list(byte_alphabet()), show_progress=progress)
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size, initial_alphabet=list(byte_alphabet()), max_token_length=LONGEST, show_progress=progress
+    )
     tokenizer.train_from_iterator(_texts(documents), trainer)
     spec: dict[str, Any] = json.loads(tokenizer.to_str())
     if not spec["model"]["merges"]:
@@ -50,9 +59,18 @@ def _texts(documents: Iterable[bytes]) -> Iterator[str]:
         text, start = document.decode("utf-8", "ignore"), 0
         while len(text) - start > TEXT:
             stop = text.rfind("\n", start, start + TEXT) + 1 or start + TEXT
-            yield text[start:stop]
+            yield from _short_words(text[start:stop])
             start = stop
-        yield text[start:]
+        yield from _short_words(text[start:])
+
+
+def _short_words(text: str) -> Iterator[str]:
+    """`text`, cut after each `WORD` characters of a run of white space, or of anything else."""
+    start = 0
+    for run in _RUN.finditer(text):
+        yield text[start : run.end()]
+        start = run.end()
+    yield text[start:]
 
 
 def in_rank_order(spec: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import sys
 from inspect import signature
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import Any
 import click
 
 from compressors import registry
+from compressors.cli.options import n_bytes
+from compressors.cli.shown import shown
 from compressors.corpus import Reader
 from compressors.errors import InputError, InvalidConfig, PluginError, ProxycError
 
@@ -26,28 +27,17 @@ def codecs(as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=1))
         return
     for row in rows:
-        click.echo(f"{row['name']:<10} {row['from']:<12} {row['state']}")
+        click.echo(shown(f"{row['name']:<16} {row['from']:<12} {row['state']}"))
 
 
 def _row(entry: registry.Entry) -> dict[str, str]:
     try:
-        summary = (registry.class_of(entry).__doc__ or "").strip().partition("\n")[0]
+        cls = registry.class_of(entry)
+        summary = (cls.__doc__ or "").strip().partition("\n")[0]
+        summary = f"one-way view, no files: {summary}" if cls.lossless is False else summary
     except ProxycError as error:
         summary = f"BROKEN: {error}"
     return {"name": entry.name, "from": ", ".join(entry.distributions), "state": summary}
-
-
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
-
-
-def _size(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
-    """A number of bytes, written as 1000000, 1MB or 0.5GB."""
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+\.?\d*) ?([KMG]?B?)", text.upper())
-    if match is None or match[2] not in _UNITS:
-        raise click.BadParameter(f"{text!r} is no number of bytes; write e.g. 100MB")
-    return int(float(match[1]) * _UNITS[match[2]])
 
 
 @click.command()
@@ -59,7 +49,7 @@ def _size(_: click.Context, __: click.Parameter, text: str | None) -> int | None
 @click.option(
     "--sample",
     metavar="SIZE",
-    callback=_size,
+    callback=n_bytes,
     help="Bytes of CORPUS to fit on, e.g. 100MB; chosen by hash. Default: all.",
 )
 @click.option("--preset", help="Size of the network (neural): fast or best; windows for no network.")
@@ -104,7 +94,7 @@ def fit(
             f"{name}: fit has no setting {', '.join(sorted(unknown))}; it has: {', '.join(list(known)[1:])}"
         )
     reader = Reader(corpus, text_field=text_field, pattern=glob, exclude=exclude)
-    if "progress" in known and sys.stderr.isatty():
+    if "progress" in known and sys.stderr is not None and sys.stderr.isatty():
         chosen["progress"] = True
     partial = output.with_name(output.name + ".partial")
     if "checkpoint" in known:
@@ -135,12 +125,24 @@ def _setting(text: str) -> tuple[str, int]:
 
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="File to write, *.json or *.pxa.")
-@click.option("--pattern", help="How text is cut; tiktoken's files do not say: gpt2, llama3, cl100k, qwen2 or o200k.")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="File to write, *.json, *.pxa or *.dict."
+)
+@click.option(
+    "--pattern",
+    help="How text is cut; tiktoken's files do not say: gpt2, llama3, cl100k, qwen2, o200k, or an expression.",
+)
 @click.option("--special", multiple=True, metavar="TEXT=ID", help="Special token to go with tiktoken's ranks.")
+@click.option(
+    "--not-nfc",
+    type=click.Choice(["keep", "refuse"]),
+    help="Text that is not in NFC, where the tokenizer would change it: keep it as it is (the default), or refuse it.",
+)
 @click.option("-f", "--force", is_flag=True, help="Replace an existing output.")
-def convert(source: Path, output: Path, pattern: str | None, special: tuple[str, ...], force: bool) -> None:
-    """Convert a BPE tokenizer; its ids stay.
+def convert(
+    source: Path, output: Path, pattern: str | None, special: tuple[str, ...], not_nfc: str | None, force: bool
+) -> None:
+    """Convert a BPE tokenizer, whose ids stay, or a dictionary of zstd.
 
     SOURCE: an artifact of `proxyc fit bpe`, a Hugging Face tokenizer.json, or tiktoken's ranks with --pattern.
     An OUTPUT named *.json is a tokenizer.json, *.pxa an artifact. A tokenizer.json has no tables for the coding of ids in files:
@@ -149,22 +151,40 @@ def convert(source: Path, output: Path, pattern: str | None, special: tuple[str,
     \b
     proxyc convert cl100k_base.tiktoken --pattern cl100k --special '<|endoftext|>=100257' -o code.pxa
     proxyc convert code.pxa -o tokenizer.json
+    proxyc convert dictionary.pxa -o dictionary.dict         for zstd -D
     """
     from compressors.bpe.codec import BPE
 
     _check_writable(output, force)
-    if output.suffix not in (".json", ".pxa"):
+    if output.suffix not in (".dict", ".json", ".pxa"):
         raise InvalidConfig(
-            f"-o {output}: name it *.json for a tokenizer.json, *.pxa for an artifact; ranks are only read"
+            f"-o {output}: name it *.json for a tokenizer.json, *.pxa for an artifact, *.dict for a dictionary of zstd"
         )
+    if output.suffix == ".dict":
+        _convert_dictionary(source, output)
+        return
     if pattern is not None:
         codec = BPE.from_tiktoken(source, pattern=pattern, special_tokens=dict(map(_special, special)))
     elif special:
         raise InvalidConfig("--special goes with --pattern and tiktoken's ranks; other files hold their special tokens")
     else:
-        codec = BPE(artifact=BPE.read_artifact(source))
+        codec = BPE(artifact=BPE.read_artifact(source, not_nfc=not_nfc))
     (codec.to_tokenizer_json if output.suffix == ".json" else codec.save)(output)
     click.echo(f"{output}: {codec.vocab.size} symbols, {output.stat().st_size:,} bytes", err=True)
+    if codec.normalizes:
+        done = "refused" if codec.not_nfc == "refuse" else "kept as it is, with ids that are not the model's"
+        click.echo(f"its model normalises text to NFC; text that is not is {done} (see --not-nfc)", err=True)
+
+
+def _convert_dictionary(source: Path, output: Path) -> None:
+    """The dictionary in an artifact of `zstd`, as a file for ``zstd -D``."""
+    from compressors.atomic import write_atomically
+    from compressors.zstd import Zstd
+
+    artifact = Zstd(artifact=Zstd.read_artifact(source)).artifact
+    assert artifact is not None
+    write_atomically(output, artifact.arrays["dictionary"].tobytes())
+    click.echo(f"{output}: {output.stat().st_size:,} bytes", err=True)
 
 
 def _special(text: str) -> tuple[str, int]:

@@ -12,8 +12,11 @@ import click
 
 from compressors import files, registry
 from compressors.atomic import atomic_file, sync_folder
-from compressors.base import Compressor
-from compressors.cli.many_files import Say, despite_errors, each, expanded, output
+from compressors.base import Compressor, check_lossless
+from compressors.cli.many_files import Places, Say, despite_errors, each, output, taken
+from compressors.cli.options import n_bytes
+from compressors.cli.progress import progress as shown_progress
+from compressors.cli.shown import shown
 from compressors.errors import CorruptStream, InputError, InvalidConfig
 from compressors.files.pxc_salvage import salvage_stream
 
@@ -34,7 +37,7 @@ THREADS = click.option(
 QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress, no summary.")
 RECURSIVE = click.option("-r", "--recursive", is_flag=True, help="Take the files below folders, but no links.")
 MAX_OUTPUT = click.option(
-    "--max-output", type=click.IntRange(min=0), help="Fail beyond this many bytes of output for each input."
+    "--max-output", metavar="SIZE", callback=n_bytes, help="Fail beyond so much output for each input, e.g. 100MB."
 )
 
 
@@ -46,6 +49,13 @@ def _writes(command: Any) -> Any:
             "--output",
             type=click.Path(path_type=Path, readable=False),
             help="Where to write (one input only); - is -c.",
+        ),
+        click.option(
+            "--output-dir-flat",
+            "flat",
+            metavar="FOLDER",
+            type=click.Path(path_type=Path, exists=True, file_okay=False),
+            help="Put all outputs into FOLDER.",
         ),
         click.option("-c", "--stdout", is_flag=True, help="Write to standard output."),
         click.option("-f", "--force", is_flag=True, help="Replace existing outputs."),
@@ -65,7 +75,8 @@ def _writes(command: Any) -> Any:
 @click.command()
 @SOURCES
 @click.option("--codec", default="zstd", show_default=True, help=CODEC_HELP)
-@click.option("-l", "--level", type=int, help="Level (zstd, gzip) or quality (brotli).")
+@click.option("-l", "--level", type=int, help="Level (zstd, gzip) or quality (brotli); -1 to -22 are short for it.")
+@click.option("--exclude-compressed", is_flag=True, help="Below folders, pass by what is compressed already.")
 @click.option(
     "--verify", is_flag=True, help="Decode what is compressed before it is kept (always on for learned codecs)."
 )
@@ -73,14 +84,14 @@ def _writes(command: Any) -> Any:
     "--block-size",
     "mebibytes",
     type=click.IntRange(1, 64),
-    help="MiB of input in each block of a .pxc, 1 by default. Larger blocks make smaller files and take more memory.",
+    help="MiB of input in each block of a .pxc (1): larger ones make smaller files, and take more memory.",
 )
 @_writes
 @THREADS
 @QUIET
 def compress(
-    source: tuple[Path, ...], codec: str, level: int | None, verify: bool, mebibytes: int | None, threads: int,
-    quiet: bool, **how: Any,
+    source: tuple[Path, ...], codec: str, level: int | None, exclude_compressed: bool, verify: bool,
+    mebibytes: int | None, threads: int, quiet: bool, verbose: bool, force: bool, **where: Any,
 ) -> None:  # fmt: skip
     """Compress each SOURCE to a file beside it; `-` or nothing: standard input to standard output.
 
@@ -95,25 +106,29 @@ def compress(
     Exit codes: 0 fine, 1 an error in one line (other sources are still done), 2 wrong usage.
     """
     chosen = registry.parse(codec)
+    check_lossless(chosen)
     if level is not None:
         chosen = _with_level(chosen, level)
     if mebibytes and chosen.suffix != ".pxc":
         raise InvalidConfig(f"{chosen.name} writes {chosen.suffix} files, which have no --block-size; leave it out")
-    block_size = (mebibytes or 0) << 20
-    options = {"threads": _threads(threads), "verify": verify, "force": how["force"], "block_size": block_size}
+
+    def wanted(path: Path) -> bool:
+        return path.suffix.lower() != chosen.suffix and not (exclude_compressed and files.is_compressed(path))
+
+    how: Any = {"threads": _threads(threads), "verify": verify, "block_size": (mebibytes or 0) << 20}
+    places = Places(**where, wanted=wanted, joins=getattr(chosen, "frames", None) is None)
 
     def one(path: Path, target: Path | None, progress: files.Progress) -> int:
         if target is None:
             with files.opened(path) as reader:
-                return files.compress_stream(
-                    chosen, reader, output(binary=not how["force"]), progress=progress, **options
-                )
-        n_bytes = files.compress_file(path, target, chosen, progress=progress, **options)
-        if how["remove"]:
+                sink = output(binary=not force)
+                return files.compress_stream(chosen, reader, sink, progress=progress, **how)
+        written = files.compress_file(path, target, chosen, progress=progress, force=force, **how)
+        if places.remove:
             _remove(path, target, chosen)
-        return n_bytes
+        return written
 
-    each(source, one, lambda path: files.compressed_name(path, chosen), Say(quiet, how["verbose"], packs=True), how)
+    each(source, one, lambda path: files.compressed_name(path, chosen), Say(quiet, verbose, packs=True), places)
 
 
 def _with_level(codec: Compressor, level: int) -> Compressor:
@@ -138,7 +153,9 @@ def decompress(
     max_output: int | None,
     threads: int,
     quiet: bool,
-    **how: Any,
+    verbose: bool,
+    force: bool,
+    **where: Any,
 ) -> None:
     """Decompress each SOURCE (.zst, .gz, .br, .pxc) to a file beside it; `-` or nothing: a stream to a stream.
 
@@ -152,22 +169,25 @@ def decompress(
     Exit codes: 0 fine, 1 an error in one line (other sources are still done), 2 wrong usage.
     """
     chosen = registry.parse(codec) if codec else None
-    options = {"threads": _threads(threads), "max_output": max_output, "force": how["force"]}
+    places, threads = Places(**where, wanted=files.is_compressed), _threads(threads)
 
     def one(path: Path, target: Path | None, progress: files.Progress) -> int:
         if salvage:
-            return _salvage(path, target, chosen, how["force"])
+            return _salvage(path, target, chosen, force)
         if target is None:
             with files.opened(path) as reader:
                 return files.decompress_stream(
-                    reader, output(binary=False), codec=chosen, name=str(path), progress=progress, **options
-                )
-        n_bytes = files.decompress_file(path, target, codec=chosen, progress=progress, **options)
-        if how["remove"]:
+                    reader, output(binary=False), codec=chosen, name=str(path), progress=progress, threads=threads,
+                    max_output=max_output,
+                )  # fmt: skip
+        written = files.decompress_file(
+            path, target, codec=chosen, progress=progress, threads=threads, max_output=max_output, force=force
+        )
+        if places.remove:
             _remove(path, target)
-        return n_bytes
+        return written
 
-    each(source, one, files.decompressed_name, Say(quiet, how["verbose"], packs=False), how)
+    each(source, one, files.decompressed_name, Say(quiet, verbose, packs=False), places)
 
 
 def _salvage(path: Path, target: Path | None, codec: Compressor | None, force: bool) -> int:
@@ -200,24 +220,34 @@ def test(
     chosen = registry.parse(codec) if codec else None
 
     def one(path: Path) -> None:
-        size = files.check_file(path, codec=chosen, threads=_threads(threads), max_output=max_output)
+        with shown_progress(path.name, path.stat().st_size if path.is_file() else None, quiet=quiet) as told:
+            size = files.check_file(path, codec=chosen, threads=_threads(threads), max_output=max_output, progress=told)
         if not quiet:
-            click.echo(f"{path}: sound, {size:,} bytes")
+            click.echo(shown(f"{path}: sound, {size:,} bytes"))
 
-    despite_errors(one, expanded(source, recursive))
+    paths, skipped = taken(source, recursive, files.is_compressed)
+    failed = despite_errors(one, paths)
+    Say(quiet, False, packs=False).total(skipped)
+    if failed:
+        raise click.exceptions.Exit(1)
 
 
 @click.command()
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("source", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def inspect(source: Path, as_json: bool) -> None:
-    """What a .pxc file says of itself: codec, configuration, blocks. Decodes nothing."""
-    facts = files.inspect(source)
-    if as_json:
-        click.echo(json.dumps(facts, indent=1))
-        return
-    for key, value in facts.items():
-        click.echo(f"{key:<16} {value:,}" if isinstance(value, int) else f"{key:<16} {value}")
+def inspect(source: tuple[Path, ...], as_json: bool) -> None:
+    """What each SOURCE says of itself: format; of .pxc also codec, configuration, blocks. Decodes nothing."""
+
+    def one(path: Path) -> None:
+        facts = {"file": str(path)} | files.inspect(path) if len(source) > 1 else files.inspect(path)
+        if as_json:
+            click.echo(json.dumps(facts, indent=1))
+            return
+        for key, value in facts.items():
+            click.echo(f"{key:<16} {value:,}" if isinstance(value, int) else f"{key:<16} {shown(value)}")
+
+    if despite_errors(one, source):
+        raise click.exceptions.Exit(1)
 
 
 def _threads(given: int) -> int:

@@ -5,43 +5,91 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import BinaryIO, TypeAlias
 
 import click
 
 from compressors import files
+from compressors.cli.progress import progress
+from compressors.cli.shown import shown
 from compressors.errors import InputError, ProxycError, in_one_line
 
 
-@dataclass(frozen=True)
+@dataclass
 class Say:
-    """What is said on standard error while a file is worked on, and after it."""
+    """What is said on standard error while a file is worked on, and after it; it adds up what it says."""
 
     quiet: bool
     verbose: bool
     packs: bool  # compressing: the source is the raw side
-
-    @contextmanager
-    def progress(self, path: Path) -> Iterator[files.Progress]:
-        """A progress bar with ETA, where standard error is a terminal."""
-        if self.quiet or not sys.stderr.isatty() or not path.is_file():
-            yield lambda n: None
-            return
-        with click.progressbar(length=os.path.getsize(path), label=path.name, file=sys.stderr) as bar:
-            yield bar.update
+    files: int = 0
+    read: int = 0
+    written: int = 0
 
     def summary(self, source: Path, target: Path | None, read: int, written: int, seconds: float) -> None:
         """One line for each file; with -v also for streams, with time and speed."""
+        self.files, self.read, self.written = self.files + 1, self.read + read, self.written + written
         if self.quiet or (target is None and not self.verbose):
             return
-        raw, packed = (read, written) if self.packs else (written, read)
-        time_taken = f" in {seconds:.2f} s, {raw / seconds / 1e6:.1f} MB/s" if self.verbose else ""
-        ratio = f"{read:,} -> {written:,} bytes ({packed / max(raw, 1):.1%})"
-        click.echo(f"{source}: {ratio}{time_taken} {target or '(standard output)'}", err=True)
+        time_taken = (
+            f" in {seconds:.2f} s, {self._sides(read, written)[0] / seconds / 1e6:.1f} MB/s" if self.verbose else ""
+        )
+        self._line(f"{source}: {self._ratio(read, written)}{time_taken} {target or '(standard output)'}")
+
+    def total(self, skipped: int) -> None:
+        """A line for several files, and how many were passed by."""
+        if not self.quiet and self.files > 1:
+            self._line(f"{self.files} files: {self._ratio(self.read, self.written)}")
+        if not self.quiet and skipped:
+            what = "are compressed already" if self.packs else "are in no compressed format"
+            self._line(f"{skipped} files {what}: passed by")
+
+    def _sides(self, read: int, written: int) -> tuple[int, int]:
+        return (read, written) if self.packs else (written, read)
+
+    def _ratio(self, read: int, written: int) -> str:
+        raw, packed = self._sides(read, written)
+        return f"{read:,} -> {written:,} bytes ({packed / max(raw, 1):.1%})"
+
+    def _line(self, text: str) -> None:
+        click.echo(shown(text), err=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where the outputs go, and which sources are taken."""
+
+    output: Path | None
+    flat: Path | None  # a folder for all outputs
+    stdout: bool
+    remove: bool
+    recursive: bool
+    wanted: Callable[[Path], bool] = lambda _: True  # of the files below folders
+    joins: bool = True  # outputs one after the other can be read again
+
+    @property
+    def to_stdout(self) -> bool:
+        return self.stdout or self.output == files.STDIN
+
+    def check(self, n_sources: int) -> None:
+        """Raise `UsageError` for what goes not together."""
+        if self.output is not None and (self.stdout or self.flat or n_sources > 1):
+            raise click.UsageError("-o names one output: give one input, and neither -c nor --output-dir-flat")
+        if self.to_stdout and self.remove:
+            raise click.UsageError("--rm needs an output that can be checked: give no -c")
+        if self.to_stdout and n_sources > 1 and not self.joins:
+            raise click.UsageError("files of this codec cannot be read one after the other: give one input, or no -c")
+        if self.output and self.output != files.STDIN and self.output.is_dir():
+            raise InputError(f"{self.output} is a folder; --output-dir-flat puts the outputs there")
+
+    def of(self, path: Path, name: Callable[[Path], Path]) -> Path | None:
+        """The output of a source; None is standard output."""
+        if self.to_stdout or (path == files.STDIN and self.output is None):
+            return None
+        return self.output or (self.flat / name(path).name if self.flat else name(path))
 
 
 def each(
@@ -49,42 +97,42 @@ def each(
     work: Callable[[Path, Path | None, files.Progress], int],
     name: Callable[[Path], Path],
     say: Say,
-    how: dict[str, Any],
+    places: Places,
 ) -> None:
     """`work` on every source and its target (None: standard output); it returns the number of bytes written."""
-    paths, named = list(expanded(source, how["recursive"])), how["output"]
-    to_stdout = how["stdout"] or named == files.STDIN
-    if named is not None and (how["stdout"] or len(paths) > 1):
-        raise click.UsageError("-o names one output: give one input, and not -c")
-    if to_stdout and how["remove"]:
-        raise click.UsageError("--rm needs an output that can be checked: give no -c")
+    paths, skipped = taken(source, places.recursive, places.wanted)
+    places.check(len(paths))
     written_to: set[Path] = set()
 
     def one(path: Path) -> None:
-        target = None if to_stdout or (path == files.STDIN and named is None) else named or name(path)
+        target = places.of(path, name)
         place = target and target.parent.resolve() / target.name
         if place in written_to:
             raise InputError(f"{path}: {target} is the output of another source already; do them one by one with -o")
         began, read = time.perf_counter(), 0
-        with say.progress(path) as bar:
+        size = path.stat().st_size if path.is_file() else None
+        with progress(path.name, size, quiet=say.quiet) as bar:
 
-            def progress(n_bytes: int) -> None:
+            def told(n_bytes: int) -> None:
                 nonlocal read
                 read += n_bytes
                 bar(n_bytes)
 
-            written = work(path, target, progress)
+            written = work(path, target, told)
         written_to.update([place] if place else [])
-        say.summary(path, target, path.stat().st_size if path.is_file() else read, written, time.perf_counter() - began)
+        say.summary(path, target, read if size is None else size, written, time.perf_counter() - began)
 
-    despite_errors(one, paths)
+    failed = despite_errors(one, paths)
+    say.total(skipped)
+    if failed:
+        raise click.exceptions.Exit(1)
 
 
 Found: TypeAlias = Path | OSError  # a source, or why a folder could not be looked into
 
 
-def despite_errors(one: Callable[[Path], None], sources: Iterable[Found]) -> None:
-    """Do every source; one that fails is told of and does not keep the others from being done. Exit code 1 if any did."""
+def despite_errors(one: Callable[[Path], None], sources: Iterable[Found]) -> bool:
+    """Do every source; one that fails is told of and does not keep the others from being done. True if any did."""
     failed = False
     for source in sources:
         try:
@@ -93,29 +141,53 @@ def despite_errors(one: Callable[[Path], None], sources: Iterable[Found]) -> Non
             one(source)
         except BrokenPipeError:  # who reads our output has gone: there is no use in going on
             raise
-        except (ProxycError, OSError) as error:
-            click.echo(f"proxyc: {_named(source, error)}", err=True)
+        except click.ClickException:
+            raise
+        except Exception as error:  # also a plugin's own: the other files have nothing to do with it
+            if os.environ.get("PROXYC_TRACEBACK") and not isinstance(error, (ProxycError, OSError)):
+                raise
+            click.echo(f"proxyc: {shown(_named(source, error))}", err=True)
             failed = True
-    if failed:
-        raise click.exceptions.Exit(1)
+    return failed
 
 
 def _named(source: Found, error: Exception) -> str:
     """The line for an error, which begins with the source unless it names a file by itself."""
+    if isinstance(error, MemoryError):
+        return f"{source}: not enough memory"
+    if not isinstance(error, (ProxycError, OSError)):
+        return f"{source}: {type(error).__name__}: {error} (an error of a codec, not of the file: PROXYC_TRACEBACK=1 says where)"
     text = in_one_line(error)
     names_one = isinstance(error, InputError) or getattr(error, "filename", None)
     return text if names_one or text.startswith((f"{source}:", f"{source} ")) else f"{source}: {text}"
 
 
-def expanded(sources: tuple[Path, ...], recursive: bool) -> Iterator[Found]:
-    """The sources, or standard input if there are none; with `recursive` the files below each folder, sorted."""
+def taken(
+    sources: tuple[Path, ...], recursive: bool, wanted: Callable[[Path], bool] = lambda _: True
+) -> tuple[list[Found], int]:
+    """The sources, or standard input if there are none, and how many files were passed by.
+
+    With `recursive` the files below each folder, sorted, that are `wanted`. Raises `UsageError` where standard input is
+    named twice, or is a terminal that nobody named.
+    """
     if sources.count(files.STDIN) > 1:
         raise click.UsageError("- is standard input, which can be read once")
+    if not sources and sys.stdin is not None and sys.stdin.isatty():
+        raise click.UsageError("name a file, or - for what is typed here")
+    found: list[Found] = []
+    skipped = 0
     for path in sources or (files.STDIN,):
-        if recursive and path.is_dir():
-            yield from _below(path)
-        else:
-            yield path
+        below = _below(path) if recursive and path.is_dir() else [path]
+        kept = [each for each in below if each == path or isinstance(each, OSError) or _is_wanted(each, wanted)]
+        found, skipped = [*found, *kept], skipped + len(below) - len(kept)
+    return found, skipped
+
+
+def _is_wanted(path: Path, wanted: Callable[[Path], bool]) -> bool:
+    try:
+        return wanted(path)
+    except OSError:
+        return True  # so that the error is told of when it is the file's turn
 
 
 def _below(folder: Path) -> list[Found]:

@@ -1,26 +1,22 @@
 """Compressed files: written whole or not at all, read by content.
 
 `compress_file`, `decompress_file` and `check_file` work on paths, `compress_stream` and `decompress_stream` on streams;
-`open` gives a seekable file over a `.pxc`.
+`open` gives a seekable file over a `.pxc`; `inspect` says what is in one.
 """
 
+from compressors.files.byte_streams import PIECE, STDIN, Progress, opened
+from compressors.files.formats import compressed_name, decompressed_name, is_compressed
+from compressors.files.pxc_reader import inspect
+from compressors.files.pxc_reader import open_pxc as open
 from compressors.files.whole import (
-    PIECE,
-    STDIN,
     Decompressed,
     Options,
-    Progress,
     check_file,
     compress_file,
     compress_stream,
-    compressed_name,
     decompress_file,
     decompress_stream,
     decompressed,
-    decompressed_name,
-    inspect,
-    open,
-    opened,
     same_content,
 )
 
@@ -39,6 +35,7 @@ __all__ = [
     "decompressed",
     "decompressed_name",
     "inspect",
+    "is_compressed",
     "open",
     "opened",
     "same_content",

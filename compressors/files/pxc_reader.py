@@ -1,97 +1,82 @@
-"""The codec that a `.pxc` file was written with, and reading it by byte range."""
+"""Reading a `.pxc` file by byte range, and what it says of itself."""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
-import re
-import typing
+import tempfile
+import threading
 from bisect import bisect_right
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
-from compressors import registry
-from compressors.artifact import Artifact
 from compressors.base import Compressor
-from compressors.errors import CorruptStream, FingerprintMismatch, InputError, InvalidConfig, ProxycError
+from compressors.errors import CorruptStream, InputError
 from compressors.files import pxc
+from compressors.files.byte_streams import STDIN, Reader, opened
+from compressors.files.formats import PEEK, by_magic, by_suffix
+from compressors.files.pxc_codec import codec_for
+from compressors.files.pxc_index import Cursor, Part, Place, read_parts
+
+Source = str | os.PathLike[str] | BinaryIO
 
 
-def codec_for(header: pxc.Header, codec: Compressor | None = None) -> Compressor:
-    """The codec that decodes a file with this header; `codec` is checked if given.
+class ByteRanges:
+    """Reads from any place of a file, by path or seekable, and has no position that threads or processes could share."""
 
-    It is needed if there is an artifact, unless that is the one a codec comes with in this version.
-    """
-    if codec is not None:
-        header.check(codec)
-        return codec
-    try:
-        codec = _described(header.codec, header.config)
-        header.check(codec)
-    except (InvalidConfig, FingerprintMismatch) as error:
-        if (artifact := _artifact_of(header.config)) is None:
-            raise
-        raise FingerprintMismatch(
-            f"the file was written with {header.codec} and artifact {artifact[:12]}; give it with --codec {header.codec}=FILE"
-        ) from error
-    return codec
+    def __init__(self, source: Source) -> None:
+        self._lock = threading.Lock()
+        if not isinstance(source, (str, os.PathLike)):
+            self._file, self._own, self.size = source, False, source.seek(0, os.SEEK_END)
+            return
+        try:
+            self._file, self._own = open(source, "rb"), hasattr(os, "pread")  # noqa: SIM115 (closed with this object)
+        except OSError as error:
+            raise InputError(f"cannot read {source}: {error.strerror}") from error
+        self.size = os.fstat(self._file.fileno()).st_size
 
+    def __call__(self, offset: int, n: int) -> bytes:
+        """At most n bytes from `offset` on, ``b""`` only at the end."""
+        if self._own:
+            return os.pread(self._file.fileno(), n, offset)
+        with self._lock:
+            self._file.seek(offset)
+            return Reader(self._file)(n)
 
-def _described(name: object, config: object) -> Compressor:
-    """The codec of this name and configuration, which a file states; where there is an artifact, with the default one.
-
-    Nothing a file states is taken for a path. Raises `CorruptStream`, and like `registry.get`.
-    """
-    if not (isinstance(name, str) and isinstance(config, dict)):
-        raise CorruptStream(f"the .pxc header is not understood: no codec is {str(name)[:40]} of {str(config)[:40]}")
-    hints = typing.get_type_hints(registry.get_class(name))
-    artifacts = {"artifact"} | {key for key, hint in hints.items() if hint == Artifact | None}
-    settings = {key: value for key, value in config.items() if key not in artifacts}
-    for key in settings.keys() & {key for key, hint in hints.items() if hint is Compressor}:
-        inner = settings[key] if isinstance(settings[key], dict) else {"name": settings[key]}
-        settings[key] = _described(inner.get("name"), inner.get("config"))
-    for artifact in map(config.get, sorted(artifacts)):
-        if artifact is not None and not (isinstance(artifact, str) and re.fullmatch("[0-9a-f]{64}", artifact)):
-            raise CorruptStream(
-                f"the .pxc header is not understood: an artifact is 64 hex digits, not {str(artifact)[:40]}"
-            )
-    try:
-        return registry.get(name, **settings)
-    except ProxycError:
-        raise
-    except Exception as error:  # of a codec, maybe a plugin's, that did not expect such settings
-        raise CorruptStream(f"the .pxc header is not understood: {name} refuses its settings ({error!r})") from error
-
-
-def _artifact_of(config: dict[str, Any]) -> str | None:
-    """The fingerprint of the artifact a configuration needs, also that of a codec within a codec."""
-    if config.get("artifact"):
-        return str(config["artifact"])
-    inner = [value.get("config") for value in config.values() if isinstance(value, dict)]
-    return next((found for c in inner if isinstance(c, dict) and (found := _artifact_of(c))), None)
+    def close(self) -> None:
+        self._file.close()
 
 
 class PxcFile(io.RawIOBase):
     """A seekable, read-only view of the raw bytes of a `.pxc` file; only the blocks that are read are decoded.
 
-    Raises `InputError`, `CorruptStream` or `FingerprintMismatch` when it is opened, `CorruptStream` when a block is bad.
+    `source` is a path, or a seekable file that nobody else uses. Raises `InputError`, `CorruptStream` or
+    `FingerprintMismatch` when it is opened, `CorruptStream` when a block is bad, and when what was read in order from the
+    first byte to the last has another checksum than the whole. It may be used in forked processes, and is pickled as
+    source, codec and position; threads may share `read_at`.
     """
 
-    def __init__(self, path: str | os.PathLike[str], codec: Compressor | None = None) -> None:
+    def __init__(self, source: Source, codec: Compressor | None = None, position: int = 0) -> None:
+        self._given = os.path.abspath(source) if isinstance(source, (str, os.PathLike)) else source, codec
+        self._read_at = ByteRanges(source)
         try:
-            self._file = open(path, "rb")  # noqa: SIM115 (closed with this object)
-        except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror}") from error
-        try:
-            self.header, _ = pxc.read_header(self._file.read)
-            self._codec = codec_for(self.header, codec)
-            self._places = pxc.read_index(self._file.read, os.path.getsize(path), self._file.seek)
+            self._parts = read_parts(self._read_at, self._read_at.size)
+            self.header = self._parts[0].header
+            self._codecs = [codec_for(part.header, codec) for part in self._parts]
         except BaseException:
-            self._file.close()
+            self._read_at.close()
             raise
-        self._begins = [raw for _, raw in self._places]
-        self.size = self._begins[-1]
-        self._position = 0
+        self._places = [place for part in self._parts for place in part.places]
+        self._part_of = [number for number, part in enumerate(self._parts) for _ in part.places]
+        self._begins = [place.begin for place in self._places]
+        self.size = self._places[-1].end if self._places else 0
+        self._position = position
         self._held: tuple[int, bytes] = (-1, b"")  # the block read last
+        self._in_order, self._digest = 0, hashlib.sha256()  # the block to be read next if all were read, what they were
+
+    def __reduce__(self) -> Any:
+        return type(self), (*self._given, self._position)
 
     def readable(self) -> bool:
         return True
@@ -109,27 +94,136 @@ class PxcFile(io.RawIOBase):
         self._position = position
         return position
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] # any buffer there
-        if self._position >= self.size:
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        if self._position >= self.size or not view:
             return 0
-        number = bisect_right(self._begins, self._position) - 1
-        data = self._block(number)[self._position - self._begins[number] :][: len(buffer)]
-        buffer[: len(data)] = data
-        self._position += len(data)
-        return len(data)
+        number, data = self._from(self._position)
+        if number == self._in_order:
+            self._passed(number)
+        view = view[: len(data)]
+        view[:] = data[: len(view)]
+        self._position += len(view)
+        return len(view)
+
+    def read_at(self, offset: int, n: int) -> bytes:
+        """The n raw bytes from `offset` on, fewer only at the end. It does not move the position, so threads may share it."""
+        parts, end = [], min(offset + n, self.size)
+        while offset < end:
+            _, data = self._from(offset)
+            parts.append(bytes(data[: end - offset]))
+            offset += len(parts[-1])
+        return b"".join(parts)
+
+    def _from(self, position: int) -> tuple[int, memoryview]:
+        """The block that holds the raw byte `position`, and its bytes from there on."""
+        number = bisect_right(self._begins, position) - 1
+        held = self._held  # another thread may replace it meanwhile
+        if held[0] != number:
+            held = self._held = number, self._block(number)
+        return number, memoryview(held[1])[position - self._begins[number] :]
 
     def _block(self, number: int) -> bytes:
-        if self._held[0] != number:
-            offset, begin = self._places[number]
-            self._file.seek(offset + len(pxc.BLOCK))
-            head = pxc.parse_head(pxc.exactly(self._file.read, pxc.HEAD_SIZE), begin)
-            if head.raw_length != self._begins[number + 1] - begin:
-                raise CorruptStream(f"the block at byte {begin} has another length than the index says")
-            payload = pxc.exactly(self._file.read, head.length)
-            self._held = number, pxc.unpack_block(self._codec, head, payload, begin)
-        return self._held[1]
+        place, cursor = self._places[number], Cursor(self._read_at, self._places[number].offset)
+        if pxc.exactly(cursor, len(pxc.BLOCK)) != pxc.BLOCK:
+            raise CorruptStream(f"the block at byte {place.begin} of the output is damaged: it has no marker")
+        head = pxc.parse_head(pxc.exactly(cursor, pxc.HEAD_SIZE), place.begin)
+        if head.raw_length != place.end - place.begin or cursor.at + head.length != place.after:
+            raise CorruptStream(f"the block at byte {place.begin} has another length than the index says")
+        payload = pxc.exactly(cursor, head.length)
+        return pxc.unpack_block(self._codecs[self._part_of[number]], head, payload, place.begin)
+
+    def _passed(self, number: int) -> None:
+        """Compare the checksum of the whole once all its blocks were read in order."""
+        part = self._parts[self._part_of[number]]
+        if number == 0 or self._part_of[number] != self._part_of[number - 1]:
+            self._digest = hashlib.sha256()
+        self._digest.update(self._held[1])
+        self._in_order += 1
+        if self._places[number] == part.places[-1] and not is_whole(part, self._digest.digest()):
+            raise CorruptStream(OTHER_CONTENT)
 
     def close(self) -> None:
-        if hasattr(self, "_file"):
-            self._file.close()
+        if hasattr(self, "_read_at"):
+            self._read_at.close()
         super().close()
+
+
+OTHER_CONTENT = "every block is sound, but length or checksum of the whole differ: blocks are of another file"
+
+
+def is_whole(part: Part, digest: bytes) -> bool:
+    """Are these the bytes that the end record of `part` speaks of? `digest`: SHA-256 of all its blocks."""
+    n_bytes = sum(place.end - place.begin for place in part.places)
+    return part.end.n_bytes == n_bytes and part.end.digest == digest
+
+
+class BufferedPxcFile(io.BufferedReader):
+    """A `PxcFile` with a buffer, whose methods it has."""
+
+    raw: PxcFile
+
+    def __init__(self, source: Source, codec: Compressor | None = None, position: int = 0) -> None:
+        super().__init__(PxcFile(source, codec, position))
+
+    @property
+    def size(self) -> int:
+        """Raw bytes of the whole."""
+        return self.raw.size
+
+    def read_at(self, offset: int, n: int) -> bytes:
+        """As of `PxcFile`: for threads."""
+        return self.raw.read_at(offset, n)
+
+    def __reduce__(self) -> Any:
+        return type(self), (*self.raw.__reduce__()[1][:2], self.tell())
+
+    def __reduce_ex__(self, _: Any) -> Any:
+        return self.__reduce__()
+
+
+def open_pxc(path: Source, codec: Compressor | None = None) -> BufferedPxcFile:
+    """A seekable, read-only binary file over the raw bytes of a `.pxc` file; see `PxcFile`."""
+    return BufferedPxcFile(path, codec)
+
+
+def inspect(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a compressed file says of itself, without decoding a block: of other formats than `.pxc` only which one.
+
+    Raises `CorruptStream`, which names the file.
+    """
+    try:
+        with opened(path) as file, tempfile.TemporaryFile() as copied:
+            if Path(path) == STDIN or not file.seekable():
+                for piece in Reader(file).as_it_comes():
+                    copied.write(piece)
+                return _inspected(ByteRanges(copied), Path(path).name)
+            return _inspected(ByteRanges(file), Path(path).name)
+    except CorruptStream as error:
+        raise CorruptStream(f"{path}: {error}") from error
+
+
+def _inspected(read_at: ByteRanges, name: str) -> dict[str, Any]:
+    start = Cursor(read_at, 0)(PEEK)
+    if not start.startswith(pxc.MAGIC) and (other := by_magic(start) or by_suffix(name)):
+        return {"format": other.name, "codec": other.name, "file_bytes": read_at.size}
+    parts = read_parts(read_at, read_at.size)
+    header, places = parts[0].header, [place for part in parts for place in part.places]
+    methods = dict.fromkeys(pxc.METHODS.values(), 0)
+    for place in places:
+        methods[pxc.METHODS[_method(read_at, place)]] += 1
+    return {
+        "format": f".pxc version {pxc.VERSION}",
+        "codec": header.codec,
+        "config": header.config,
+        "config_version": header.config_version,
+        "raw_bytes": places[-1].end if places else 0,
+        "file_bytes": read_at.size,
+        "blocks": len(places),
+        "block_methods": methods,
+    } | ({"files": len(parts)} if len(parts) > 1 else {})
+
+
+def _method(read_at: ByteRanges, place: Place) -> int:
+    cursor = Cursor(read_at, place.offset + len(pxc.BLOCK))
+    return pxc.parse_head(pxc.exactly(cursor, pxc.HEAD_SIZE), place.begin).method

@@ -3,11 +3,12 @@
 Floating point, deterministic on one machine; nothing of it is on the coding path.
 """
 
-import numba
 import numpy as np
 
+from compressors.kernels import allocating
 
-@numba.njit(cache=True, nogil=True)
+
+@allocating
 def gather(rows, start, width, table, x):
     """x (batch, inputs) = the rows of each feature's table, rounded as the integer model has them."""
     for i in range(rows.shape[0]):
@@ -19,7 +20,7 @@ def gather(rows, start, width, table, x):
             at += width[f]
 
 
-@numba.njit(cache=True, nogil=True)
+@allocating
 def scatter(rows, start, first_row, width, table, squares, dx, rate):
     """Adagrad with one accumulator a row (Duchi et al. 2011): each sample in turn."""
     limit = np.float32(127)
@@ -39,7 +40,7 @@ def scatter(rows, start, first_row, width, table, squares, dx, rate):
             at += width[f]
 
 
-@numba.njit(cache=True, nogil=True)
+@allocating
 def nodes(hidden, hidden_int, weight_int, weight, bias, scale, data, d_hidden, d_weight, d_bias):
     """Loss in nats of the eight binary decisions of each byte, and its gradients (added to d_weight and d_bias)."""
     loss, n = 0.0, hidden.shape[1]
@@ -63,7 +64,7 @@ def nodes(hidden, hidden_int, weight_int, weight, bias, scale, data, d_hidden, d
     return loss
 
 
-@numba.njit(cache=True, nogil=True)
+@allocating
 def adam(p, g, m, v, rate, unbias1, unbias2, limit):
     """One step of Adam (Kingma and Ba 2014, 0.9 and 0.995) on flat float32 arrays; |p| stays within `limit`."""
     for i in range(p.size):

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 from compressors.artifact import Artifact
-from compressors.base import Compressor, Ragged, Spans, Symbols, Vocab, check_output, check_range, checked_symbols
+from compressors.base import Compressor, Ragged, Symbols, Vocab, check_output, check_range, checked_symbols
 from compressors.errors import CorruptStream, InvalidConfig
 from compressors.neural import windows as dictionaries
-from compressors.neural.entropy_windows import EntropyWindows
+from compressors.neural.artifact import apart, model_of, network_of, packaged_network, together
 from compressors.neural.mixing import is_binary
-from compressors.neural.model import PARTS, PRESETS, Model, preset, squash_table
-from compressors.neural.self_test import check_stream, check_windows, stream_digest
-from compressors.neural.windows import POLICIES, Windows, apart, together
+from compressors.neural.model import PRESETS, Model, preset
+from compressors.neural.self_test import check_windows
+from compressors.neural.windows import POLICIES, Windows
 
-ASSETS = Path(__file__).parent.parent / "assets"
 _FIRST, _ZSTD, _STORED, _CODED = range(4)  # _FIRST: `first_coder`, in streams of before; it is not written any more
 # A bit costs at least log2(65536 / 65535): more bytes than this for each byte of a stream are not the coder's.
 _MOST = 50_000
@@ -31,7 +30,7 @@ class Neural(Compressor):
 
     `preset` best or fast, or an `artifact`: one of network and windows, or of windows alone; what it lacks is the package's
     own; `windows`: other ones. `policy`, how windows are cut: into longest runs of whole words (words), as few as
-    can be (dense), single words (word), or by the network where it is uncertain (entropy; slow, and does not decode).
+    can be (dense), single words (word). As published, by the network where it is uncertain: `entropy-windows`.
     """
 
     name: ClassVar[str] = "neural"
@@ -45,12 +44,11 @@ class Neural(Compressor):
     def __post_init__(self) -> None:
         preset(self.preset)
         check_range(self.name, "width", self.width, 8, 16)
-        if self.policy not in (*POLICIES, "entropy"):
-            raise InvalidConfig(f"neural: policy is {self.policy!r}; expected one of {', '.join(POLICIES)}, entropy")
-        network, windows = apart(self.artifact)
-        network = network or Artifact.load(ASSETS / f"neural-{self.preset}.pxa")
-        network.expect(self.name, *PARTS)
-        windows = self.windows or windows or Artifact.load(ASSETS / "neural-windows.pxa")
+        if self.policy not in POLICIES:
+            remedy = "; that is a one-way view now: entropy-windows" if self.policy == "entropy" else ""
+            raise InvalidConfig(f"neural: policy is {self.policy!r}; expected one of {', '.join(POLICIES)}{remedy}")
+        network = network_of(self.artifact, self.preset)
+        windows = self.windows or apart(self.artifact)[1] or Artifact.packaged("neural-windows")
         windows.expect(self.name, *dictionaries.ARRAYS)
         object.__setattr__(self, "artifact", network)
         object.__setattr__(self, "windows", apart(windows)[1])
@@ -82,8 +80,7 @@ class Neural(Compressor):
         """Write network and windows to one file, but not the package's own network; `compressors.load` reads it."""
         assert self.artifact is not None
         assert self.windows is not None
-        own = Artifact.load(ASSETS / f"neural-{self.preset}.pxa")
-        together(None if self.artifact == own else self.artifact, self.windows).save(path)
+        together(None if self.artifact == packaged_network(self.preset) else self.artifact, self.windows).save(path)
 
     def stream_config(self) -> dict[str, Any]:
         """Streams do not depend on windows."""
@@ -93,9 +90,7 @@ class Neural(Compressor):
     def _model(self) -> Model:
         """The model, after its self-test. Raises `WrongArithmetic`."""
         assert self.artifact is not None
-        model = Model.of(self.artifact.settings, self.artifact.arrays)
-        check_stream(model, self.artifact.settings.get("self_test"))
-        return model
+        return model_of(self.artifact)
 
     # -- symbols: the windows -----------------------------------------------------------------------------------------
 
@@ -104,33 +99,18 @@ class Neural(Compressor):
         assert self.windows is not None
         return Windows.of(self.windows, self.width)
 
-    @cached_property
-    def _entropy(self) -> EntropyWindows:
-        return EntropyWindows(self._model, self.width)
-
     @property
     def vocab(self) -> Vocab:
-        return self._entropy.vocab if self.policy == "entropy" else self._windows.vocab
+        return self._windows.vocab
 
     def encode(self, data: bytes) -> Symbols:
-        return self._entropy.encode(data)[0] if self.policy == "entropy" else self.encode_batch([data])[0]
+        return self.encode_batch([data])[0]
 
     def encode_batch(self, documents: Iterable[bytes], *, threads: int = 1) -> Ragged:
-        if self.policy == "entropy":
-            return super().encode_batch(documents, threads=threads)
         check_windows(self.policy)
         return self._windows.encode_batch(documents, self.policy, threads)
 
-    def spans(self, data: bytes) -> Spans | None:
-        return self._entropy.encode(data)[1] if self.policy == "entropy" else super().spans(data)
-
     def decode(self, symbols: Symbols, *, max_output: int | None = None) -> bytes:
-        """Raises `InvalidConfig` with policy `entropy`, which is many-to-one."""
-        if self.policy == "entropy":
-            raise InvalidConfig(
-                "neural: windows of policy entropy are many-to-one, as published: different bytes share a symbol; for symbols "
-                "that decode use policy words, dense or word"
-            )
         check_windows(self.policy)
         return self._windows.decode(checked_symbols(self, symbols), max_output)
 
@@ -183,15 +163,6 @@ class Neural(Compressor):
         return first_coder.decode(self._model, payload, n_bytes)
 
 
-def artifact_of(name: str, arrays: dict[str, Any], card: dict[str, Any]) -> Artifact:
-    """The artifact of a trained network (and mixer), with its self-test."""
-    settings: dict[str, Any] = {"preset": name, "shape": asdict(PRESETS[name])}
-    settings["shape"] |= {k: list(v) for k, v in settings["shape"].items() if isinstance(v, tuple)}
-    arrays = {"squash": squash_table(), **arrays}
-    settings["self_test"] = stream_digest(Model.of(settings, arrays))
-    return Artifact(codec=Neural.name, settings=settings, arrays=arrays, card=card)
-
-
 def _zstd(level: int) -> Compressor:
     from compressors.zstd import Zstd
 
@@ -214,3 +185,6 @@ def _read_varint(data: bytes) -> tuple[int, int]:
         if digit < 128:
             return value, i + 1
     raise CorruptStream("neural: the length at the start is damaged")
+
+
+__all__ = ["Neural"]

@@ -1,21 +1,25 @@
-"""Windows cut where the model is uncertain: the variant of Zheng et al. (arXiv 2602.04289), for comparison.
+"""`entropy-windows`: windows cut where the model is uncertain, as Zheng et al. published them (arXiv 2602.04289).
 
 The model reads the document with full context; a segment begins wherever the entropy of the next byte is high. Every
 segment is then coded alone, model and coder starting anew, in windows of W bits: a window takes bytes until the next
 one would need more, and its symbol is a number that arithmetic coding of its bytes could give. As published, nothing says
-how many bytes that were: a chunk and the same chunk with a likely end share a symbol, so the view is many-to-one.
+how many bytes that were: a chunk and the same chunk with a likely end share a symbol, so it is a one-way view.
 """
 
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from compressors.base import Spans, Symbols, Vocab
+from compressors.artifact import Artifact
+from compressors.base import Compressor, Spans, Symbols, Vocab, check_range
 from compressors.neural import first_coder
+from compressors.neural.artifact import model_of, network_of
 from compressors.neural.model import Model
 
 THRESHOLD = 1024  # entropy, in 1/256 bit, above which a segment begins: 4 bits give about the 2.6 bytes a window that were published
@@ -23,6 +27,41 @@ THRESHOLD = 1024  # entropy, in 1/256 bit, above which a segment begins: 4 bits 
 # any word is likely. Without it windows hold a quarter fewer bytes.
 _BEFORE = b"x = "
 _KNOWN = 1 << 16  # segments whose windows are kept
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedWindows(Compressor):
+    """Windows of `width` bits cut by a network, as published: a one-way view, which neither decodes nor writes files.
+
+    `preset` and `artifact` as in `neural`. Slow: every byte is read by the network twice.
+    """
+
+    name: ClassVar[str] = "entropy-windows"
+    lossless: ClassVar[bool] = False
+    preset: str = "fast"
+    artifact: Artifact | None = None
+    width: int = 16
+
+    def __post_init__(self) -> None:
+        check_range(self.name, "width", self.width, 8, 16)
+        network = network_of(self.artifact, self.preset)
+        object.__setattr__(self, "artifact", network)
+        object.__setattr__(self, "preset", network.settings.get("preset", self.preset))
+
+    @cached_property
+    def _cutter(self) -> EntropyWindows:
+        assert self.artifact is not None
+        return EntropyWindows(model_of(self.artifact), self.width)
+
+    @property
+    def vocab(self) -> Vocab:
+        return Vocab(size=1 << self.width)
+
+    def encode(self, data: bytes) -> Symbols:
+        return self._cutter.encode(data)[0]
+
+    def spans(self, data: bytes) -> Spans:
+        return self._cutter.encode(data)[1]
 
 
 class EntropyWindows:
@@ -81,3 +120,6 @@ def _binary_entropy() -> npt.NDArray[np.uint32]:
     """
     cost = {n: 13 * 256 - ((n**256).bit_length() - 1) for n in range(1, 8192, 2)}
     return np.array([(n * cost[n] + (8192 - n) * cost[8192 - n]) >> 13 for n in cost], np.uint32)
+
+
+__all__ = ["EntropyWindows", "PublishedWindows"]

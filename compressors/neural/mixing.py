@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -109,20 +108,20 @@ class Start:
         return Start.plain(self.layout)
 
 
-ASSET = Path(__file__).parent.parent / "assets" / "neural-mixing.pxa"
+ASSET = "neural-mixing"
 
 
 @cache
 def packaged_start(preset: str) -> Start:
     """The start that comes with the package, for networks that have none with them."""
-    arrays = Artifact.load(ASSET).arrays
+    arrays = Artifact.packaged(ASSET).arrays
     return Start.of(LAYOUTS[preset], {name: arrays[f"{preset}_{name}"] for name in NAMES})
 
 
 @cache
 def packaged_tests() -> Mapping[str, str]:
     """Digest of the first coder's stream under a network of the package -> that of today's coder."""
-    return dict(Artifact.load(ASSET).settings["self_test"])
+    return dict(Artifact.packaged(ASSET).settings["self_test"])
 
 
 def is_binary(data: bytes) -> bool:

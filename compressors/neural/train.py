@@ -25,7 +25,7 @@ from compressors.atomic import write_atomically
 from compressors.base import digest
 from compressors.errors import InvalidConfig
 from compressors.neural import _training, first_coder, fit_mixing
-from compressors.neural.codec import artifact_of
+from compressors.neural.artifact import artifact_of
 from compressors.neural.mixing import LAYOUTS, Start
 from compressors.neural.model import LOGIT_SCALE, SCALE_BITS, Model, Shape, features, preset, squash_table
 

@@ -159,27 +159,6 @@ def _chunks(documents: Iterable[bytes]) -> Iterable[list[bytes]]:
         yield chunk
 
 
-def apart(artifact: Artifact | None) -> tuple[Artifact | None, Artifact | None]:
-    """(network, windows) of an artifact that holds one of them or both."""
-    if artifact is None or PARENT not in artifact.arrays:
-        return artifact, None
-    rest = dict(artifact.arrays)
-    windows = {name: rest.pop(name) for name in ARRAYS if name in rest}
-    if not rest:
-        return None, artifact
-    card = dict(artifact.card)
-    dictionary = Artifact(codec=artifact.codec, settings={}, arrays=windows, card=card.pop("windows", {}))
-    return Artifact(codec=artifact.codec, settings=artifact.settings, arrays=rest, card=card), dictionary
-
-
-def together(network: Artifact | None, windows: Artifact) -> Artifact:
-    """One artifact of both, which `apart` takes to pieces."""
-    if network is None:
-        return windows
-    card, arrays = {**network.card, "windows": dict(windows.card)}, {**network.arrays, **windows.arrays}
-    return Artifact(codec=network.codec, settings=network.settings, arrays=arrays, card=card)
-
-
 # -- making the dictionary ---------------------------------------------------------------------------------------------
 
 

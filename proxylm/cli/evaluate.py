@@ -52,7 +52,9 @@ def evaluate(
 
     model, config = run_folder.load_run(run, best=best)
     chosen = registry.parse(codec) if codec else None
-    view = run_folder.view_of(run, chosen) if chosen is not None else None
+    if chosen is None:
+        run_folder.warn_if_raw_is_new(run, config)
+    view = evaluation.trained_spec(config, run_folder.view_of(run, chosen)) if chosen is not None else None
     documents = _documents(Reader(corpus, text_field, pattern, exclude=exclude), max_bytes)
     window = window or evaluation.trained_window(config)
     result = evaluation.evaluate(model, documents, window=window, codec=chosen, view=view)
@@ -127,6 +129,7 @@ def generate(
     from proxylm.training import run_folder
 
     model, config = run_folder.load_run(run, best=best)
+    run_folder.warn_if_raw_is_new(run, config)
     sampling = generation.Sampling(
         max_bytes=max_bytes, temperature=temperature, top_p=top_p, min_p=min_p, seed=seed, stop=tuple(map(_bytes, stop))
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -58,30 +59,72 @@ def proxyc() -> None:
     """
 
 
+# Signals that end us unless they are ignored, as by `nohup` or a script that starts us in the background.
+ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU") if hasattr(signal, name)]
+
+
 def main() -> None:
     """Entry point: errors that are the input's or the system's fault are one line, bugs keep their traceback."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) != signal.SIG_IGN:  # it is ignored where a script starts us in the background
+    for number in ENDING:
+        if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _end)
     warnings.showwarning = lambda message, *_: click.echo(f"proxyc: {message}", err=True)  # one line, as errors have
+    _take_every_byte()
     try:
-        proxyc()
+        code = _ran()
+        if not code and sys.stdout is not None and not sys.stdout.closed:
+            sys.stdout.flush()
+    except BrokenPipeError:  # who reads our output has gone
+        code = 1
+    except OSError as error:  # of the output, when all else is done
+        code = _failed(error)
+    if code:
+        _drop_output()
+    sys.exit(code)
+
+
+def _ran() -> int | str | None:
+    """Run the command; its exit code. Raises `BrokenPipeError`, and what is a bug."""
+    try:
+        from compressors.cli.options import as_command
+
+        piped = all(stream is not None and not stream.isatty() for stream in (sys.stdin, sys.stdout))
+        proxyc(as_command(sys.argv[1:], piped=piped))
+    except SystemExit as end:
+        return end.code
     except BrokenPipeError:
-        # Who reads our output has gone. Nothing may be written at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        raise
     except ModuleNotFoundError as error:
         if error.name not in EXTRAS:
             raise
-        _fail(f"this command needs {error.name}, which is not installed: pip install 'proxyc[{EXTRAS[error.name]}]'")
+        return _said(
+            f"this command needs {error.name}, which is not installed: pip install 'proxyc[{EXTRAS[error.name]}]'"
+        )
     except Exception as error:
-        from compressors.errors import ProxycError, in_one_line  # here: help needs none of it
+        return _failed(error)
+    return 0
 
-        if "no locator available" in str(error):  # numba's
-            _fail("there is no writable folder for compiled kernels; set NUMBA_CACHE_DIR to one")
-        if not isinstance(error, (ProxycError, OSError)):  # a full disk, a folder that may not be written
-            raise
-        _fail(in_one_line(error))
+
+def _take_every_byte() -> None:
+    """Put a buffer between text and a raw file, which Python has under PYTHONUNBUFFERED: it may take a part of a write."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        raw = getattr(stream, "buffer", None)
+        if isinstance(raw, io.RawIOBase):
+            buffered = io.BufferedWriter(raw)
+            again = io.TextIOWrapper(buffered, stream.encoding, stream.errors, line_buffering=True)
+            setattr(sys, name, again)
+
+
+def _drop_output() -> None:
+    """Let nothing more be written, at exit either: it failed once, and would end us with 120 and a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is None or stream.closed:
+            continue
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _end(number: int, _: object) -> None:
@@ -97,9 +140,22 @@ def _end(number: int, _: object) -> None:
     signal.raise_signal(number)
 
 
-def _fail(message: str) -> None:
-    click.echo(f"proxyc: {message}", err=True)
-    sys.exit(1)
+def _failed(error: Exception) -> int:
+    """One line for an error of the input or the system; a bug is raised again."""
+    from compressors.errors import ProxycError, in_one_line  # here: help needs none of it
+
+    if "no locator available" in str(error):  # numba's
+        return _said("there is no writable folder for compiled kernels; set NUMBA_CACHE_DIR to one")
+    if not isinstance(error, (ProxycError, OSError, MemoryError)):  # a full disk, a folder that may not be written
+        raise error
+    return _said(in_one_line(error))
+
+
+def _said(message: str) -> int:
+    from compressors.cli.shown import shown
+
+    click.echo(f"proxyc: {shown(message)}", err=True)
+    return 1
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ import click
 from compressors import registry
 from compressors.corpus import Reader
 from compressors.errors import InputError, InvalidConfig
-from proxylm.data.store import RAW, Store
+from proxylm.data.store import Store
+from proxylm.view_spec import RAW
 
 PATH = click.Path(path_type=Path)
 

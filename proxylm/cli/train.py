@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,23 +15,29 @@ from compressors.corpus import Reader, take
 from compressors.errors import InvalidConfig
 
 PATH = click.Path(path_type=Path)
+_EVERY = 10.0  # seconds between lines of progress where there is no terminal
 
 
 @click.command()
 @click.argument("store", type=PATH)
-@click.option("-o", "--output", "run", required=True, type=PATH, help="Folder of the run; an interrupted one goes on.")
-@click.option("--recipe", help="raw, comp, proxy (the published schedule) or comp-then-raw.")
-@click.option("--view", help="The compressed view: NAME, NAME:level=K, NAME:bags=N or NAME:raw=N:comp=M.")
+@click.option("-o", "--output", "run", required=True, type=PATH, help="Folder of the run; an interrupted one resumes.")
+@click.option("--recipe", help="raw, comp, proxy (the published schedule), comp-then-raw, or merges with its sizes.")
+@click.option("--view", help="The compressed view: NAME, NAME:merges=K or NAME:bags=N.")
 @click.option("--steps", type=int, help="Length of the run, or:")
 @click.option("--flops", type=float, help="as many steps as fit into these FLOPs.")
 @click.option("--seed", type=int)
+@click.option("--init", type=PATH, help="A run whose newest weights this one begins with.")
 @click.option(
     "--held-out",
     multiple=True,
     help="Documents (also URLs) to score at the end and every train.eval_every steps; the best model is kept.",
 )
 @click.option(
-    "--held-out-bytes", default=1_000_000, show_default=True, help="How many of their bytes, whole documents."
+    "--held-out-bytes",
+    default=1_000_000,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How many of their bytes, whole documents.",
 )
 @click.option("--tensorboard", is_flag=True, help="Log to RUN/tensorboard too.")
 @click.option("--config", type=PATH, help="Settings as .toml or .json: sections train, model, mix.")
@@ -40,26 +47,21 @@ PATH = click.Path(path_type=Path)
 @click.option("-q", "--quiet", is_flag=True)
 def train(
     store: Path, run: Path, recipe: str | None, view: str | None, steps: int | None, flops: float | None, seed: int | None,
-    held_out: tuple[str, ...], held_out_bytes: int, tensorboard: bool, config: Path | None, assignments: tuple[str, ...],
-    quiet: bool,
+    init: Path | None, held_out: tuple[str, ...], held_out_bytes: int, tensorboard: bool, config: Path | None,
+    assignments: tuple[str, ...], quiet: bool,
 ) -> None:  # fmt: skip
-    """Train on the view store STORE. Start it with `torchrun -m proxylm.cli.main train ...` for several processes."""
+    """Train on the view store STORE. Start it with `torchrun -m proxylm.cli.main train ...` for several processes.
+
+    Settings are the recipe's, then those of --config, then flags, then --set: the later ones win.
+    """
     from proxylm import config_files
-    from proxylm.config import RunConfig
     from proxylm.data.store import Store
-    from proxylm.training import run_folder, trackers
-    from proxylm.training import trainer as training
+    from proxylm.training import run_folder, trackers, trainer
     from proxylm.training.distributed import Place
 
-    chosen = config_files.load(config) if config else {}
-    for section, key, value in (
-        ("mix", "recipe", recipe), ("mix", "view", view), ("train", "steps", steps), ("train", "flops", flops), ("train", "seed", seed),
-    ):  # fmt: skip
-        if value is not None:
-            chosen.setdefault(section, {})[key] = value
-    for assignment in assignments:
-        config_files.override(chosen, assignment)
-    run_config = config_files.from_mapping(RunConfig, {"train": {}} | chosen)
+    flags = {"mix.recipe": recipe, "mix.view": view, "train.steps": steps, "train.flops": flops, "train.seed": seed}
+    file = config_files.load(config) if config else {}
+    run_config = config_files.run_config(file, flags, assignments, refinable=lambda: Store.open(store).refinable)
     if view is not None and not any(phase.start or phase.end for phase in run_config.mix.schedule):
         raise InvalidConfig(
             f"recipe {run_config.mix.recipe!r} never shows --view {view}; add --recipe proxy, comp or comp-then-raw"
@@ -67,40 +69,64 @@ def train(
     documents = _documents(held_out, held_out_bytes)
     with ExitStack() as stack:
         place = stack.enter_context(Place.here())
-        reports = [stack.enter_context(_training_bar(quiet or place.rank != 0))]
-        if place.rank == 0:
-            reports.append(_told_if_behind(run_config))
+        reports = [stack.enter_context(_progress(run.name, quiet or place.rank != 0))]
         if tensorboard and place.rank == 0:
             reports.append(stack.enter_context(trackers.board(run)))
 
         def report(record: dict[str, Any]) -> None:
-            for told in reports:
-                told(record)
+            for tell in reports:
+                tell(record)
 
-        training.train(Store.open(store), run_config, run, held_out=documents, report=report, place=place)
+        trainer.train(Store.open(store), run_config, run, held_out=documents, report=report, place=place, init=init)
     if place.rank == 0:
-        done = run_folder.totals(run)
-        click.echo(f"{run}: {done['steps']} steps, {done['flops']:.3g} FLOPs, {done['bytes']:,.0f} bytes of text shown")
+        click.echo(_summary(run, run_folder.records(run)))
 
 
-def _told_if_behind(config: Any) -> Callable[[dict[str, Any]], None]:
-    """Says with the first step, before which the number of steps is not known, whether the schedule can be kept."""
-    to_tell = [True]
+def _summary(run: Path, log: list[dict[str, Any]]) -> str:
+    """What a finished run has done, and its scores on held-out documents."""
+    flops, n_bytes = sum(record["flops"] for record in log), sum(sum(record["bytes"].values()) for record in log)
+    lines = [f"{run}: {len(log)} steps in {log[-1]['dtype']}, {flops:.3g} FLOPs, {n_bytes:,.0f} bytes of text shown"]
+    scores = [(r["held_out_bits_per_byte"], r["step"] + 1) for r in log if "held_out_bits_per_byte" in r]
+    if scores:
+        lines.append(
+            f"held-out documents: {scores[-1][0]:.4f} bits per byte, the best {min(scores)[0]:.4f} after step {min(scores)[1]}"
+        )
+    return "\n".join(lines)
+
+
+@contextmanager
+def _progress(name: str, quiet: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A bar with ETA and loss on standard error where that is a terminal, else a line now and then."""
+    if quiet or sys.stderr is None:
+        yield lambda record: None
+    elif sys.stderr.isatty():
+        with _bar() as report:
+            yield report
+    else:
+        yield _lines(name)
+
+
+def _lines(name: str) -> Callable[[dict[str, Any]], None]:
+    """A line every ten seconds."""
+    began = last = time.monotonic()
+    first = -1
 
     def report(record: dict[str, Any]) -> None:
-        if to_tell and (text := config.behind(record["steps"])):
-            click.echo(f"proxyc: {text}", err=True)
-        to_tell.clear()
+        nonlocal last, first
+        now, step, steps = time.monotonic(), record["step"] + 1, record["steps"]
+        first = step - 1 if first < 0 else first
+        if now - last >= _EVERY and step < steps:
+            last, left = now, (now - began) / (step - first) * (steps - step)
+            click.echo(
+                f"{name}: step {step:,} of {steps:,}, {record['loss']:.3f} bits/symbol, {left / 60:.1f} min left",
+                err=True,
+            )
 
     return report
 
 
 @contextmanager
-def _training_bar(quiet: bool) -> Iterator[Any]:
-    """A progress bar with ETA and loss on standard error, where that is a terminal."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda record: None
-        return
+def _bar() -> Iterator[Callable[[dict[str, Any]], None]]:
     state: dict[str, Any] = {}
 
     def report(record: dict[str, Any]) -> None:

@@ -1,18 +1,20 @@
 """One id space for all views: the only place that adds an offset.
 
-Ids 0-63 are specials, 64-319 the bytes, 320.. the symbols of the compressed views one after the other, so a symbol
-never shares an id with a raw byte (arXiv 2602.04289, section 3), unless the alphabet is `shared`: then the first 256
-symbols of every view, which a refinable vocabulary has for the bytes, are the bytes themselves.
+Ids 0-63 are specials, 64-319 the bytes, 320.. the symbols of the compressed views. The merges that are read as bags of bytes
+come first, then symbols with ids of their own; these never share an id with a raw byte (arXiv 2602.04289, section 3), while
+merges stand among the bytes themselves. How specials stand around a text: `proxylm.data.frame`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
 
 BOS, EOS = 1, 2
 RAW_OPEN, RAW_CLOSE, COMP_OPEN, COMP_CLOSE = 12, 13, 14, 15
@@ -21,10 +23,8 @@ N_SPECIALS = 64
 BYTE_OFFSET = N_SPECIALS
 RAW_SIZE = N_SPECIALS + 256  # specials and bytes: the raw head, and all that the deployed model knows
 COMP_OFFSET = RAW_SIZE
-ALLOWED: list[int] = [
-    RAW_CLOSE,
-    *range(BYTE_OFFSET, RAW_SIZE),
-]  # what generation may draw: the end of the text, or a byte
+# What generation may draw: the end of the text, or a byte.
+ALLOWED: list[int] = [RAW_CLOSE, *range(BYTE_OFFSET, RAW_SIZE)]
 
 
 @dataclass(frozen=True)
@@ -42,49 +42,57 @@ class HeadSlice:
 RAW_SLICE = HeadSlice(RAW_SIZE)
 
 
+def byte_ids(text: npt.NDArray[np.uint8]) -> Ints:
+    """(n,) ids of raw bytes."""
+    return text.astype(np.int64) + BYTE_OFFSET
+
+
 @dataclass(frozen=True)
 class Alphabet:
-    """Sizes of the compressed views' vocabularies, in the order of their ids."""
+    """The vocabularies of the compressed views that a run shows, in the order of their ids."""
 
-    views: Mapping[str, int]
-    shared: bool = False
-    sentinels: bool = True  # compressed symbols stand between marks of their own; if not, between those of the bytes
+    symbols: Mapping[str, int] = field(default_factory=dict)
+    """By view: its symbols, where each has an id of its own."""
+    merges: Mapping[str, int] = field(default_factory=dict)
+    """By view: the merges of its vocabulary, where they are shown as such; their ids come first."""
+
+    @property
+    def n_merges(self) -> int:
+        """Merges of all views together."""
+        return sum(self.merges.values())
 
     @property
     def comp_size(self) -> int:
         """Rows that the symbols of all compressed views need together."""
-        return sum(self._rows(view) for view in self.views)
+        return self.n_merges + sum(self.symbols.values())
 
     @property
     def size(self) -> int:
+        """Number of ids."""
         return RAW_SIZE + self.comp_size
 
-    def _rows(self, view: str) -> int:
-        return self.views[view] - (256 if self.shared else 0)
+    def symbol_ids(self, view: str, symbols: npt.NDArray[Any]) -> Ints:
+        """Ids of symbols of `view`."""
+        first = COMP_OFFSET + self.n_merges + _before(view, self.symbols)
+        return symbols.astype(np.int64) + first
 
-    def _first(self, view: str) -> int:
-        names = list(self.views)
-        return sum(self._rows(name) for name in names[: names.index(view)])
-
-    def ids(self, view: str, symbols: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-        """Ids of symbols of `view` ("raw" or a compressed view)."""
-        found = symbols.astype(np.int64)
-        if view == "raw":
-            return found + BYTE_OFFSET
-        first = COMP_OFFSET + self._first(view)
-        if not self.shared:
-            return found + first
+    def merge_ids(self, view: str, symbols: npt.NDArray[Any]) -> Ints:
+        """Ids of symbols of a refinable `view`, of which the first 256 are the bytes themselves."""
+        found, first = symbols.astype(np.int64), COMP_OFFSET + _before(view, self.merges)
         return np.where(found < 256, found + BYTE_OFFSET, found + (first - 256))
 
-    def marks(self, view: str) -> tuple[int, int]:
-        """The ids that stand before and behind what is shown of `view`."""
-        own = view != "raw" and self.sentinels
-        return (COMP_OPEN, COMP_CLOSE) if own else (RAW_OPEN, RAW_CLOSE)
+    def symbol_head(self, view: str) -> HeadSlice:
+        """The softmax over the symbols of `view`."""
+        first = self.n_merges + _before(view, self.symbols)
+        return HeadSlice(N_SPECIALS, first, first + self.symbols[view])
 
-    def head(self, view: str, level: int | None = None) -> HeadSlice:
-        """The softmax for `view`, of its first `level` symbols only."""
-        if view == "raw":
-            return RAW_SLICE
-        symbols = min(level or self.views[view], self.views[view]) - (256 if self.shared else 0)
-        first = self._first(view)
-        return HeadSlice(RAW_SIZE if self.shared else N_SPECIALS, first, first + symbols)
+    def merge_head(self, view: str, merges: int) -> HeadSlice:
+        """The softmax over the bytes and the first `merges` merges of `view`."""
+        first = _before(view, self.merges)
+        return HeadSlice(RAW_SIZE, first, first + merges)
+
+
+def _before(view: str, sizes: Mapping[str, int]) -> int:
+    """Rows of the views that stand before `view`."""
+    names = list(sizes)
+    return sum(sizes[name] for name in names[: names.index(view)])

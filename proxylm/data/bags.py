@@ -7,33 +7,27 @@ views, and any compressor with spans is a proxy view. Bags of a fixed size are t
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
-
-from proxylm.data.store import Column
 
 Ints = npt.NDArray[np.int64]
 
 
-def sizes(spans: npt.NDArray[np.uint16] | None, n_bytes: int, largest: int) -> Ints:
-    """(bags,) bytes in each bag of a document: its spans, longer ones cut into several; without spans, `largest` each."""
-    lengths = np.array([n_bytes], np.int64) if spans is None else spans.astype(np.int64)
+def counts(spans: npt.NDArray[Any], largest: int) -> Ints:
+    """(symbols,) bags that each symbol of `spans` bytes makes."""
+    return -(-spans.astype(np.int64) // largest)
+
+
+def sizes(spans: npt.NDArray[Any], largest: int) -> Ints:
+    """(bags,) bytes in each bag of a document: its spans, those above `largest` cut into several."""
+    lengths = spans.astype(np.int64)
     lengths = lengths[lengths > 0]
-    parts = -(-lengths // largest)
+    parts = counts(lengths, largest)
     found = np.full(parts.sum(), largest, np.int64)
-    found[np.cumsum(parts) - 1] = lengths - (parts - 1) * largest
+    found[np.cumsum(parts) - 1] = lengths - (parts - 1) * largest  # the last of each span has what is left
     return found
-
-
-def counts(raw: Column, comp: Column | None, largest: int) -> Ints:
-    """(documents,) bags of every document; `comp`: the view whose spans they are."""
-    if comp is None or comp.spans is None:
-        return -(-raw.lengths // largest)
-    found = []
-    for spans, offsets in zip(comp.spans, comp.offsets, strict=True):
-        before = np.concatenate([[0], np.cumsum(-(-spans.astype(np.int64) // largest))])
-        found.append(before[offsets[1:]] - before[offsets[:-1]])
-    return np.concatenate(found)
 
 
 def of(data: npt.NDArray[np.uint8], bag_sizes: Ints, first: int, last: int, largest: int) -> npt.NDArray[np.int16]:

@@ -5,7 +5,7 @@ Of a document of n bytes chunk i of k begins with byte n * i // k, in a view wit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -40,16 +40,14 @@ class Chunks:
         i = np.arange(len(self._documents)) - self.before[self._documents]
         return lengths[self._documents] * i // np.diff(self.before)[self._documents]
 
-    def aligned(
-        self, offsets: Sequence[Ints], spans: Sequence[npt.NDArray[np.uint16]], positions: Sequence[npt.NDArray[Any]]
-    ) -> Ints:
-        """(chunks,) where each begins in a view, by shard: (documents + 1,) offsets of its symbols, their bytes, and the
-        positions that each takes.
+    def aligned(self, shards: Iterable[tuple[Ints, npt.NDArray[np.uint16], npt.NDArray[Any]]]) -> Ints:
+        """(chunks,) where each begins in a view with spans. Of each shard: (documents + 1,) offsets of its symbols, their
+        bytes, and the positions that each takes.
         """
         found, first = np.zeros(len(self._documents), np.int64), 0
-        for of_shard, n_bytes, taken in zip(offsets, spans, positions, strict=True):
-            last = first + len(of_shard) - 1
-            _cut(self.raw_lengths[first:last], self.before[first : last + 1], of_shard, n_bytes, taken, found)
+        for offsets, n_bytes, taken in shards:
+            last = first + len(offsets) - 1
+            _cut(self.raw_lengths[first:last], self.before[first : last + 1], offsets, n_bytes, taken, found)
             first = last
         return found
 

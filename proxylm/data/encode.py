@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import itertools
-import json
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,13 +12,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from compressors.atomic import write_atomically
 from compressors.base import Compressor
 from compressors.corpus import Document
 from compressors.corpus import documents as documents_of
-from compressors.errors import FingerprintMismatch, InputError, InvalidConfig, SlowPath
-from proxylm.data.store import FORMAT, RAW, Store, StoreError
-from proxylm.data.store_writer import Maker, Shard, missing, read_facts
+from compressors.errors import InputError, InvalidConfig, SlowPath
+from proxylm.data.store import Store
+from proxylm.data.store_writer import Maker, Shard, finish, missing
+from proxylm.view_spec import RAW
 
 SHARD_BYTES = 64 << 20  # raw bytes of a shard; memory holds one being read, one encoded, and a column being written
 
@@ -84,14 +83,7 @@ def _written(
         n_shards += 1
     if n_shards == 0:
         raise InputError(f"no documents for {path}; give at least one")
-    if (path / f"{n_shards:05d}").exists():
-        raise StoreError(
-            f"{path} has more shards than the corpus fills ({n_shards}): the corpus has changed; use another folder"
-        )
-    for name, codec in views.items():
-        if (splits := codec.vocab.splits) is not None:
-            write_atomically(path / f"{name}.splits", splits.astype("<u4").tobytes())
-    _write_manifest(path, [f"{number:05d}" for number in range(n_shards)])
+    finish(path, views, n_shards)
     return Store.open(path)
 
 
@@ -148,27 +140,5 @@ def _shards(documents: Iterable[Document], shard_bytes: int) -> Iterator[Shard]:
 def _stored(store: Store) -> Iterator[Shard]:
     """The documents of an existing store, shard by shard."""
     raw = store.column(RAW)
-    for number, (values, offsets) in enumerate(zip(raw.values, raw.offsets, strict=True)):
-        yield Shard(number, [values[a:b].tobytes() for a, b in itertools.pairwise(offsets)], len(values))
-
-
-def _write_manifest(path: Path, shards: list[str]) -> None:
-    """Put together what the shards say of their columns: the views that all of them have."""
-    columns = {
-        shard: {file.stem: read_facts(file) or {} for file in sorted((path / shard).glob("*.json"))} for shard in shards
-    }
-    names = sorted(set.intersection(*(set(found) for found in columns.values())))
-    first = columns[shards[0]]
-    for shard, name in itertools.product(shards, names):
-        if columns[shard][name]["view"] != first[name]["view"]:
-            raise FingerprintMismatch(
-                f"view {name!r} in {path / shard} was made by another codec, or other versions of its libraries, than in "
-                f"{path / shards[0]}; delete {path / shard / name}.json and encode again with one installation"
-            )
-    views = {
-        name: first[name]["view"] | {"files": {shard: columns[shard][name]["files"] for shard in shards}}
-        for name in names
-    }
-    documents = sum(found[RAW]["documents"] for found in columns.values())
-    manifest = {"format": FORMAT, "documents": documents, "shards": shards, "views": views}
-    write_atomically(path / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True).encode())
+    for number, shard in enumerate(raw.shards):
+        yield Shard(number, [document.tobytes() for document in shard.documents()], len(shard.values))

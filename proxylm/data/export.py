@@ -71,11 +71,11 @@ def _element_type(n_ids: int, allowed: tuple[str, ...]) -> np.dtype[Any]:
 def _sequences(store: Store, view: str, eod: int | None, dtype: np.dtype[Any]) -> Sequences:
     """Shard by shard: the ids of its documents one after the other, and (documents,) their lengths."""
     column = store.column(view)
-    for values, offsets in zip(column.values, column.offsets, strict=True):
-        lengths = np.diff(offsets)
-        ids = values.astype(dtype)
+    for shard in column.shards:
+        lengths = np.diff(shard.offsets)
+        ids = shard.values.astype(dtype)
         if eod is not None:
-            ids = np.insert(ids, offsets[1:], eod)
+            ids = np.insert(ids, shard.offsets[1:], eod)
             lengths = lengths + 1
         yield ids, lengths
 

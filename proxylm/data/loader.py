@@ -2,115 +2,64 @@
 
 from __future__ import annotations
 
-import itertools
-import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from compressors.errors import InvalidConfig
+from compressors.errors import InputError, InvalidConfig
 from proxylm.config import RunConfig
-from proxylm.data import alphabet as ids
-from proxylm.data import mixture, row_plan
-from proxylm.data.alphabet import COMP_OFFSET, RAW_SLICE, Alphabet
-from proxylm.data.chunks import Chunks
-from proxylm.data.row_plan import (
-    COMP_FIRST,
-    COMP_STOP,
-    COUNT,
-    DOCUMENT,
-    ENDS,
-    KIND,
-    RAW_FIRST,
-    RAW_STOP,
-    READING,
-    ROW,
-    START,
-    Ints,
-    Planner,
-)
-from proxylm.data.store import RAW, Store
-from proxylm.data.views import Shown
+from proxylm.data import frame, mixture
+from proxylm.data.alphabet import COMP_OFFSET, RAW_SLICE, Alphabet, Ints, byte_ids
+from proxylm.data.batch import Batch, Shares
+from proxylm.data.layout import Layout
+from proxylm.data.row_plan import COMP, COMP_RAW, RAW, RAW_COMP, RowPlanner, Segment
+from proxylm.data.store import Store
+from proxylm.data.symbol_ids import check_merges
+from proxylm.data.views import View, views_of
+from proxylm.view_spec import RAW as RAW_VIEW
 
-
-@dataclass
-class Shares:
-    """What a batch really showed, by view: documents begun (or chunks of them), symbols, and bytes of text they stand for."""
-
-    documents: dict[str, int] = field(default_factory=lambda: {"raw": 0, "comp": 0, "pair": 0})
-    symbols: dict[str, int] = field(default_factory=lambda: {"raw": 0, "comp": 0})
-    n_bytes: dict[str, float] = field(default_factory=lambda: {"raw": 0.0, "comp": 0.0})
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Rows of a step."""
-
-    inputs: Ints  # (B, T)
-    targets: Ints  # (B, T), -1 = not scored
-    doc: npt.NDArray[np.int32]  # (B, T) segment within the row, -1 = padding; attention stays within one
-    mode: npt.NDArray[np.int8]  # (B, T) whose softmax predicts the target: 0 raw, 1 + place of the reading
-    shares: Shares
-    documents: list[list[int]]  # of each row: the numbers of its documents
-    bags: npt.NDArray[np.int16] | None = None  # (B, T, size) bytes of each target that is a bag; -1 where there is none
-
-    def parts(self, rows: int) -> Iterator[Batch]:
-        """The rows, so many at a time; every part carries the shares of the whole."""
-        for first in range(0, len(self.inputs), rows):
-            here = slice(first, first + rows)
-            bags = None if self.bags is None else self.bags[here]
-            yield Batch(
-                self.inputs[here],
-                self.targets[here],
-                self.doc[here],
-                self.mode[here],
-                self.shares,
-                self.documents[here],
-                bags,
-            )
-
-    @property
-    def checksum(self) -> int:
-        """Sum of the rows' CRC-32, so that the shares of several processes add up to the same number."""
-        total = 0 if self.bags is None else sum(zlib.crc32(row.astype("<i2").tobytes()) for row in self.bags)
-        return total + sum(
-            zlib.crc32(np.stack([a, b]).astype("<i8").tobytes()) for a, b in zip(self.inputs, self.targets, strict=True)
-        )
+# Whether each view that a chunk shows is compressed, and what such a chunk is counted as, by its kind.
+_SHOWS = {RAW: (False,), COMP: (True,), RAW_COMP: (False, True), COMP_RAW: (True, False)}
+_COUNTED = ("raw", "comp", "pair", "pair")
 
 
 class Loader:
     """The rows of a run: `batch(step, rank, world)`; its whole state is the step."""
 
     def __init__(self, store: Store, config: RunConfig, total_rows: int) -> None:
-        mix = config.mix
-        self._raw = store.column(RAW)
+        """total_rows: the run's length. Raises `InvalidConfig` if a view cannot be shown as `config` says."""
         self.alphabet = alphabet_of(store, config)
-        self._shown = [Shown.of(store, reading, self.alphabet) for reading in mix.readings]
-        self.heads = (RAW_SLICE, *(shown.head for shown in self._shown))
-        self._bag, self._row_length, self._rows = mix.largest_bag, config.train.row_length, config.train.rows
-        chunks = Chunks.of(self._raw.lengths, config.chunk)
-        raw_cuts = chunks.shares(self._raw.lengths)
-        self.planner = Planner(
-            raw_lengths=self._raw.lengths,
-            comp_lengths=np.stack([shown.lengths for shown in self._shown] or [self._raw.lengths]),
-            comp_inner=np.stack([shown.inner for shown in self._shown] or [np.zeros((2, len(self._raw)), np.int64)]),
-            schedule=mixture.table(mix.schedule, mix.views),
+        self._views = views_of(store, config.mix.specs, self.alphabet)
+        self.heads = (RAW_SLICE, *(view.head for view in self._views))
+        self._raw, self._bag = store.column(RAW_VIEW), max((view.bag for view in self._views), default=0)
+        self._has_bags = np.array([view.bag > 0 for view in self._views] or [False])
+        self._row_length, self._rows = config.train.row_length, config.train.rows
+        self.planner = RowPlanner(
+            Layout.of(self._raw.lengths, self._views, config.chunk),
+            mixture.table(config.mix.schedule, config.mix.views),
             total_rows=total_rows,
             row_length=self._row_length,
-            lanes=mix.lanes,
+            rows=self._rows,
             seed=config.train.seed,
             n_ahead=config.model.n_ahead,
-            before=chunks.before,
-            cuts=np.stack([raw_cuts, *([shown.cuts(chunks) for shown in self._shown] or [raw_cuts])]),
         )
 
     def batch(self, step: int, rank: int = 0, world: int = 1) -> Batch:
-        """The rows of `step` (from 0) that process `rank` of `world` reads."""
+        """The rows of `step` (from 0) that process `rank` of `world` reads.
+
+        Raises `InputError` past the end of the run, `InvalidConfig` if the processes cannot share the rows of a step.
+        """
+        if not 0 <= step < -(-self.planner.total_rows // self._rows):
+            raise InputError(
+                f"step {step} is not in this run; it has {self.planner.total_rows // self._rows} steps, from 0 on"
+            )
+        if self._rows % world:
+            raise InvalidConfig(f"train.rows {self._rows} cannot be shared by {world} processes; use a multiple")
         first = self.first_row(step, rank, world)
-        return self.rows(first, first + self._rows // world)
+        of_step = self.planner.plan(step * self._rows, (step + 1) * self._rows)
+        return self._made(of_step, first, first + self._rows // world)
 
     def first_row(self, step: int, rank: int = 0, world: int = 1) -> int:
         """The number of the first of them."""
@@ -118,116 +67,105 @@ class Loader:
 
     def rows(self, first: int, last: int) -> Batch:
         """Rows first..last-1 of the run."""
-        B, T = last - first, self._row_length
-        inputs, targets = np.zeros((B, T), np.int64), np.full((B, T), -1, np.int64)
-        doc, mode = np.full((B, T), -1, np.int32), np.zeros((B, T), np.int8)
-        bags = np.full((B, T, self._bag), -1, np.int16)
-        shares, documents = Shares(), list[list[int]]([] for _ in range(B))
-        at, row, segment = 0, -1, 0
-        for planned in self.planner.plan(first, last).tolist():
-            if planned[ROW] != row:
-                row, at, segment = planned[ROW], 0, 0
-            b, count = row - first, planned[COUNT]
-            body, view = self._body(planned, shares)
-            here, scored = slice(at, at + count + 1), slice(at + 1, at + count + 1)
-            inputs[b, at], inputs[b, at + 1] = ids.BOS, self.alphabet.marks("comp" if view[0] else "raw")[0]
-            inputs[b, at + 2 : at + count + 1] = body[:-1]
-            targets[b, scored] = body
-            mode[b, scored] = view
-            doc[b, here] = segment
-            shown = self._shown[planned[READING]] if planned[KIND] == row_plan.COMP else None
-            if shown is not None and shown.reading.bags:
-                start = planned[COMP_FIRST] + planned[START]
-                bags[b, scored, : shown.reading.bags] = shown.bags_of(planned[DOCUMENT], start, start + count)
-            at, segment = at + count + 1, segment + 1
-            documents[b].append(planned[DOCUMENT])
-        targets[(targets == ids.RAW_OPEN) | (targets == ids.COMP_OPEN)] = -1
-        return Batch(inputs, targets, doc, mode, shares, documents, bags if (bags >= 0).any() else None)
+        return self._made(self.planner.plan(first, last), first, last)
 
-    def _body(self, planned: list[int], shares: Shares) -> tuple[Ints, npt.NDArray[np.int8]]:
-        """(count,) ids of a segment of a chunk's body, and the mode of each, or (1,) of all."""
-        document, kind, start = planned[DOCUMENT], planned[KIND], planned[START]
-        stop = start + planned[COUNT]
+    def _made(self, planned: npt.NDArray[np.void], first: int, last: int) -> Batch:
+        """Rows first..last-1 of those that are planned; whether there are bags is said of all, whoever reads the others."""
+        in_bags = (planned["kind"] == COMP) & self._has_bags[planned["view_index"]]
+        in_bags &= planned["start"] < planned["view_stop"] - planned["view_first"]  # not only closing marks
+        batch = Batch.blank(last - first, self._row_length, self._bag)
+        at, row, number = 0, -1, 0
+        own = planned[(planned["row"] >= first) & (planned["row"] < last)]
+        for segment in map(Segment._make, own.tolist()):
+            if segment.row != row:
+                row, at, number = segment.row, 0, 0
+            self._write(batch, segment, row - first, at, number)
+            at, number = at + frame.OPENING - 1 + segment.length, number + 1
+        batch.targets[frame.is_opening_mark(batch.targets)] = -1
+        return batch if in_bags.any() else replace(batch, bags=None)
+
+    def _write(self, batch: Batch, segment: Segment, row: int, at: int, number: int) -> None:
+        """Write a segment into a row, from position `at` on: the opening, and the body but its last id."""
+        body, mode = self._body(segment, batch.shares)
+        stop = at + 1 + segment.length
+        batch.inputs[row, at:stop] = [*frame.opening(compressed=bool(mode[0])), *body[:-1]]
+        batch.targets[row, at + 1 : stop] = body
+        batch.mode[row, at + 1 : stop] = mode
+        batch.doc[row, at:stop] = number
+        batch.documents[row].append(segment.document)
+        if segment.kind == COMP:
+            view, first = self._views[segment.view_index], segment.view_first + segment.start
+            bags = view.bags(segment.document, first, first + segment.length)
+            if bags is not None and batch.bags is not None:
+                batch.bags[row, at + 1 : stop, : view.bag] = bags
+
+    def _body(self, segment: Segment, shares: Shares) -> tuple[Ints, npt.NDArray[np.int8]]:
+        """(count,) ids of a segment of a chunk's body, and the mode of each."""
+        start, stop = segment.start, segment.start + segment.length
         if start == 0:
-            shares.documents[("raw", "comp", "pair", "pair")[kind]] += 1
-        if kind == row_plan.COMP and self._shown[planned[READING]].interleaved is not None:
-            return self._interleaved(planned, shares)
-        parts: list[npt.NDArray[Any]] = []
-        modes: list[npt.NDArray[np.int8]] = []
-        begin = 0
-        for i, name in enumerate(_VIEWS[kind]):
-            shown = self._shown[planned[READING]] if name == "comp" else None
-            first, last = planned[RAW_FIRST : RAW_STOP + 1] if shown is None else planned[COMP_FIRST : COMP_STOP + 1]
-            length, is_last = last - first, i == len(_VIEWS[kind]) - 1
-            a, b = max(start - begin, 0), max(stop - begin, 0)  # places in the symbols of this view and its marks
-            from_, to = min(first + a, last), min(first + b, last)
-            part = (
-                self.alphabet.ids("raw", self._raw[document][from_:to])
-                if shown is None
-                else shown.ids(document, from_, to)
-            )
-            following = ids.EOS if is_last else self.alphabet.marks(_VIEWS[kind][i + 1])[0]
-            marks = [self.alphabet.marks(name)[1], following] if planned[ENDS] or not is_last else []
+            shares.documents[_COUNTED[segment.kind]] += 1
+        parts: list[Any] = []
+        modes: list[int] = []
+        for i, compressed in enumerate(_SHOWS[segment.kind]):
+            is_last = i == len(_SHOWS[segment.kind]) - 1
+            first, last = segment.bounds(compressed=compressed)
+            # Places a..b-1 of the segment in this view and the marks behind it.
+            a, b, length = max(start, 0), max(stop, 0), last - first
+            shown = self._ids(segment, compressed, min(first + a, last), min(first + b, last), shares)
+            marks: list[int] = []
+            if not is_last:
+                marks = frame.switch(compressed=compressed)
+            elif segment.ends:
+                marks = frame.closing(compressed=compressed)
             tail = marks[max(a - length, 0) : max(b - length, 0)]
-            parts += [part, np.array(tail, np.int64)]
-            n_here = len(part) + len(tail) if len(_VIEWS[kind]) > 1 else 1
-            modes.append(np.full(n_here, 0 if shown is None else 1 + planned[READING], np.int8))
-            shares.symbols[name] += len(part)
-            shares.n_bytes[name] += len(part) if shown is None else self._bytes(shown, document, len(part), from_)
-            begin += length + 2
-        return np.concatenate(parts), np.concatenate(modes)
+            parts += [shown, np.array(tail, np.int64)]
+            modes += [1 + segment.view_index if compressed else 0] * (len(shown) + len(tail))
+            start, stop = start - length - frame.SWITCH, stop - length - frame.SWITCH
+        return np.concatenate(parts), np.array(modes, np.int8)
 
-    def _interleaved(self, planned: list[int], shares: Shares) -> tuple[Ints, npt.NDArray[np.int8]]:
-        """The same of a document whose views are interleaved."""
-        shown = self._shown[planned[READING]]
-        found, comp, sizes = shown.body(planned[DOCUMENT])
-        start = planned[COMP_FIRST] + planned[START]
-        here = slice(start, start + planned[COUNT])
-        for name, of_view in (("raw", ~comp[here]), ("comp", comp[here])):
-            elements = sizes[here][of_view & (found[here] >= ids.N_SPECIALS)]
-            shares.symbols[name] += len(elements)
-            shares.n_bytes[name] += int(elements.sum())
-        return found[here], np.where(comp[here], 1 + planned[READING], 0).astype(np.int8)
+    def _ids(self, segment: Segment, compressed: bool, first: int, last: int, shares: Shares) -> Ints:
+        """Ids of some bytes of a document, or of some positions of its compressed view; counted in `shares`."""
+        document = segment.document
+        if not compressed:
+            shown, n_bytes = byte_ids(self._raw[document][first:last]), float(last - first)
+        else:
+            view = self._views[segment.view_index]
+            shown, n_bytes = view.ids(document, first, last), self._bytes(view, document, first, last)
+        name = "comp" if compressed else "raw"
+        shares.symbols[name] += len(shown)
+        shares.n_bytes[name] += n_bytes
+        return shown
 
-    def _bytes(self, shown: Shown, document: int, count: int, first: int) -> float:
+    def _bytes(self, view: View, document: int, first: int, last: int) -> float:
         """Bytes that positions of a document stand for; of a view without alignment in proportion."""
-        sizes = shown.sizes(document)
+        sizes = view.sizes(document)
         if sizes is not None:
-            return int(sizes[first : first + count].sum())
-        return count * int(self._raw.lengths[document]) / int(shown.lengths[document]) if count else 0
+            return float(sizes[first:last].sum())
+        return (last - first) * int(self._raw.lengths[document]) / int(view.lengths[document]) if last > first else 0.0
 
 
 def alphabet_of(store: Store, config: RunConfig) -> Alphabet:
-    """The ids of a run; bags need none of their own. Raises `InvalidConfig` if a view cannot share or compose the bytes'."""
-    views = dict.fromkeys(reading.view for reading in config.mix.readings if not reading.bags)
-    for view, setting in itertools.product(views, ("shared_bytes", "composed")):
-        if getattr(config.mix, setting) and store.splits(view) is None:
-            raise InvalidConfig(
-                f"mix.{setting}: the first 256 symbols of view {view!r} are not the bytes; its vocabulary is not refinable"
-            )
-    return Alphabet(
-        {view: store.view(view)["vocab_size"] for view in views}, config.mix.shared_bytes, config.mix.sentinels
-    )
+    """The ids of a run; bags need none. Raises `InvalidConfig` if a view has not the merges that are asked for."""
+    symbols: dict[str, int] = {}
+    merges: dict[str, int] = {}
+    for spec in config.mix.specs:
+        if spec.kind == "symbols":
+            symbols[spec.view] = store.view(spec.view)["vocab_size"]
+        elif spec.kind == "merges":
+            merges[spec.view] = check_merges(spec, store.splits(spec.view))
+    return Alphabet(symbols, merges)
 
 
 def pieces_of(store: Store, alphabet: Alphabet, longest: int) -> npt.NDArray[np.int16]:
-    """(comp_size, longest) the first bytes of what each compressed symbol stands for, -1 behind the last."""
-    found = np.full((alphabet.comp_size, longest), -1, np.int16)
-    for view in alphabet.views:
+    """(n_merges, longest) the first bytes of what each merge stands for, -1 behind the last."""
+    found = np.full((alphabet.n_merges, longest), -1, np.int16)
+    for view in alphabet.merges:
         pieces = [bytes([byte]) for byte in range(256)]
         splits = store.splits(view)
         assert splits is not None
         for left, right in splits.tolist():
             pieces.append(pieces[left] + pieces[right])
-        for row, piece in zip(alphabet.ids(view, np.arange(len(pieces))) - COMP_OFFSET, pieces, strict=True):
-            if row >= 0:  # a shared byte is read as the byte
-                found[row, : len(piece)] = np.frombuffer(piece[:longest], np.uint8)
+        rows = alphabet.merge_ids(view, np.arange(256, len(pieces))) - COMP_OFFSET
+        for row, piece in zip(rows, pieces[256:], strict=True):
+            found[row, : len(piece)] = np.frombuffer(piece[:longest], np.uint8)
     return found
-
-
-_VIEWS = {
-    row_plan.RAW: ("raw",),
-    row_plan.COMP: ("comp",),
-    row_plan.RAW_COMP: ("raw", "comp"),
-    row_plan.COMP_RAW: ("comp", "raw"),
-}

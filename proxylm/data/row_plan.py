@@ -1,109 +1,130 @@
 """Row k of a run as a pure function of (lengths in the store, config, seed, k).
 
-Documents are cut into chunks (`proxylm.data.chunks`), and these are dealt, in the order of a keyed permutation per epoch, to lanes;
-row k continues lane k % lanes. The kind of the j-th chunk (raw, comp, pair) is drawn from a hash of (seed, j) and the schedule
-at the row where it begins. So the rows do not depend on the number of processes, nor on how many rows make a step, and a plan
-needs lengths and cuts only.
+Documents are cut into chunks (`proxylm.data.chunks`), and these are dealt in the order of a keyed permutation per epoch. Row i
+of a step continues row i of the step before, and takes the next chunk where that ended. The kind of the j-th chunk (raw, comp,
+pair) is drawn from a hash of (seed, j) and the schedule at the row where it begins. So the rows do not depend on the number of
+processes, and a plan needs lengths and cuts only.
 
-A document is shown as `bos <raw> bytes </raw> eos` (or <comp>, or both views one after the other). What follows the first
-two marks is its *body*; of chunks the last alone has the end. A row is filled with segments of bodies; each is preceded by
-`bos` and the mark of its view, also where it continues a document, so that a position always knows its view, as in
-evaluation. `bos` predicts nothing and costs one position a segment; every element of a body is a target exactly once.
+A row is filled with segments of bodies (`proxylm.data.frame`): of the chunks of a document only the last has the end. Each segment
+stands behind an opening, also where it continues a chunk, so that a position always knows its view, as in evaluation. `bos`
+predicts nothing and costs one position a segment; every element of a body is a target exactly once.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numba
 import numpy as np
 import numpy.typing as npt
 
-Ints = npt.NDArray[np.int64]
+from proxylm.data.alphabet import Ints
+from proxylm.data.frame import CLOSING, OPENING, SWITCH
+from proxylm.data.layout import Layout
 
-# Kinds of chunk
+# Kinds of chunk: which views are shown, in which order.
 RAW, COMP, RAW_COMP, COMP_RAW = range(4)
 
-# Columns of a plan: a segment of `COUNT` of a chunk's body, from `START` on; the chunk's positions in the document, raw and in
-# its reading, first and last (exclusive); 1 where it is the document's last.
-ROW, DOCUMENT, CHUNK, KIND, READING, START, COUNT, RAW_FIRST, RAW_STOP, COMP_FIRST, COMP_STOP, ENDS = range(12)
+
+class Segment(NamedTuple):
+    """A stretch of a chunk's body in a row."""
+
+    row: int
+    document: int
+    chunk: int
+    """Its number in the document."""
+    kind: int
+    view_index: int
+    """Place of the compressed view among those of the run."""
+    start: int
+    """Place in the chunk's body of its first element."""
+    length: int
+    """Elements."""
+    raw_first: int
+    raw_stop: int
+    """The chunk's bytes in the document, the last exclusive."""
+    view_first: int
+    view_stop: int
+    """Its positions in the compressed view."""
+    ends: int
+    """1 where the chunk is the document's last."""
+
+    def bounds(self, *, compressed: bool) -> tuple[int, int]:
+        """First and last (exclusive) position of the chunk in its document, in one of the views."""
+        return (self.view_first, self.view_stop) if compressed else (self.raw_first, self.raw_stop)
 
 
-@dataclass
-class Planner:
-    """Plans rows one after the other, or jumps to any: forwards by skipping, backwards by starting again.
+SEGMENT = np.dtype([(name, np.int64) for name in Segment._fields])
+# What is left of the chunk that a row of the last step has not shown to its end; document -1: nothing.
+_LANE = np.dtype([(name, np.int64) for name in ("document", "chunk", "kind", "view_index", "position")])
 
-    raw_lengths (documents,), comp_lengths (readings, documents): symbols. before (documents + 1,): chunks of all documents
-    before each; cuts (1 + readings, chunks): the position in its document, raw and in each reading, at which a chunk begins;
-    without them documents are dealt whole. comp_inner (readings, 2, documents): of a compressed
-    body, the targets that are predicted as raw, and the marks inside that are no targets (`proxylm.data.interleave`). schedule:
-    `mixing.table`; total_rows: the run's length, against which it is read.
-    """
 
-    raw_lengths: Ints
-    comp_lengths: Ints
-    comp_inner: Ints
-    schedule: npt.NDArray[np.float64]
-    total_rows: int
-    row_length: int
-    lanes: int
-    seed: int
-    n_ahead: int = 0  # extra heads, whose targets are counted too
-    before: Ints | None = None
-    cuts: Ints | None = None
+@dataclass(frozen=True)
+class Scan:
+    """What some rows show, without making them."""
 
-    def __post_init__(self) -> None:
-        if self.before is None:
-            self.before = np.arange(len(self.raw_lengths) + 1)
-        if self.cuts is None:
-            self.cuts = np.zeros((1 + len(self.comp_lengths), self.before[-1]), np.int64)
-        self._restart()
+    targets: Ints
+    """(1 + views + n_ahead,) positions with a target: raw, of each view, of each extra head."""
+    n_bytes: float
+    """Bytes of text. Of a chunk that is cut, the share of its positions is taken for that of its bytes."""
+    passes: float
+    """Passes over the corpus that have begun by the last of them: chunks dealt, over those there are."""
 
-    def _restart(self) -> None:
-        self._next_row = 0
-        self._lanes = np.zeros((self.lanes, 5), np.int64)  # document, chunk, kind, reading, position in the body
-        self._lanes[:, 0] = -1  # no document yet
-        self._drawn = np.zeros(1, np.int64)  # chunks dealt so far
 
-    def plan(self, first: int, last: int) -> Ints:
-        """(segments, 12) of rows first..last-1: the columns above."""
-        most = (last - first) * (self.row_length // 2 + 1)  # a segment takes 2 positions or more
-        out = np.empty((most, 12), np.int64)
+class RowPlanner:
+    """Plans rows one after the other, or jumps to any: forwards by skipping, backwards by starting again."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        schedule: npt.NDArray[np.float64],
+        *,
+        total_rows: int,
+        row_length: int,
+        rows: int,
+        seed: int,
+        n_ahead: int = 0,
+    ) -> None:
+        """schedule: `mixture.table`, read against total_rows, the run's length; rows: of a step; n_ahead: extra heads."""
+        self._layout, self._schedule, self._row_length = layout, schedule, row_length
+        self._rows, self._seed, self._n_ahead = rows, seed, n_ahead
+        self.restart(total_rows)
+
+    def restart(self, total_rows: int) -> None:
+        """Begin again, as a run of `total_rows` rows."""
+        self.total_rows, self._next_row = total_rows, 0
+        self._lanes = np.zeros(self._rows, _LANE)
+        self._lanes["document"] = -1
+        self._dealt = np.zeros(1, np.int64)  # chunks so far
+
+    def plan(self, first: int, last: int) -> npt.NDArray[np.void]:
+        """(segments,) of `SEGMENT`: rows first..last-1."""
         self._skip_to(first)
-        return out[: self._advance(last, out, self._no_targets())]
+        most = (last - first) * (self._row_length // OPENING + 1)  # a segment takes 2 positions or more
+        segments = np.empty(most, SEGMENT)
+        return segments[: self._advance(last, segments)[0]]
 
-    def targets(self, first: int, last: int) -> Ints:
-        """(1 + readings + n_ahead,) positions with a target in rows first..last-1: raw, of each reading, of each extra head.
-
-        Exact but for interleaved documents that a row or a chunk cuts: their heads are taken to be spread evenly.
-        """
+    def scan(self, first: int, last: int) -> Scan:
+        """What rows first..last-1 show."""
         self._skip_to(first)
-        scored = self._no_targets()
-        self._advance(last, np.empty((0, 12), np.int64), scored)
-        return scored
-
-    @property
-    def passes(self) -> float:
-        """Passes over the corpus that the rows planned so far have begun: chunks dealt, over those there are."""
-        assert self.before is not None  # set when it was made
-        return float(self._drawn[0] / self.before[-1])
-
-    def _no_targets(self) -> Ints:
-        return np.zeros(1 + len(self.comp_lengths) + self.n_ahead, np.int64)
+        return self._advance(last, np.empty(0, SEGMENT))[1]
 
     def _skip_to(self, row: int) -> None:
         if row < self._next_row:
-            self._restart()
-        self._advance(row, np.empty((0, 12), np.int64), self._no_targets())
+            self.restart(self.total_rows)
+        self._advance(row, np.empty(0, SEGMENT))
 
-    def _advance(self, last: int, out: Ints, scored: Ints) -> int:
+    def _advance(self, last: int, segments: npt.NDArray[np.void]) -> tuple[int, Scan]:
+        """Fill the rows up to `last`; segments are written unless there is no room. How many, and what the rows show."""
+        at = self._layout
+        targets, n_bytes = np.zeros(1 + len(at.view_lengths) + self._n_ahead, np.int64), np.zeros(1)
         written = _fill(
-            self._next_row, last, self.row_length, self.total_rows, np.uint64(self.seed),
-            self.before, self.cuts, self.raw_lengths, self.comp_lengths, self.comp_inner, self.schedule, self._lanes,
-            self._drawn, out, scored,
+            self._next_row, last, self._row_length, self.total_rows, np.uint64(self._seed), at.before, at.cuts,
+            at.raw_lengths, at.view_lengths, self._schedule, self._lanes, self._dealt, segments, targets, n_bytes,
         )  # fmt: skip
         self._next_row = last
-        return int(written)
+        return int(written), Scan(targets, float(n_bytes[0]), float(self._dealt[0] / at.n_chunks))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -132,10 +153,8 @@ def _shuffled(i, n, seed, epoch):  # type: ignore[no-untyped-def] # a kernel
     while True:
         left, right = value >> np.uint64(half), value & mask
         for turn in range(4):
-            left, right = (
-                right,
-                left ^ (_hash(seed, right, np.uint64(epoch) * np.uint64(8) + np.uint64(turn + 4)) & mask),
-            )
+            purpose = np.uint64(epoch) * np.uint64(8) + np.uint64(turn + 4)
+            left, right = right, left ^ (_hash(seed, right, purpose) & mask)
         value = (left << np.uint64(half)) | right
         if value < np.uint64(n):
             return np.int64(value)
@@ -153,6 +172,16 @@ def _kind(seed, j, chance):  # type: ignore[no-untyped-def] # a kernel
 
 
 @numba.njit(cache=True, nogil=True)
+def _view(seed, j, chance):  # type: ignore[no-untyped-def] # a kernel
+    """View of the j-th chunk; chance: their cumulative weights."""
+    drawn = np.float64(_hash(seed, j, np.uint64(3)) >> np.uint64(11)) * 2.0**-53
+    for v in range(len(chance) - 1):
+        if drawn < chance[v]:
+            return v
+    return len(chance) - 1
+
+
+@numba.njit(cache=True, nogil=True)
 def _part(cuts, before, length, document, chunk):  # type: ignore[no-untyped-def] # a kernel
     """First and last (exclusive) of a document's `length` positions that are in a chunk."""
     i = before[document] + chunk
@@ -160,49 +189,33 @@ def _part(cuts, before, length, document, chunk):  # type: ignore[no-untyped-def
 
 
 @numba.njit(cache=True, nogil=True)
-def _body_length(kind, raw, comp, is_last):  # type: ignore[no-untyped-def] # a kernel
-    """Symbols, between views close and open, and behind the last chunk of a document close and eos."""
-    end = 2 if is_last else 0
+def _body_length(kind, raw, comp, ends):  # type: ignore[no-untyped-def] # a kernel
+    """Elements of a chunk of `raw` bytes and `comp` positions; ends: whether it is the document's last."""
+    end = CLOSING if ends else 0
     if kind == RAW:
         return raw + end
-    return comp + end if kind == COMP else raw + 2 + comp + end
+    return comp + end if kind == COMP else raw + SWITCH + comp + end
 
 
 @numba.njit(cache=True, nogil=True)
-def _reading(seed, j, chance):  # type: ignore[no-untyped-def] # a kernel
-    """Reading of the j-th chunk; chance: their cumulative weights."""
-    drawn = np.float64(_hash(seed, j, np.uint64(3)) >> np.uint64(11)) * 2.0**-53
-    for r in range(len(chance) - 1):
-        if drawn < chance[r]:
-            return r
-    return len(chance) - 1
+def _count_targets(kind, view, raw, comp, start, count, targets, views):  # type: ignore[no-untyped-def] # a kernel
+    """Add the segment's targets to [raw, views .., extra heads ..]; a pair's second mark is not a target.
 
-
-@numba.njit(cache=True, nogil=True)
-def _count_targets(kind, reading, raw, comp, inner, length, first, start, count, scored, readings):  # type: ignore[no-untyped-def] # a kernel
-    """Add the segment's targets to scored [raw, readings .., extra heads ..]; a pair's second mark is no target.
-
-    raw, comp: symbols of the chunk, in which the segment begins at start; inner, length: of the whole compressed body, in which
-    the chunk begins at first.
+    raw, comp: elements of the chunk, in whose body the segment begins at start.
     """
-    before, runs = scored[0], 1
+    before = targets[0]
     if kind == RAW:
-        scored[0] += count
+        targets[0] += count
     elif kind == COMP:
-        begin, stop = first + start, first + start + count
-        of_raw = stop * inner[0] // length - begin * inner[0] // length  # sums to inner[0] over those of a document
-        marks = stop * inner[1] // length - begin * inner[1] // length
-        scored[0] += of_raw
-        scored[1 + reading] += count - of_raw - marks
-        runs = marks // 2 + 1
+        targets[1 + view] += count
     else:
-        first, second = (0, 1 + reading) if kind == RAW_COMP else (1 + reading, 0)
+        first, second = (0, 1 + view) if kind == RAW_COMP else (1 + view, 0)
         mark = (raw if first == 0 else comp) + 1
         until_mark = min(max(mark - start, 0), count)
-        scored[first] += until_mark
-        scored[second] += count - until_mark - (1 if start <= mark < start + count else 0)
-    for i in range(1, len(scored) - readings):  # of raw targets that follow each other the first i are none of head i
-        scored[readings + i] += max(scored[0] - before - i * runs, 0)
+        targets[first] += until_mark
+        targets[second] += count - until_mark - (1 if start <= mark < start + count else 0)
+    for i in range(1, len(targets) - views):  # of raw targets that follow each other the first i are none of head i
+        targets[views + i] += max(targets[0] - before - i, 0)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -210,56 +223,50 @@ def _deal(lane, j, seed, before, schedule, at):  # type: ignore[no-untyped-def] 
     """Give the j-th chunk to the lane; at: the place in the schedule."""
     n = before[-1]
     chunk = _shuffled(j % n, n, seed, j // n)
-    document = np.searchsorted(before, chunk, side="right") - 1
-    lane[0], lane[1] = document, chunk - before[document]
-    lane[2] = _kind(seed, j, schedule[at])
-    lane[3] = _reading(seed, j, schedule[at, 2:])
-    lane[4] = 0
+    lane.document = np.searchsorted(before, chunk, side="right") - 1
+    lane.chunk = chunk - before[lane.document]
+    lane.kind = _kind(seed, j, schedule[at])
+    lane.view_index = _view(seed, j, schedule[at, 2:])
+    lane.position = 0
 
 
 @numba.njit(cache=True, nogil=True)
-def _fill(row, last, T, total_rows, seed, before, cuts, raw, comp, inner, schedule, lanes, drawn, out, scored):  # type: ignore[no-untyped-def] # a kernel
+def _fill(row, last, T, total_rows, seed, before, cuts, raw, comp, schedule, lanes, dealt, out, targets, n_bytes):  # type: ignore[no-untyped-def] # a kernel
     """Fill rows row..last-1; write segments to `out` unless it is empty; return how many."""
     written = 0
     for k in range(row, last):
         lane = lanes[k % len(lanes)]
         room = T
-        while room >= 2:
-            if lane[0] < 0:
-                _deal(lane, drawn[0], seed, before, schedule, min(k * len(schedule) // total_rows, len(schedule) - 1))
-                drawn[0] += 1
-            document, chunk, kind, reading, start = lane[0], lane[1], lane[2], lane[3], lane[4]
-            of_comp, ends = comp[reading, document], before[document] + chunk + 1 == before[document + 1]
-            raw_first, raw_stop = _part(cuts[0], before, raw[document], document, chunk)
-            first, stop = _part(cuts[1 + reading], before, of_comp, document, chunk)
+        while room >= OPENING:
+            if lane.document < 0:
+                _deal(lane, dealt[0], seed, before, schedule, min(k * len(schedule) // total_rows, len(schedule) - 1))
+                dealt[0] += 1
+            document, kind, view = lane.document, lane.kind, lane.view_index
+            ends = before[document] + lane.chunk + 1 == before[document + 1]
+            raw_first, raw_stop = _part(cuts[0], before, raw[document], document, lane.chunk)
+            first, stop = _part(cuts[1 + view], before, comp[view, document], document, lane.chunk)
             n_raw, n_comp = raw_stop - raw_first, stop - first
             length = _body_length(kind, n_raw, n_comp, ends)
             if length == 0:  # of few symbols not every chunk has one
-                lane[0] = -1
+                lane.document = -1
                 continue
-            count = min(length - start, room - 1)
+            count = min(length - lane.position, room - (OPENING - 1))  # the last element is only predicted
             if len(out):
-                out[written] = (
-                    k,
-                    document,
-                    chunk,
-                    kind,
-                    reading,
-                    start,
-                    count,
+                segment = out[written]
+                segment.row, segment.document, segment.chunk, segment.kind = k, document, lane.chunk, kind
+                segment.view_index, segment.start, segment.length = view, lane.position, count
+                segment.raw_first, segment.raw_stop, segment.view_first, segment.view_stop = (
                     raw_first,
                     raw_stop,
                     first,
                     stop,
-                    int(ends),
                 )
+                segment.ends = int(ends)
                 written += 1
-            _count_targets(
-                kind, reading, n_raw, n_comp, inner[reading, :, document], of_comp + 2, first, start, count, scored,
-                len(comp),
-            )  # fmt: skip
-            lane[4] += count
-            room -= count + 1
-            if lane[4] == length:
-                lane[0] = -1
+            _count_targets(kind, view, n_raw, n_comp, lane.position, count, targets, len(comp))
+            n_bytes[0] += count * n_raw * (2.0 if kind >= RAW_COMP else 1.0) / length
+            lane.position += count
+            room -= count + OPENING - 1
+            if lane.position == length:
+                lane.document = -1
     return written

@@ -10,12 +10,9 @@ STORE/00000/bpe.json           sizes and SHA-256 of the view's files: written la
 
 from __future__ import annotations
 
-import bisect
 import hashlib
-import itertools
 import json
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,54 +20,14 @@ import numpy as np
 import numpy.typing as npt
 
 from compressors.base import Compressor, digest
-from compressors.errors import FingerprintMismatch, ProxycError
+from compressors.errors import FingerprintMismatch
+from proxylm.data.column import Column, ColumnShard, StoreError, check_digest
+from proxylm.view_spec import RAW
+
+__all__ = ["Column", "Store", "StoreError"]
 
 FORMAT = 1
-RAW = "raw"
 IDS, IDS_VERSION = "ids.jsonl.zst", 1
-
-
-class StoreError(ProxycError, ValueError):
-    """A view store that is missing, incomplete, damaged, or not made the way it is to be used."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """One view (or the raw bytes) of all documents: symbols by document index, over shards."""
-
-    values: list[npt.NDArray[Any]]  # per shard, memory-mapped
-    offsets: list[npt.NDArray[np.int64]]  # per shard (documents + 1,)
-    spans: list[npt.NDArray[np.uint16]] | None  # per shard, bytes per symbol
-
-    @cached_property
-    def _firsts(self) -> list[int]:
-        """The first document of each shard, and how many there are."""
-        return list(itertools.accumulate((len(o) - 1 for o in self.offsets), initial=0))
-
-    @cached_property
-    def lengths(self) -> npt.NDArray[np.int64]:
-        """(documents,) symbols of each document."""
-        return np.concatenate([np.diff(o) for o in self.offsets])
-
-    def __len__(self) -> int:
-        return self._firsts[-1]
-
-    def _locate(self, document: int) -> tuple[int, slice]:
-        shard = bisect.bisect_right(self._firsts, document) - 1
-        offsets, i = self.offsets[shard], document - self._firsts[shard]
-        return shard, slice(int(offsets[i]), int(offsets[i + 1]))
-
-    def __getitem__(self, document: int) -> npt.NDArray[Any]:
-        """(n,) symbols of one document."""
-        shard, where = self._locate(document)
-        return self.values[shard][where]
-
-    def spans_of(self, document: int) -> npt.NDArray[np.uint16] | None:
-        """(n,) bytes per symbol of one document, or None where the view does not align with bytes."""
-        if self.spans is None:
-            return None
-        shard, where = self._locate(document)
-        return self.spans[shard][where]
 
 
 @dataclass(frozen=True)
@@ -105,6 +62,11 @@ class Store:
     def views(self) -> list[str]:
         """Names of the compressed views."""
         return [name for name in self.manifest["views"] if name != RAW]
+
+    @property
+    def refinable(self) -> list[str]:
+        """Names of the views whose later symbols are made of two earlier ones."""
+        return [name for name in self.views if self.view(name).get("splits")]
 
     @property
     def fingerprint(self) -> str:
@@ -172,13 +134,22 @@ class Store:
             )
 
     def column(self, name: str) -> Column:
-        """The symbols of view `name`, or the bytes for "raw", memory-mapped."""
+        """The symbols of view `name`, or the bytes for "raw", memory-mapped.
+
+        A shard is checked when it is first read, which raises `StoreError` where it is damaged.
+        """
         view = self.view(name)
-        shards = [self.path / shard for shard in self.manifest["shards"]]
-        values = [_mapped(shard / f"{name}.bin", view["dtype"]) for shard in shards]
-        offsets = [_mapped(shard / f"{name}.off", "<u8").astype(np.int64) for shard in shards]
-        spans = [_mapped(shard / f"{name}.len", "<u2") for shard in shards] if view["aligned"] and name != RAW else None
-        return Column(values, offsets, spans)
+        aligned = bool(view["aligned"]) and name != RAW
+        shards = [
+            ColumnShard(
+                self.path / shard / name,
+                view["dtype"],
+                aligned,
+                {suffix: facts["sha256"] for suffix, facts in view["files"][shard].items()},
+            )
+            for shard in self.manifest["shards"]
+        ]
+        return Column(tuple(shards), aligned)
 
     def id_of(self, document: int) -> str | None:
         """Where a document came from (file:line, row), or None in a store without ids. Raises `StoreError`."""
@@ -211,10 +182,7 @@ class Store:
                     if hasattr(hashlib, "file_digest")
                     else hashlib.sha256(opened.read())
                 )
-            if found.hexdigest() != facts["sha256"]:
-                raise StoreError(
-                    f"{file} is damaged: its SHA-256 differs; delete {file.with_suffix('.json')} and encode again"
-                )
+            check_digest(file, found.hexdigest(), facts["sha256"])
 
     def _files(self) -> list[tuple[str, Path, dict[str, Any]]]:
         """View, file, its size and SHA-256."""
@@ -251,12 +219,3 @@ def _id_in(file: Path, document: int, count: int) -> str | None:
     except (zstandard.ZstdError, ValueError) as error:
         raise StoreError(f"{file} cannot be read: {error}; delete it and run the same `proxyc encode` again") from error
     return str(ids[document])
-
-
-def _mapped(file: Path, dtype: str) -> npt.NDArray[Any]:
-    if file.stat().st_size == 0:  # an empty file cannot be mapped
-        return np.empty(0, dtype)
-    mapped: npt.NDArray[Any] = np.asarray(
-        np.memmap(file, dtype, "r")
-    )  # a plain array: slices of a memmap are slow to make
-    return mapped

@@ -1,10 +1,11 @@
-"""One shard: its columns are a pure function of (documents, codecs), made and written the same way by every engine."""
+"""Writes stores. The columns of a shard are a pure function of (documents, codecs), made the same way by every engine."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,8 @@ from compressors.atomic import write_atomically
 from compressors.base import Compressor
 from compressors.errors import FingerprintMismatch
 from compressors.identity import Identity
-from proxylm.data.store import IDS, IDS_VERSION, RAW, StoreError
+from proxylm.data.store import FORMAT, IDS, IDS_VERSION, StoreError
+from proxylm.view_spec import RAW
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Maker:
             "splits": None
             if vocab.splits is None
             else hashlib.sha256(vocab.splits.astype("<u4").tobytes()).hexdigest(),
-        }
+        } | ({} if self.codec.lossless else {"lossless": False})  # a one-way view: nobody may ask it for its bytes
 
     def arrays(self, documents: list[bytes], threads: int) -> dict[str, npt.NDArray[Any]]:
         """Files of the column by suffix."""
@@ -155,3 +157,40 @@ def read_facts(file: Path) -> dict[str, Any] | None:
     if not isinstance(found, dict) or not {"view", "documents", "files"} <= set(found):
         raise StoreError(f"{file} is damaged: it lacks a field; delete it and encode again")
     return found
+
+
+def finish(path: Path, views: Mapping[str, Compressor], n_shards: int) -> None:
+    """Write the manifest of a store whose shards are all there, and what `views` share over shards.
+
+    Raises `StoreError` if there are more shards than `n_shards`, `FingerprintMismatch` if several codecs made one view.
+    """
+    if (path / f"{n_shards:05d}").exists():
+        raise StoreError(
+            f"{path} has more shards than the corpus fills ({n_shards}): the corpus has changed; use another folder"
+        )
+    for name, codec in views.items():
+        if (splits := codec.vocab.splits) is not None:
+            write_atomically(path / f"{name}.splits", splits.astype("<u4").tobytes())
+    _write_manifest(path, [f"{number:05d}" for number in range(n_shards)])
+
+
+def _write_manifest(path: Path, shards: list[str]) -> None:
+    """Put together what the shards say of their columns: the views that all of them have."""
+    columns = {
+        shard: {file.stem: read_facts(file) or {} for file in sorted((path / shard).glob("*.json"))} for shard in shards
+    }
+    names = sorted(set.intersection(*(set(found) for found in columns.values())))
+    first = columns[shards[0]]
+    for shard, name in itertools.product(shards, names):
+        if columns[shard][name]["view"] != first[name]["view"]:
+            raise FingerprintMismatch(
+                f"view {name!r} in {path / shard} was made by another codec, or other versions of its libraries, than in "
+                f"{path / shards[0]}; delete {path / shard / name}.json and encode again with one installation"
+            )
+    views = {
+        name: first[name]["view"] | {"files": {shard: columns[shard][name]["files"] for shard in shards}}
+        for name in names
+    }
+    documents = sum(found[RAW]["documents"] for found in columns.values())
+    manifest = {"format": FORMAT, "documents": documents, "shards": shards, "views": views}
+    write_atomically(path / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True).encode())

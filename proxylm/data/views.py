@@ -1,202 +1,192 @@
-"""Readings: the ways in which a phase of a run may show a stored view.
+"""The views of a store as a run shows them: one class a kind, and a row for each in `KINDS`.
 
-    bpe                 its symbols, as ids of their own
-    bpe:level=1024      the same with only 1,024 symbols: every later one is undone into the two it was made of
-    bpe:bags=16         its spans as bags of up to 16 bytes (`proxylm.data.bags`)
-    raw:bags=4          the bytes in bags of four
-    bpe:raw=64:comp=192 pieces of 64 bytes as bytes and of 192 as symbols, in turn (`proxylm.data.interleave`)
-
-A reading is what the plan needs of it, lengths, and what a batch needs, the symbols of a document.
+A view gives the planner the positions of every document, and the loader its ids. A new kind is one class, one row, and one
+setting of `proxylm.view_spec`.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property, partial
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from functools import cached_property, lru_cache
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from compressors.errors import InvalidConfig
-from proxylm.data import alphabet as ids
 from proxylm.data import bags
-from proxylm.data.alphabet import RAW_SLICE, Alphabet, HeadSlice
+from proxylm.data.alphabet import BAG, RAW_SLICE, Alphabet, HeadSlice, Ints
 from proxylm.data.chunks import Chunks
-from proxylm.data.interleave import Interleaved
-from proxylm.data.store import RAW, Column, Store
+from proxylm.data.column import Column, ColumnShard
+from proxylm.data.store import Store
+from proxylm.data.symbol_ids import FirstMerges, OwnIds
+from proxylm.view_spec import RAW, ViewSpec
 
-Ints = npt.NDArray[np.int64]
-Made = TypeVar("Made")
-_SETTINGS = ((), ("level",), ("bags",), ("raw", "comp"))
-_WRITE = "write NAME, NAME:level=K, NAME:bags=N or NAME:raw=N:comp=M"
-_CACHED = 256  # documents: the rows of a chunk follow each other in a lane
+_CACHED = 256  # documents: the rows of a chunk follow each other
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What the configuration says of a reading: see the module. Make one with `parse`."""
+class View(Protocol):
+    """A view of all documents of a store. A document is so many positions; each has an id, or a bag of bytes."""
 
-    view: str
-    level: int | None = None
-    bags: int = 0
-    turns: tuple[int, int] | None = None  # bytes of a piece that is shown raw, and of one that is shown compressed
-
-    @classmethod
-    def parse(cls, text: str) -> Reading:
-        """Raises `InvalidConfig`."""
-        view, *settings = text.split(":")
-        values: dict[str, int] = {}
-        for setting in settings:
-            key, equals, value = setting.partition("=")
-            if not equals or not value.isdecimal() or key in values:
-                raise InvalidConfig(f"mix: view {text!r}; {_WRITE}")
-            values[key] = int(value)
-        turns = (values["raw"], values["comp"]) if set(values) == {"raw", "comp"} else None
-        made = cls(view, values.get("level"), values.get("bags", 0), turns)
-        if not view or tuple(values) not in _SETTINGS or (view == RAW and not made.bags):
-            raise InvalidConfig(f"mix: view {text!r}; {_WRITE}")
-        if ("bags" in values and not 1 <= made.bags <= 255) or (made.level is not None and made.level < 256):
-            raise InvalidConfig(f"mix: view {text!r}; bags hold 1 to 255 bytes, and a level has 256 symbols or more")
-        if turns is not None and min(turns) < 1:
-            raise InvalidConfig(f"mix: view {text!r}; pieces have 1 byte or more")
-        return made
-
-
-@dataclass
-class Shown:
-    """A reading of one store."""
-
-    reading: Reading
-    raw: Column
-    comp: Column | None  # None: raw bytes in bags
-    alphabet: Alphabet
-    splits: npt.NDArray[np.uint32] | None = None  # where `level` asks for them
-    _made: OrderedDict[int, Any] = field(default_factory=OrderedDict)
-
-    @classmethod
-    def of(cls, store: Store, reading: Reading, alphabet: Alphabet) -> Shown:
-        """Raises `InvalidConfig` if the view cannot be read so."""
-        raw, comp = store.column(RAW), None if reading.view == RAW else store.column(reading.view)
-        if (reading.bags or reading.turns) and comp is not None and comp.spans is None:
-            made = "make bags of" if reading.bags else "cut it at"
-            raise InvalidConfig(f"mix: view {reading.view!r} has no spans to {made}; use one that aligns with bytes")
-        splits = store.splits(reading.view) if reading.level is not None else None
-        if reading.level is not None and splits is None:
-            raise InvalidConfig(f"mix: view {reading.view!r} has no levels: its vocabulary is not refinable")
-        return cls(reading, raw, comp, alphabet, splits)
+    head: HeadSlice
+    """The softmax that predicts its positions."""
+    bag: int
+    """Bytes of its largest bag; 0 if its positions are not bags."""
 
     @property
-    def head(self) -> HeadSlice:
-        """The softmax over its symbols; bags are predicted by the bytes'."""
-        return RAW_SLICE if self.reading.bags else self.alphabet.head(self.reading.view, self.reading.level)
-
-    @cached_property
     def lengths(self) -> Ints:
         """(documents,) positions of each document."""
-        if self.reading.bags:
-            return bags.counts(self.raw, self.comp, self.reading.bags)
-        assert self.comp is not None
-        if self.interleaved is not None:
-            return self.interleaved.counts[0]  # type: ignore[no-any-return] # rows of an array
-        if self.splits is None:
-            return self.comp.lengths
-        counts, found = np.diff(self._parts[1]), []
-        for values, offsets in zip(self.comp.values, self.comp.offsets, strict=True):
-            before = np.concatenate([[0], np.cumsum(counts[values])])
-            found.append(before[offsets[1:]] - before[offsets[:-1]])
-        return np.concatenate(found)
+        ...
 
     def cuts(self, chunks: Chunks) -> Ints:
         """(chunks,) the position at which each begins: at its byte where the view has spans, else at its share."""
-        size = self.reading.bags
-        if self.comp is None:
-            return -(-chunks.shares(self.raw.lengths) // size)
-        if self.comp.spans is None or self.interleaved is not None:
-            return chunks.shares(self.lengths)
-        if size:
-            positions = [-(-spans.astype(np.int64) // size) for spans in self.comp.spans]
-        elif self.splits is not None:
-            positions = [np.diff(self._parts[1])[values] for values in self.comp.values]
-        else:
-            positions = [np.broadcast_to(np.int64(1), len(spans)) for spans in self.comp.spans]
-        return chunks.aligned(self.comp.offsets, self.comp.spans, positions)
+        ...
 
-    @property
-    def inner(self) -> Ints:
-        """(2, documents) targets under the raw head, and marks that are no targets, inside each compressed body."""
-        if self.interleaved is None:
-            return np.zeros((2, len(self.raw)), np.int64)
-        return self.interleaved.counts[1:]
-
-    @cached_property
-    def interleaved(self) -> Interleaved | None:
-        """The documents cut into pieces, if they are."""
-        if self.reading.turns is None or self.comp is None:
-            return None
-        return Interleaved(self.raw, self.comp, *self.reading.turns)
-
-    def body(self, document: int) -> tuple[Ints, npt.NDArray[np.bool_], Ints]:
-        """`Interleaved.body` of a document."""
-        assert self.interleaved is not None
-        return self._kept(document, partial(self.interleaved.body, view=self.reading.view, alphabet=self.alphabet))
-
-    def ids(self, document: int, start: int = 0, stop: int | None = None) -> Ints:
-        """(positions,) ids of a document, or of positions start..stop-1 of it; `BAG` for every bag."""
-        if self.reading.bags:
-            return np.full(int(self.lengths[document]), ids.BAG)[start:stop]
-        assert self.comp is not None
-        symbols = self.comp[document] if self.splits is None else self._kept(document, self._at_level)[0]
-        return self.alphabet.ids(self.reading.view, symbols[start:stop])
+    def ids(self, document: int, first: int, last: int) -> Ints:
+        """(last - first,) ids of some positions of a document."""
+        ...
 
     def sizes(self, document: int) -> npt.NDArray[Any] | None:
         """(positions,) bytes of each position, or None where the view does not align with bytes."""
-        if self.reading.bags:
-            spans = None if self.comp is None else self.comp.spans_of(document)
-            return bags.sizes(spans, len(self.raw[document]), self.reading.bags)
-        assert self.comp is not None
-        return self.comp.spans_of(document) if self.splits is None else self._kept(document, self._at_level)[1]
+        ...
 
-    def bags_of(self, document: int, start: int, stop: int) -> npt.NDArray[np.int16]:
-        """(stop - start, size) the bags of some positions; none for the closing marks behind the last."""
-        sizes = self.sizes(document)
-        assert sizes is not None
-        first, last = min(start, len(sizes)), min(stop, len(sizes))
-        found = bags.of(self.raw[document], sizes.astype(np.int64), first, last, self.reading.bags)
-        return np.pad(found, ((0, stop - start - len(found)), (0, 0)), constant_values=-1)
+    def bags(self, document: int, first: int, last: int) -> npt.NDArray[np.int16] | None:
+        """(last - first, bag) bytes of some positions, -1 behind the last and for closing marks; None without bags."""
+        ...
+
+
+class Symbols(View):
+    """Every symbol is a position with an id of its own."""
+
+    bag = 0
+
+    def __init__(self, store: Store, spec: ViewSpec, alphabet: Alphabet) -> None:
+        self._column, self._reader = store.column(spec.view), OwnIds(spec, alphabet, None)
+        self.head = self._reader.head
 
     @cached_property
-    def _parts(self) -> tuple[Ints, Ints, Ints]:
-        """(symbols, starts, bytes): what symbol s is at this level is symbols[starts[s]:starts[s + 1]]; bytes of each symbol."""
-        assert self.splits is not None
-        assert self.reading.level is not None
-        size = 256 + len(self.splits)
-        parts: list[tuple[int, ...]] = [(symbol,) for symbol in range(min(self.reading.level, size))]
-        n_bytes = [1] * 256
-        for symbol, (left, right) in enumerate(self.splits.tolist(), 256):
-            n_bytes.append(n_bytes[left] + n_bytes[right])
-            if symbol >= self.reading.level:
-                parts.append(parts[left] + parts[right])
-        starts = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
-        return np.array([symbol for part in parts for symbol in part], np.int64), starts, np.array(n_bytes, np.int64)
+    def lengths(self) -> Ints:
+        return self._column.lengths
 
-    def _at_level(self, document: int) -> tuple[Ints, Ints]:
-        """Symbols and spans of a document, the later merges undone."""
-        assert self.comp is not None
-        symbols, starts, n_bytes = self._parts
-        stored = self.comp[document]
-        counts = (starts[1:] - starts[:-1])[stored]
-        ends = np.cumsum(counts)
-        where = np.arange(counts.sum()) - np.repeat(ends - counts, counts) + np.repeat(starts[stored], counts)
-        found = symbols[where]
-        return found, n_bytes[found]
+    def cuts(self, chunks: Chunks) -> Ints:
+        if not self._column.aligned:
+            return chunks.shares(self.lengths)
+        return _cuts(chunks, self._column, lambda shard: np.broadcast_to(np.int64(1), len(shard.spans)))
 
-    def _kept(self, document: int, make: Callable[[int], Made]) -> Made:
-        """What `make` makes of a document, kept for its next rows."""
-        if document not in self._made:
-            self._made[document] = make(document)
-            while len(self._made) > _CACHED:
-                self._made.popitem(last=False)
-        return self._made[document]  # type: ignore[no-any-return] # one cache for all kinds
+    def ids(self, document: int, first: int, last: int) -> Ints:
+        return self._reader.read(self._column[document][first:last], None)[0]
+
+    def sizes(self, document: int) -> npt.NDArray[Any] | None:
+        return self._column.spans_of(document)
+
+    def bags(self, document: int, first: int, last: int) -> None:
+        """There are none."""
+
+
+class Merges(View):
+    """Only the first merges of the vocabulary: later ones are undone."""
+
+    bag = 0
+
+    def __init__(self, store: Store, spec: ViewSpec, alphabet: Alphabet) -> None:
+        """Raises `InvalidConfig` if the view is not refinable, or has fewer merges."""
+        self._column, self._reader = store.column(spec.view), FirstMerges(spec, alphabet, store.splits(spec.view))
+        self.head = self._reader.head
+        self._read = lru_cache(_CACHED)(lambda document: self._reader.read(self._column[document], None))
+
+    @cached_property
+    def lengths(self) -> Ints:
+        return self._column.totals(lambda shard: self._reader.counts[shard.values])
+
+    def cuts(self, chunks: Chunks) -> Ints:
+        return _cuts(chunks, self._column, lambda shard: self._reader.counts[shard.values])
+
+    def ids(self, document: int, first: int, last: int) -> Ints:
+        return self._read(document)[0][first:last]
+
+    def sizes(self, document: int) -> npt.NDArray[Any] | None:
+        return self._read(document)[1]
+
+    def bags(self, document: int, first: int, last: int) -> None:
+        """There are none."""
+
+
+class _Bags(View):
+    """What both kinds of bags share: bytes of the raw text, and one id for all positions."""
+
+    head = RAW_SLICE
+    bag: int
+
+    def __init__(self, store: Store, spec: ViewSpec) -> None:
+        assert spec.bags is not None
+        self.bag, self._raw = spec.bags, store.column(RAW)
+
+    def ids(self, document: int, first: int, last: int) -> Ints:
+        return np.full(last - first, BAG, np.int64)
+
+    def sizes(self, document: int) -> Ints:
+        raise NotImplementedError
+
+    def bags(self, document: int, first: int, last: int) -> npt.NDArray[np.int16]:
+        sizes = self.sizes(document)
+        begin, end = min(first, len(sizes)), min(last, len(sizes))
+        found = bags.of(self._raw[document], sizes, begin, end, self.bag)
+        return np.pad(found, ((0, last - first - len(found)), (0, 0)), constant_values=-1)
+
+
+class SpanBags(_Bags):
+    """The spans of a view as bags of their bytes, long ones cut into several."""
+
+    def __init__(self, store: Store, spec: ViewSpec, alphabet: Alphabet) -> None:
+        """Raises `InvalidConfig` if the view has no spans."""
+        super().__init__(store, spec)
+        self._column = store.column(spec.view)
+        if not self._column.aligned:
+            raise InvalidConfig(f"mix: view {spec.view!r} has no spans to make bags of; use one that aligns with bytes")
+
+    @cached_property
+    def lengths(self) -> Ints:
+        return self._column.totals(lambda shard: bags.counts(shard.spans, self.bag))
+
+    def cuts(self, chunks: Chunks) -> Ints:
+        return _cuts(chunks, self._column, lambda shard: bags.counts(shard.spans, self.bag))
+
+    def sizes(self, document: int) -> Ints:
+        spans = self._column.spans_of(document)
+        assert spans is not None
+        return bags.sizes(spans, self.bag)
+
+
+class EvenBags(_Bags):
+    """The bytes of a text in bags of one size."""
+
+    def __init__(self, store: Store, spec: ViewSpec, alphabet: Alphabet) -> None:
+        super().__init__(store, spec)
+
+    @cached_property
+    def lengths(self) -> Ints:
+        return bags.counts(self._raw.lengths, self.bag)
+
+    def cuts(self, chunks: Chunks) -> Ints:
+        return bags.counts(chunks.shares(self._raw.lengths), self.bag)
+
+    def sizes(self, document: int) -> Ints:
+        return bags.sizes(np.array([len(self._raw[document])]), self.bag)
+
+
+def _cuts(chunks: Chunks, column: Column, positions: Callable[[ColumnShard], npt.NDArray[Any]]) -> Ints:
+    """Cuts of a view with spans; positions: of each symbol of a shard."""
+    return chunks.aligned((shard.offsets, shard.spans, positions(shard)) for shard in column.shards)
+
+
+def views_of(store: Store, specs: Sequence[ViewSpec], alphabet: Alphabet) -> list[View]:
+    """Views of a store. Raises `InvalidConfig` where one cannot be shown so."""
+    return [KINDS[spec.kind](store, spec, alphabet) for spec in specs]
+
+
+KINDS: dict[str, Callable[[Store, ViewSpec, Alphabet], View]] = {
+    "symbols": Symbols,
+    "merges": Merges,
+    "bags": SpanBags,
+    "even bags": EvenBags,
+}

@@ -4,7 +4,8 @@ A document is read in windows of W bytes. The first scores all of its symbols; e
 scores the new half. Every window begins `bos <raw>` (or <comp>). The end of the document is charged (its closing mark and
 eos) and also reported apart. A view whose symbols stand for several bytes gets the symbols within the same W bytes.
 
-For a compressed view the figure is an upper bound: the model may give the same bytes probability under other symbols too.
+A compressed view is read as the run was trained on it (`trained_spec`): of merges, only its first ones. The figure is then
+an upper bound: the model may give the same bytes probability under other symbols too.
 
 Heads are sliced: the softmax of a raw position has no compressed symbol in it. So no mass leaks to the other view, and the
 full softmax needs no renormalising.
@@ -23,12 +24,14 @@ import torch
 
 from compressors.base import Compressor
 from compressors.errors import InputError, InvalidConfig
-from compressors.identity import Identity
 from proxylm.config import RunConfig
-from proxylm.data import alphabet as ids
+from proxylm.data import frame
+from proxylm.data.alphabet import RAW_SLICE, HeadSlice, Ints, byte_ids
+from proxylm.data.symbol_ids import READERS, SymbolReader
 from proxylm.evaluation import perturb
 from proxylm.evaluation.result import resampled
 from proxylm.model.decoder import Decoder
+from proxylm.view_spec import ViewSpec
 
 _BATCH_POSITIONS = 1 << 14
 
@@ -67,13 +70,38 @@ class Result:
         }
 
 
-def trained_view(model: Decoder, view: str | None) -> str:
-    """`view`, or the first compressed one of the model. Raises `InvalidConfig` if it has no ids there."""
-    views = list(model.alphabet.views)
-    if not views or (view is not None and view not in views):
-        known = ", ".join(views) or "no compressed view; bags have none"
-        raise InvalidConfig(f"the model has ids for {known}, not for {view or 'symbols'}; read raw bytes")
-    return view or views[0]
+def trained_spec(config: RunConfig, view: str | None = None) -> ViewSpec:
+    """How a run was shown `view` last; without a name, the last of its views. Raises `InvalidConfig` if it has no ids for it."""
+    shown = [
+        text
+        for phase in config.mix.schedule
+        if phase.start or phase.end
+        for text in phase.views or config.mix.views[:1]
+    ]
+    for text in reversed(shown):
+        spec = ViewSpec.parse(text)
+        if spec.kind in READERS and view in (None, spec.view):
+            return spec
+    known = ", ".join(dict.fromkeys(shown)) or "raw bytes"
+    raise InvalidConfig(f"the run was shown {known}, and has no ids for {view or 'symbols'}; read raw bytes")
+
+
+def reader_of(model: Decoder, codec: Compressor, spec: ViewSpec | None) -> SymbolReader:
+    """What makes ids of the symbols of `codec`. Raises `InvalidConfig` if the model has none for them.
+
+    spec: how the model was shown the view; None: the symbols of its first view, each with an id of its own.
+    """
+    alphabet = model.alphabet
+    names = [*alphabet.symbols, *(f"{view}:merges=K" for view in alphabet.merges)]
+    if spec is None and alphabet.symbols:
+        spec = ViewSpec(next(iter(alphabet.symbols)))
+    known: dict[str, Any] = {"symbols": alphabet.symbols, "merges": alphabet.merges}
+    if spec is None or spec.view not in known.get(spec.kind, ()):
+        raise InvalidConfig(
+            f"the model has ids for {', '.join(names) or 'no compressed view; bags have none'}, not for {spec or 'symbols'}; "
+            "read raw bytes"
+        )
+    return READERS[spec.kind](spec, alphabet, codec.vocab.splits)
 
 
 def trained_window(config: RunConfig) -> int:
@@ -98,28 +126,35 @@ def evaluate(
     *,
     window: int,
     codec: Compressor | None = None,
-    view: str | None = None,
+    view: ViewSpec | None = None,
 ) -> Result:
-    """Score `documents` as raw bytes, or as the symbols of `codec`, which made the view called `view` (the first of the model).
+    """Score `documents` as raw bytes, or as the symbols of `codec`, shown as `view` (see `reader_of`).
 
-    window: context in bytes, at least 2. Raises `InputError` if there is no byte to score, `InvalidConfig` if the model has
-    no ids for the view.
+    window: context in bytes, at least 2. Raises `InputError` if there is no byte to score or the weights are not finite,
+    `InvalidConfig` if the model has no ids for the view.
     """
     if not any(documents):
         raise InputError("nothing to evaluate: no document has a byte; give other documents")
-    view = "raw" if codec is None else trained_view(model, view)
-    codec = codec or Identity()
+    reader = None if codec is None else reader_of(model, codec, view)
     windows, n_symbols = [], 0
     for i, document in enumerate(documents):
-        symbols = codec.encode(document)
-        n_symbols += len(symbols)
-        spans = _spans(codec, document, symbols)
-        windows += list(_windows(i, model.alphabet.ids(view, symbols), spans, window, model.alphabet.marks(view)[1]))
+        shown: Ints = byte_ids(np.frombuffer(document, np.uint8))
+        sizes: npt.NDArray[Any] | None = np.ones(len(shown), np.int64)
+        if codec is not None and reader is not None:
+            symbols = codec.encode(document)
+            shown, sizes = reader.read(symbols, _spans(codec, document, symbols))
+        assert sizes is not None
+        n_symbols += len(shown)
+        windows += list(_windows(i, shown, sizes, window, frame.closing(compressed=reader is not None)))
     text, end = np.zeros(len(documents)), np.zeros(len(documents))
     for batch in _batches(windows):
-        _score(model, batch, view, text, end)
-    sizes = np.fromiter(map(len, documents), np.int64, len(documents))
-    return Result(sizes, text / math.log(2), end / math.log(2), n_symbols)
+        _score(model, batch, None if reader is None else reader.head, text, end)
+    if not np.isfinite(text + end).all():
+        raise InputError(
+            "the bits per byte are not a number: weights of the model are not finite; use an earlier checkpoint"
+        )
+    n_bytes = np.fromiter(map(len, documents), np.int64, len(documents))
+    return Result(n_bytes, text / math.log(2), end / math.log(2), n_symbols)
 
 
 def deltas(
@@ -129,7 +164,7 @@ def deltas(
     *,
     window: int,
     codec: Compressor | None = None,
-    view: str | None = None,
+    view: ViewSpec | None = None,
     seed: int = 0,
 ) -> dict[str, dict[str, Any]]:
     """By change: bits per byte afterwards, how many more than `before`, and the 95 % interval of that (paired bootstrap).
@@ -157,16 +192,14 @@ def _spans(codec: Compressor, document: bytes, symbols: npt.NDArray[Any]) -> npt
     return np.full(len(symbols), len(document) / max(len(symbols), 1)) if spans is None else spans
 
 
-def _windows(
-    i: int, all_ids: npt.NDArray[np.int64], spans: npt.NDArray[Any], window: int, close: int
-) -> Iterator[_Window]:
+def _windows(i: int, all_ids: Ints, spans: npt.NDArray[Any], window: int, closing: list[int]) -> Iterator[_Window]:
     begins = np.cumsum(spans) - spans  # byte at which each symbol begins
     half, scored_byte, first = window // 2, window, 0
     while True:
         last = int(np.searchsorted(begins, scored_byte))
         context = int(np.searchsorted(begins, scored_byte - window)) if first else 0
         at_end = last == len(all_ids)
-        tail = [close, ids.EOS] if at_end else []
+        tail = closing if at_end else []
         if last > first or at_end:  # a symbol longer than half a window leaves some windows with nothing to score
             yield _Window(i, np.append(all_ids[context:last], tail).astype(np.int64), first - context, len(tail))
         if at_end:
@@ -184,21 +217,24 @@ def _batches(windows: list[_Window]) -> Iterator[list[_Window]]:
 
 
 @torch.no_grad()
-def _score(model: Decoder, batch: list[_Window], view: str, text: npt.NDArray[Any], end: npt.NDArray[Any]) -> None:
-    T = max(len(w.body) for w in batch) + 1
+def _score(
+    model: Decoder, batch: list[_Window], comp: HeadSlice | None, text: npt.NDArray[Any], end: npt.NDArray[Any]
+) -> None:
+    """Add the nats of each window to its document; comp: the softmax of a compressed view, None for raw bytes."""
+    T = max(len(w.body) for w in batch) + frame.OPENING - 1
     inputs, targets = np.zeros((len(batch), T), np.int64), np.full((len(batch), T), -1, np.int64)
     is_end = np.zeros((len(batch), T), np.bool_)
     for row, w in enumerate(batch):
-        n = len(w.body)
-        inputs[row, : n + 1] = [ids.BOS, model.alphabet.marks(view)[0], *w.body[:-1]]
-        targets[row, 1 + w.scored_from : n + 1] = w.body[w.scored_from :]
-        is_end[row, n + 1 - w.n_end : n + 1] = True
+        n = len(w.body) + frame.OPENING - 1
+        inputs[row, :n] = [*frame.opening(compressed=comp is not None), *w.body[:-1]]
+        targets[row, n - len(w.body) + w.scored_from : n] = w.body[w.scored_from :]
+        is_end[row, n - w.n_end : n] = True
     device = next(model.parameters()).device
     hidden = model(torch.from_numpy(inputs).to(device))  # padding follows the window, and attention is causal
     scored = targets >= 0
     where = torch.from_numpy(scored).to(device)
     wanted = torch.from_numpy(targets).to(device)[where]
-    nats = model.heads.token_nats(hidden[where], wanted, model.alphabet.head(view)).double().cpu().numpy()
+    nats = model.heads.token_nats(hidden[where], wanted, comp or RAW_SLICE).double().cpu().numpy()
     document = np.repeat([w.document for w in batch], scored.sum(1))
     ends = is_end[scored]
     np.add.at(text, document[~ends], nats[~ends])

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from proxylm.config import RunConfig
-from proxylm.data.alphabet import BOS, RAW_OPEN
+from proxylm.data import frame
 from proxylm.evaluation.bits_per_byte import trained_window
 from proxylm.evaluation.scoring import byte_ids
 from proxylm.model.decoder import Decoder
@@ -26,8 +26,10 @@ def byte_costs(model: Decoder, config: RunConfig, data: bytes) -> npt.NDArray[np
     while scored < len(ids):
         stop = min(len(ids), scored + half if scored else window)
         first = max(0, stop - window)
-        shown = np.concatenate([[BOS, RAW_OPEN], ids[first : stop - 1]])
-        hidden = model(torch.from_numpy(shown[None]).to(device))[0, 1 + scored - first :]  # (stop - scored, D)
+        shown = np.concatenate([frame.opening(), ids[first : stop - 1]])
+        hidden = model(torch.from_numpy(shown[None]).to(device))[
+            0, frame.OPENING - 1 + scored - first :
+        ]  # (stop - scored, D)
         wanted = torch.from_numpy(ids[scored:stop]).to(device)
         nats = F.cross_entropy(model.heads.raw_logits(hidden).float(), wanted, reduction="none")
         bits[scored:stop] = nats.double().cpu().numpy() / math.log(2)

@@ -6,7 +6,7 @@ document all of whose bytes are the likeliest ones is translated exactly by gree
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +14,11 @@ import numpy as np
 
 from compressors.base import Compressor
 from compressors.errors import InputError
-from proxylm.data import alphabet as ids
-from proxylm.evaluation.bits_per_byte import trained_view
+from proxylm.data import frame
+from proxylm.evaluation.bits_per_byte import reader_of
 from proxylm.evaluation.scoring import Ints, byte_ids, score
 from proxylm.model.decoder import Decoder
-
-_MARKS = 4  # bos <comp> </comp> <raw>
+from proxylm.view_spec import ViewSpec
 
 
 @dataclass(frozen=True)
@@ -43,37 +42,39 @@ class Translation:
 
 
 def translate(
-    model: Decoder, documents: Sequence[bytes], codec: Compressor, view: str | None = None, *, positions: int
+    model: Decoder, documents: Sequence[bytes], codec: Compressor, view: ViewSpec | None = None, *, positions: int
 ) -> tuple[Translation, Translation]:
     """Scores of the bytes with the view of `codec` in context, and without it.
 
     positions: of a training row; of each document the longest beginning is taken that fits with its symbols. Raises
     `InputError` if there is none.
     """
-    view = trained_view(model, view)
-    beginnings = [(text, symbols) for text, symbols in (_beginning(d, codec, positions) for d in documents) if text]
+    reader = reader_of(model, codec, view)
+
+    def read(text: bytes) -> Ints:
+        return reader.read(codec.encode(text), None)[0]
+
+    beginnings = [text for text in (_beginning(d, read, positions) for d in documents) if text]
     if not beginnings:
         raise InputError(f"nothing to translate: no document has a byte that fits into {positions} positions")
     within, without = [], []
-    opening, closing = model.alphabet.marks(view)
-    for text, symbols in beginnings:
+    for text in beginnings:
         body = byte_ids(text)
-        shown = model.alphabet.ids(view, symbols)
-        within.append((np.array([ids.BOS, opening, *shown, closing, ids.RAW_OPEN]), body))
-        without.append((np.array([ids.BOS, ids.RAW_OPEN]), body))
+        within.append((np.array([*frame.opening(compressed=True), *read(text), *frame.switch(compressed=True)]), body))
+        without.append((np.array(frame.opening()), body))
     return _summed(model, within), _summed(model, without)
 
 
-def _beginning(document: bytes, codec: Compressor, positions: int) -> tuple[bytes, Any]:
-    """The longest beginning that fits, by bisection, and its symbols."""
+def _beginning(document: bytes, read: Callable[[bytes], Ints], positions: int) -> bytes:
+    """The longest beginning that fits together with its symbols, by bisection."""
     fits, too_long = 0, min(len(document), positions) + 1
     while too_long - fits > 1:
         middle = (fits + too_long) // 2
-        if middle + len(codec.encode(document[:middle])) + _MARKS <= positions:
+        if middle + len(read(document[:middle])) + frame.OPENING + frame.SWITCH <= positions:
             fits = middle
         else:
             too_long = middle
-    return document[:fits], codec.encode(document[:fits])
+    return document[:fits]
 
 
 def _summed(model: Decoder, rows: list[tuple[Ints, Ints]]) -> Translation:

@@ -20,11 +20,14 @@ from torch import Tensor
 from compressors.atomic import sync_folder
 from compressors.errors import InputError, InvalidConfig
 from proxylm.config import ModelConfig
-from proxylm.data.alphabet import BOS, BYTE_OFFSET, EOS, N_SPECIALS, RAW_CLOSE, RAW_OPEN, RAW_SIZE
+from proxylm.data import frame
+from proxylm.data.alphabet import BYTE_OFFSET, N_SPECIALS, RAW_SIZE
 from proxylm.model.decoder import Decoder
 
 PAD = 0
-_NAMED = {PAD: "<|pad|>", BOS: "<|bos|>", EOS: "<|eos|>", RAW_OPEN: "<|raw|>", RAW_CLOSE: "<|/raw|>"}
+_BEGIN, _OPEN = frame.opening()
+_CLOSE, _END = frame.closing()
+_NAMED = {PAD: "<|pad|>", _BEGIN: "<|bos|>", _END: "<|eos|>", _OPEN: "<|raw|>", _CLOSE: "<|/raw|>"}
 _BLOCK = {
     "attention_norm": "input_layernorm",
     "attention.q": "self_attn.q_proj",
@@ -88,7 +91,7 @@ def byte_tokenizer() -> Tokenizer:
     tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in specials])
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
-    opening = [(_NAMED[i], i) for i in (BOS, RAW_OPEN)]
+    opening = [(_NAMED[i], i) for i in frame.opening()]
     marks = " ".join(name for name, _ in opening)
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{marks} $A", pair=f"{marks} $A $B", special_tokens=opening
@@ -98,9 +101,9 @@ def byte_tokenizer() -> Tokenizer:
 
 def _tensors(model: Decoder) -> dict[str, Tensor]:
     """The weights of raw bytes, fp32, by the names of `Qwen3ForCausalLM`. Raises `InvalidConfig`."""
-    if model.config.shifted_keys:
+    if model.config.partial_key_offset:
         raise InvalidConfig(
-            "the model has shifted_keys, for which Qwen3 has no place; train one without them to export it"
+            "the model has partial_key_offset, for which Qwen3 has no place; train one without them to export it"
         )
     found = {}
     for name, tensor in model.state_dict().items():
@@ -141,8 +144,8 @@ def _config(config: ModelConfig, context: int) -> dict[str, Any]:
         "use_sliding_window": False,
         "tie_word_embeddings": False,
         "dtype": "float32",
-        "bos_token_id": BOS,
-        "eos_token_id": RAW_CLOSE,
+        "bos_token_id": _BEGIN,
+        "eos_token_id": _CLOSE,
         "pad_token_id": PAD,
     }
 
@@ -150,18 +153,18 @@ def _config(config: ModelConfig, context: int) -> dict[str, Any]:
 def _generation_config() -> dict[str, Any]:
     """Of the specials only the closing mark is ever drawn, and it ends the text, as in `proxylm.generation`."""
     return {
-        "bos_token_id": BOS,
-        "eos_token_id": RAW_CLOSE,
+        "bos_token_id": _BEGIN,
+        "eos_token_id": _CLOSE,
         "pad_token_id": PAD,
-        "suppress_tokens": [i for i in range(N_SPECIALS) if i != RAW_CLOSE],
+        "suppress_tokens": [i for i in range(N_SPECIALS) if i != _CLOSE],
     }
 
 
 def _tokenizer_config(context: int) -> dict[str, Any]:
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": _NAMED[BOS],
-        "eos_token": _NAMED[RAW_CLOSE],
+        "bos_token": _NAMED[_BEGIN],
+        "eos_token": _NAMED[_CLOSE],
         "pad_token": _NAMED[PAD],
         "padding_side": "left",
         "split_special_tokens": True,  # the name of a special in a text is text

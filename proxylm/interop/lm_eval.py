@@ -18,7 +18,7 @@ from lm_eval.evaluator import simple_evaluate
 from lm_eval.tasks import TaskManager
 
 from compressors.errors import InvalidConfig
-from proxylm.data.alphabet import BOS, RAW_OPEN
+from proxylm.data import frame
 from proxylm.evaluation.bits_per_byte import evaluate, trained_window
 from proxylm.evaluation.scoring import byte_ids, score
 from proxylm.generation import Sampling, complete
@@ -26,7 +26,7 @@ from proxylm.model.decoder import Decoder
 from proxylm.training.run_folder import load_run
 
 BYTES_PER_TOKEN = 4  # tasks say in tokens of subword models how long an answer may be: about four bytes each
-_OPENING = np.array([BOS, RAW_OPEN])
+_OPENING = np.array(frame.opening())
 
 
 @register_model("proxyc")

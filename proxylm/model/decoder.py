@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from proxylm.config import ModelConfig, RunConfig
-from proxylm.data.alphabet import RAW_SIZE, Alphabet, HeadSlice
+from proxylm.data.alphabet import Alphabet
 from proxylm.model.attention import Mask, attend, document_mask
 from proxylm.model.embeddings import Embeddings
 from proxylm.model.heads import SlicedHeads
@@ -34,9 +34,9 @@ class Positions(NamedTuple):
 class Attention(nn.Module):
     """Causal self-attention under a mask, with QK-norm and rotary positions.
 
-    With `shifted_keys` a key is half its own and half that of the position before, so that one layer finds what followed the
-    same context before: an induction head, for which plain attention needs two (cf. KV shifting, arXiv 2411.19574, section 3).
-    The halves are the fast and the slow rotary pairs of each head. Caches give shifted keys of themselves.
+    With `partial_key_offset` (modded-nanogpt's name) a key is half its own and half that of the position before, so that one
+    layer finds what followed the same context before: an induction head, for which plain attention needs two (cf. KV shifting,
+    arXiv 2411.19574, section 3). The halves are the fast and the slow rotary pairs of each head. Caches give such keys themselves.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -47,7 +47,8 @@ class Attention(nn.Module):
         self.v = nn.Linear(D, config.kv_heads * self.width, bias=False)
         self.o = nn.Linear(config.n_heads * self.width, D, bias=False)
         self.q_norm, self.k_norm = nn.RMSNorm(self.width, 1e-6), nn.RMSNorm(self.width, 1e-6)
-        self.grouped, self.shifted_keys = config.kv_heads != config.n_heads, config.shifted_keys
+        self.grouped = config.kv_heads != config.n_heads
+        self.partial_key_offset = config.partial_key_offset
 
     def forward(self, x: Tensor, where: Positions, mask: Mask | None, extend: Extend | None) -> Tensor:
         B, T, _ = x.shape
@@ -55,8 +56,8 @@ class Attention(nn.Module):
         q, k = _rotate(self.q_norm(q.float()), where), _rotate(self.k_norm(k.float()), where)
         if extend is not None:
             k, v = extend(k, v)
-        elif self.shifted_keys:
-            k = _shifted(k, where.first)
+        elif self.partial_key_offset:
+            k = _offset(k, where.first)
         y = attend(q, k, v, mask, grouped=self.grouped)
         return self.o(y.transpose(1, 2).reshape(B, T, -1))  # type: ignore[no-any-return] # torch is untyped here
 
@@ -81,15 +82,12 @@ class Block(nn.Module):
 class Decoder(nn.Module):
     """ids -> hidden states; `heads` turns those into probabilities."""
 
-    def __init__(self, config: ModelConfig, alphabet: Alphabet, bags: int = 0, composed: bool = False) -> None:
-        """`bags`: bytes in the largest bag that is read at one position (`proxylm.data.bags`), 0 for none.
-
-        `composed`: compressed symbols are read as bags of their bytes (`proxylm.model.embeddings`).
-        """
+    def __init__(self, config: ModelConfig, alphabet: Alphabet, bags: int = 0) -> None:
+        """`bags`: bytes in the largest bag that is read at one position (`proxylm.data.bags`), 0 for none."""
         super().__init__()
         self.config, self.alphabet = config, alphabet
         self.mask_of: Callable[[Tensor], Mask] = document_mask
-        self.embedding = Embeddings(config, alphabet, bags, composed)
+        self.embedding = Embeddings(config, alphabet, bags)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         self.norm = nn.RMSNorm(config.d_model, 1e-6)
         self.heads = SlicedHeads(config.d_model, alphabet.comp_size, config.n_ahead)
@@ -102,7 +100,7 @@ class Decoder(nn.Module):
     @classmethod
     def of(cls, config: RunConfig, alphabet: Alphabet) -> Decoder:
         """The model of a run."""
-        return cls(config.model, alphabet, config.mix.largest_bag, config.mix.composed)
+        return cls(config.model, alphabet, max((spec.bags or 0 for spec in config.mix.specs), default=0))
 
     def matrices(self) -> Iterable[nn.Parameter]:
         """The hidden weight matrices, which Muon trains."""
@@ -150,7 +148,7 @@ def _rotate(x: Tensor, where: Positions) -> Tensor:
     return torch.cat([a * where.cos - b * where.sin, b * where.cos + a * where.sin], -1)
 
 
-def _shifted(k: Tensor, first: Tensor) -> Tensor:
+def _offset(k: Tensor, first: Tensor) -> Tensor:
     """(B, H, T, K) turned keys; of each the slow pairs are those of the position before, zeros at `first`."""
     before = F.pad(k[:, :, :-1], (0, 0, 1, 0)).masked_fill(first, 0)
     return torch.cat([halves(k)[0], halves(before)[1]], -1).flatten(-2)
@@ -162,20 +160,3 @@ def document_positions(doc: Tensor) -> Tensor:
     begins = torch.ones_like(doc, dtype=torch.bool)
     begins[:, 1:] = doc[:, 1:] != doc[:, :-1]
     return index - torch.where(begins, index, 0).cummax(1).values
-
-
-def training_flops(
-    config: ModelConfig, row_length: int, rows: int, heads: Iterable[tuple[HeadSlice, int]], n_ahead: int = 0
-) -> float:
-    """Matrix-product FLOPs of forward and backward (3 x forward, 2 per multiply-add) for `rows` rows.
-
-    heads: each softmax and the positions with a target of it: a head counts only where it is used; n_ahead: targets of the
-    extra heads, all together. Attention counts all T x T pairs, as the dense mask computes them; bands and FlexAttention compute
-    fewer (`proxylm.model.attention`), which are counted alike.
-    """
-    D, L = config.d_model, config.n_layers
-    width = D // config.n_heads
-    projections = D * width * 2 * (config.n_heads + config.kv_heads)
-    block = projections + 3 * D * config.ff + 2 * row_length * D
-    softmaxes = sum(len(head) * n for head, n in heads) + (D + RAW_SIZE) * n_ahead
-    return 6.0 * (rows * row_length * L * block + softmaxes * D)

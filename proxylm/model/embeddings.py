@@ -1,10 +1,10 @@
 """What a position reads: the vector of its id, and what is made of bytes.
 
     bags        the mean of the bytes' vectors, each times a learnt vector of its place in the bag (`proxylm.data.bags`)
-    composed    a compressed symbol is read as the bag of its bytes, plus a vector of its own that starts as zero
+    merges      a merge is read as the bag of its bytes, plus a vector of its own that starts as zero
     n-grams     the vectors of the hashed 2..n bytes that end here are added (BLT, arXiv 2412.09871, section 3.2.1)
 
-A bag or a composed symbol has the n-grams that end with its last byte and lie inside it, so that all views share the tables.
+A bag or a merge has the n-grams that end with its last byte and lie inside it, so that all views share the tables.
 B rows, T positions, D width, N positions of one kind.
 """
 
@@ -20,25 +20,26 @@ from proxylm.config import ModelConfig
 from proxylm.data.alphabet import BAG, BYTE_OFFSET, COMP_OFFSET, RAW_SIZE, Alphabet
 from proxylm.model.kv_cache import Cache
 
-LONGEST_PIECE = 16  # bytes of a composed symbol that are read; of a longer one (a run of blanks) the first
+LONGEST_PIECE = 16  # bytes of a merge that are read; of a longer one (a run of blanks) the first
 _ODD = 0x9E3779B97F4A7C15 - (1 << 64)  # 2^64 over the golden ratio, as a signed number
 
 
 class Embeddings(nn.Embedding):
     """ids (B, T) -> (B, T, D)."""
 
-    def __init__(self, config: ModelConfig, alphabet: Alphabet, bags: int = 0, composed: bool = False) -> None:
+    def __init__(self, config: ModelConfig, alphabet: Alphabet, bags: int = 0) -> None:
         """`bags`: bytes in the largest bag, 0 for none."""
         super().__init__(alphabet.size, config.d_model)
-        size = max(bags, LONGEST_PIECE if composed else 0)
+        n_merges = alphabet.n_merges
+        size = max(bags, LONGEST_PIECE if n_merges else 0)
         self.places = nn.Parameter(torch.ones(size, config.d_model)) if size else None
-        self.ngrams = Ngrams(config.ngrams, config.ngram_rows, config.d_model) if config.ngrams else None
-        self.pieces: Tensor | None  # (comp_size, LONGEST_PIECE) bytes of each compressed symbol, -1 behind the last
-        self.register_buffer(
-            "pieces", torch.full((alphabet.comp_size, LONGEST_PIECE), -1, dtype=torch.int16) if composed else None
-        )
-        if composed:
-            nn.init.zeros_(self.weight.data[COMP_OFFSET:])
+        self.ngrams = None
+        if config.hash_ngrams:
+            self.ngrams = Ngrams(config.hash_ngrams, config.ngram_rows, config.d_model)
+        self.pieces: Tensor | None  # (n_merges, LONGEST_PIECE) bytes of each merge, -1 behind the last
+        pieces = torch.full((n_merges, LONGEST_PIECE), -1, dtype=torch.int16) if n_merges else None
+        self.register_buffer("pieces", pieces)
+        nn.init.zeros_(self.weight.data[COMP_OFFSET : COMP_OFFSET + n_merges])  # the ids of merges come first
 
     def forward(
         self, ids: Tensor, doc: Tensor | None = None, cache: Cache | None = None, bags: Tensor | None = None
@@ -52,7 +53,7 @@ class Embeddings(nn.Embedding):
             read = ids[:, 1:] == BAG
             x[:, 1:][read] = self._of_bytes(bags[:, :-1][read])
         if self.pieces is not None:
-            read = ids >= COMP_OFFSET
+            read = (ids >= COMP_OFFSET) & (ids < COMP_OFFSET + len(self.pieces))
             x[read] += self._of_bytes(self.pieces[ids[read] - COMP_OFFSET])
         return x
 

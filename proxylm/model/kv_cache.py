@@ -3,7 +3,7 @@
 Rows need no padding in front. Shorter texts are padded behind, where the mask hides what was written for the padding until
 the next ids are written over it. What has been read is forgotten by making `lengths` smaller.
 
-With `shifted_keys` the slow pairs of a key are written one place further on, to be read there: so nothing is moved later.
+With `partial_key_offset` the slow pairs of a key are written one place further on, to be read there: so nothing is moved later.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Cache:
         """`like`: a tensor whose dtype and device the keys and values get."""
         shape = (config.n_layers, rows, config.kv_heads, positions + 1, config.d_model // config.n_heads)
         self.keys, self.values = like.new_zeros(shape), like.new_zeros(shape)  # (L, B, H_kv, positions + 1, K)
-        self.shifted_keys = config.shifted_keys
+        self.partial_key_offset = config.partial_key_offset
         self.ids = torch.zeros(rows, positions, dtype=torch.int64, device=like.device)
         self.lengths = [0] * rows
 
@@ -40,12 +40,12 @@ class Cache:
         return (keys <= self.positions(T)[:, :, None])[:, None]
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Write k and v (B, H_kv, T, K) behind what each row has; all keys, shifted if the model has it so, and values.
+        """Write k and v (B, H_kv, T, K) behind what each row has; all keys, offset if the model has it so, and values.
 
         `lengths` stay: they grow once all layers have been through.
         """
         keys, values, end = self.keys[layer], self.values[layer], max(self.lengths) + k.shape[2]
-        if self.shifted_keys:
+        if self.partial_key_offset:
             for cached, new, shift in zip(halves(keys), halves(k), (0, 1), strict=True):
                 self._write(cached, new, shift)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -15,11 +16,17 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from compressors.atomic import sync_folder
-from compressors.errors import InputError, ProxycError
+from compressors.errors import InputError, InvalidConfig, ProxycError, in_one_line
+from proxylm.data.alphabet import RAW_SIZE
 from proxylm.model.decoder import Decoder
 from proxylm.training.fsdp import sliced_like, whole
 
 BEST = "best"  # folder of the best model, beside those of the last steps
+_OF_VIEWS = {
+    "heads.comp",
+    "embedding.places",
+    "embedding.pieces",
+}  # tensors whose shapes depend on the compressed views
 
 
 class CheckpointError(ProxycError, ValueError):
@@ -82,12 +89,18 @@ def _write(target: Path, tensors: dict[str, dict[str, Tensor]], state: dict[str,
     for left in (*target.parent.glob(".*.tmp"), *target.parent.glob(".*.old")):  # of a run that was killed
         shutil.rmtree(left)
     temporary.mkdir(parents=True)
-    for name, found in tensors.items():
-        save_file({key: tensor.contiguous() for key, tensor in found.items()}, temporary / f"{name}.safetensors")
-    (temporary / "state.json").write_text(json.dumps(state))
-    for file in temporary.iterdir():
-        with open(file, "rb") as opened:
-            os.fsync(opened.fileno())
+    try:
+        for name, found in tensors.items():
+            save_file({key: tensor.contiguous() for key, tensor in found.items()}, temporary / f"{name}.safetensors")
+        (temporary / "state.json").write_text(json.dumps(state))
+        for file in temporary.iterdir():
+            with open(file, "rb") as opened:
+                os.fsync(opened.fileno())
+    except (SafetensorError, OSError) as error:  # what safetensors raises of a full disk is not an OSError
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise CheckpointError(
+            f"cannot write {target}: {in_one_line(error)}; make room, and the same command resumes at the checkpoint before"
+        ) from error
     if target.exists():  # a folder cannot be renamed over another: the one before goes last
         os.replace(target, before)
     os.replace(temporary, target)
@@ -119,9 +132,7 @@ def load(checkpoint: Path, model: Decoder, optimizers: list[torch.optim.Optimize
         tensors = load_file(checkpoint / "optimizer.safetensors")
         state: dict[str, Any] = json.loads((checkpoint / "state.json").read_text())
     except (SafetensorError, RuntimeError, OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{checkpoint} cannot be read ({error}); delete it to go on from the one before"
-        ) from error
+        raise CheckpointError(f"{checkpoint} cannot be read ({in_one_line(error)}); {_remedy(checkpoint)}") from error
     for name, tensor in tensors.items():
         which, index, key = name.split(".")
         optimizer = optimizers[int(which)]
@@ -136,12 +147,62 @@ def load_model(run: Path, model: Decoder, *, best: bool = False) -> int:
     if checkpoint is None or not checkpoint.exists():
         missing = "no best model; train it with --held-out" if best else "no checkpoint; train it with `proxyc train`"
         raise InputError(f"{run} has {missing}")
+    remedy = "use the newest instead, without --best" if best else _remedy(checkpoint)
     try:
         model.load_state_dict(load_file(checkpoint / "model.safetensors"))
-        return int(json.loads((checkpoint / "state.json").read_text())["step"])
+        step = int(json.loads((checkpoint / "state.json").read_text())["step"])
     except (SafetensorError, RuntimeError, OSError, ValueError) as error:
-        remedy = "use the newest instead, without --best" if best else "delete it to use the one before"
-        raise CheckpointError(f"{checkpoint} cannot be read ({error}); {remedy}") from error
+        raise CheckpointError(f"{checkpoint} cannot be read ({in_one_line(error)}); {remedy}") from error
+    if not all(parameter.isfinite().all() for parameter in model.parameters()):
+        raise CheckpointError(f"{checkpoint} has weights that are not finite; {remedy}")
+    return step
+
+
+def load_weights(run: Path, model: Decoder) -> None:
+    """Put the newest weights of another run into `model`, on which it is to be trained further.
+
+    What the two show of compressed views may differ: its rows are then left as they are. Raises `InputError` if there are no
+    weights, `InvalidConfig` if the shapes of the models differ.
+    """
+    newest = latest(run)
+    if newest is None:
+        raise InputError(f"{run} has no checkpoint to begin with; train it with `proxyc train`")
+    try:
+        weights = load_file(newest / "model.safetensors")
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{newest} cannot be read ({in_one_line(error)}); {_remedy(newest)}") from error
+    own = model.state_dict()
+    for name in (name for name, tensor in weights.items() if name in own and tensor.shape != own[name].shape):
+        if name == "embedding.weight" and weights[name].shape[1] == own[name].shape[1]:
+            weights[name] = torch.cat([weights[name][:RAW_SIZE], whole(own[name])[RAW_SIZE:].cpu()])
+        elif name in _OF_VIEWS:
+            weights[name] = whole(own[name]).cpu()
+        else:
+            raise InvalidConfig(
+                f"{run} cannot be the beginning: its {name} is {tuple(weights[name].shape)}, here {tuple(own[name].shape)}; "
+                "give the same model settings"
+            )
+    missing = {name for name in own if name not in weights} - _OF_VIEWS
+    further = {name for name in weights if name not in own} - _OF_VIEWS
+    if missing or further:
+        raise InvalidConfig(
+            f"{run} cannot be the beginning: {', '.join(sorted(missing | further))} is in one model only; give the same settings"
+        )
+    model.load_state_dict({n: sliced_like(t, own[n]) for n, t in weights.items() if n in own}, strict=False)
+
+
+def fingerprint(run: Path) -> str:
+    """SHA-256 of the newest weights of a run. Raises `InputError` if there are none."""
+    newest = latest(run)
+    if newest is None:
+        raise InputError(f"{run} has no checkpoint to begin with; train it with `proxyc train`")
+    return hashlib.sha256((newest / "model.safetensors").read_bytes()).hexdigest()
+
+
+def _remedy(checkpoint: Path) -> str:
+    """What to do about one that cannot be used."""
+    others = len(_all(checkpoint.parent.parent)) > 1
+    return "delete it to use the one before" if others else "it is the only one: delete it to train from the start"
 
 
 def _all(run: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Muon for the hidden matrices, AdamW for embeddings, heads and gains; warm-up, constant, linear decay.
+"""Muon for the hidden matrices, AdamW for embeddings, heads and gains.
 
 Why not `torch.optim.Muon`: it orthogonalises in bfloat16, one matrix at a time. On a CPU without bfloat16 units that is far
 slower than fp32 (measured: 128-wide products 2 against 58 GFLOP/s, 2048-wide ones 0.17 against 67). Here equal shapes go through
@@ -67,7 +67,7 @@ def orthogonal(matrices: Tensor, steps: int = 5, *, bf16: bool = False) -> Tenso
     return result
 
 
-def optimizers(model: Decoder, config: TrainConfig) -> list[torch.optim.Optimizer]:
+def make_optimizers(model: Decoder, config: TrainConfig) -> list[torch.optim.Optimizer]:
     """Muon and AdamW over all parameters, each once."""
     matrices = list(model.matrices())
     heads = [p for name, p in model.heads.named_parameters() if not name.startswith("ahead.")]
@@ -80,21 +80,11 @@ def optimizers(model: Decoder, config: TrainConfig) -> list[torch.optim.Optimize
         if params
     ]
     # Fused: one pass over parameters and states. A table of n-grams makes up most of a small model's numbers.
-    found = [
+    optimizers = [
         Muon(matrices, config.matrix_lr, bf16=config.dtype == "bf16"),
         torch.optim.AdamW(groups, betas=(0.8, 0.95), eps=1e-10, weight_decay=0.0, fused=True),
     ]
-    for optimizer in found:
-        for group in optimizer.param_groups:
-            group["full_lr"] = group["lr"]
-    return found
-
-
-def set_rates(optimizers: list[torch.optim.Optimizer], config: TrainConfig, progress: float) -> None:
-    """Learning rates at `progress` (share of the run, 0 to 1): linear warm-up, constant, linear decay to zero."""
-    factor = min(
-        1.0, progress / config.warmup if config.warmup else 1.0, (1 - progress) / config.decay if config.decay else 1.0
-    )
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["lr"] = group["full_lr"] * factor
+            group["full_lr"] = group["lr"]
+    return optimizers

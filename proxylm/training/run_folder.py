@@ -6,44 +6,84 @@ import dataclasses
 import fcntl
 import json
 import os
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from compressors.atomic import write_atomically
-from compressors.base import Compressor
+from compressors.base import Compressor, digest
 from compressors.errors import FingerprintMismatch, InputError, InvalidConfig
 from proxylm.config import RunConfig
-from proxylm.config_files import changes, recorded
+from proxylm.config_files import changes, from_mapping
 from proxylm.data.alphabet import Alphabet
-from proxylm.data.loader import alphabet_of
-from proxylm.data.store import RAW, Store
 from proxylm.model.decoder import Decoder
 from proxylm.training import checkpoint
+from proxylm.training.run_plan import RunPlan
+from proxylm.view_spec import RAW
+
+FORMAT = 2  # of run.json; what format 1 said of views is not understood any more
+HARMLESS = ("keep", "checkpoint_every", "eval_every")  # settings of `train` that a resumed run may change
 
 
-def claim(run: Path, config: RunConfig, store: Store, steps: int) -> None:
-    """Write run.json, or check that it says the same. Raises `InvalidConfig` if it does not, `InputError` if `run` is a file."""
+def claim(run: Path, config: RunConfig, plan: RunPlan, held_out: Sequence[bytes], init: Path | None) -> None:
+    """Write run.json, or check that it says the same. Raises `InvalidConfig` if it does not, `InputError` if `run` is a file
+    or holds checkpoints of which nothing says what they are.
+    """
     if run.exists() and not run.is_dir():
         raise InputError(f"{run} is a file, and a run is a folder; give another name")
     run.mkdir(parents=True, exist_ok=True)
-    views = sorted({reading.view for reading in config.mix.readings} - {RAW})
-    facts = {
+    facts = _facts_of(config, plan, held_out, init)
+    if (run / "run.json").exists():
+        _check_same(run, json.loads(json.dumps(facts)))
+        return
+    if checkpoint.latest(run) is not None:
+        raise InputError(
+            f"{run} has checkpoints and no run.json, which says of what; put it back, or choose another folder"
+        )
+    write_atomically(run / "run.json", json.dumps(facts, indent=1).encode())
+
+
+def _facts_of(config: RunConfig, plan: RunPlan, held_out: Sequence[bytes], init: Path | None) -> dict[str, Any]:
+    views, store, settled = sorted({spec.view for spec in config.mix.specs} - {RAW}), plan.store, plan.config.train
+    return {
+        "format": FORMAT,
+        "version": version("proxyc"),
         "config": dataclasses.asdict(config),
+        "chosen": {"dtype": settled.dtype, "attention": settled.attention},
         "store": store.fingerprint_of(*views),
         "views": {view: store.view(view)["fingerprint"] for view in views},
-        "alphabet": dict(alphabet_of(store, config).views),
-        "steps": steps,
+        "alphabet": dataclasses.asdict(plan.loader.alphabet),
+        "steps": plan.steps,
+        "held_out": digest([document.hex() for document in held_out]) if held_out else None,
+        "init": None if init is None else checkpoint.fingerprint(init),
     }
-    if (run / "run.json").exists():
-        before = _facts(run)
-        before["config"] = dataclasses.asdict(recorded(before["config"]))
-        before, now = (json.loads(json.dumps(said)) for said in (before, facts))
-        if different := list(changes(before, now)):
-            raise InvalidConfig(
-                f"{run} holds a run with another {'; '.join(different)}; choose another folder or delete it"
-            )
+
+
+def _check_same(run: Path, now: dict[str, Any]) -> None:
+    """Raise `InvalidConfig` if run.json says that `run` is another run than `now`."""
+    before = _facts(run)
+    before["config"] = json.loads(json.dumps(dataclasses.asdict(from_mapping(RunConfig, before["config"]))))
+    for name in HARMLESS:
+        now["config"]["train"][name] = before["config"]["train"][name]
+    different = list(changes({key: before.get(key) for key in now}, now | {"version": before["version"]}))
+    if not different:
         return
-    write_atomically(run / "run.json", json.dumps(facts, indent=1).encode())
+    remedy = "choose another folder or delete it"
+    if any(line.startswith(("steps ", "config.train.steps ", "config.train.flops ")) for line in different):
+        remedy = "a schedule depends on its length, so a run cannot be made longer: begin another one with --init"
+    elif different[0].startswith("held_out "):
+        remedy = "give the same documents; `proxyc eval` scores a finished run on others"
+    raise InvalidConfig(f"{run} holds a run with another {'; '.join(different)}; {remedy}")
+
+
+def recorded_choice(run: Path) -> dict[str, str]:
+    """What `auto` stands for in a run that has begun; nothing for a new one."""
+    if not (run / "run.json").is_file():
+        return {}
+    choice: dict[str, str] = _facts(run)["chosen"]
+    return choice
 
 
 def load_run(run: Path, *, best: bool = False) -> tuple[Decoder, RunConfig]:
@@ -52,10 +92,16 @@ def load_run(run: Path, *, best: bool = False) -> tuple[Decoder, RunConfig]:
     Raises `InputError` or `CheckpointError`.
     """
     facts = _facts(run)
-    config = recorded(facts["config"])
-    model = Decoder.of(config, Alphabet(facts["alphabet"], config.mix.shared_bytes, config.mix.sentinels))
+    config = from_mapping(RunConfig, facts["config"])
+    model = Decoder.of(config, Alphabet(**facts["alphabet"]))
     checkpoint.load_model(run, model, best=best)
     return model.eval(), config
+
+
+def warn_if_raw_is_new(run: Path, config: RunConfig) -> None:
+    """Warn where a run is to read or write raw bytes and has never been shown any."""
+    if not config.mix.shows_raw:
+        warnings.warn(f"{run} was never shown raw bytes; read its view with --codec CODEC", stacklevel=2)
 
 
 def view_of(run: Path, codec: Compressor) -> str:
@@ -75,7 +121,13 @@ def _facts(run: Path) -> dict[str, Any]:
         facts: dict[str, Any] = json.loads((run / "run.json").read_text())
     except (OSError, ValueError) as error:
         raise InputError(f"{run} is no training run ({error}); make one with `proxyc train`") from error
-    missing = {"config", "store", "views", "alphabet", "steps"} - set(facts)
+    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+        written = facts.get("version", "a version before 0.1") if isinstance(facts, dict) else "something else"
+        raise InputError(
+            f"{run / 'run.json'} has format {facts.get('format', 1) if isinstance(facts, dict) else '?'}, written by {written}; "
+            f"this version reads format {FORMAT}: use the one that wrote it, or train again"
+        )
+    missing = {"config", "chosen", "store", "views", "alphabet", "steps", "version"} - set(facts)
     if missing:
         raise InputError(f"{run / 'run.json'} lacks {', '.join(sorted(missing))}; make a run with `proxyc train`")
     return facts

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def told_to_stop() -> Iterator[list[int]]:
+def signals_received() -> Iterator[list[int]]:
     """A list that Ctrl-C and SIGTERM put themselves into; once the block is left, the signal goes to who handled it before.
 
     A second Ctrl-C does so at once. Ctrl-C stays ignored where it is, as for what a script starts in the background.

@@ -5,7 +5,6 @@ python -m tests.extended.faults -o bench/results/faults.json
 
 from __future__ import annotations
 
-import json
 import random
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,8 +14,9 @@ from pathlib import Path
 import click
 
 import compressors
+from bench import markdown
 from bench.corpora import standard_library
-from bench.measuring import OutputFile, environment
+from bench.output import as_json, output, write_json
 from compressors import Compressor, ProxycError, files
 from compressors.bpe.codec import BPE
 
@@ -114,7 +114,7 @@ def count(codec: Compressor, spec: str, kind: str, data: bytes, damage: Damage, 
 
 
 @click.command()
-@click.option("-o", "--output", type=OutputFile(), help="JSON to write.")
+@output()
 def main(output: Path | None) -> None:
     """Damage files made of the standard library's sources, and count."""
     text = b"".join(document.data for document in standard_library()[0])[:LARGE]
@@ -125,12 +125,11 @@ def main(output: Path | None) -> None:
             for data, kinds in ((text[:SMALL], SMALL_KINDS), (text[: SLOW.get(spec)], LARGE_KINDS)):
                 for kind, damage in kinds.items():
                     rows.append(count(codec, spec, kind, data, damage, Path(folder)))
-    click.echo("| file | codec | fault | tried | detected | harmless | lost |\n|---|---|---|---:|---:|---:|---:|")
-    for r in rows:
-        click.echo(f"| {r.suffix} | {r.codec} | {r.kind} | {r.tried} | {r.detected} | {r.harmless} | {r.lost} |")
+    heads = ["file", "codec", "fault", "tried", "detected", "harmless", "lost"]
+    click.echo(markdown.table(heads, (list(map(str, asdict(row).values())) for row in rows), text=3))
     if output:
-        facts = {"small_bytes": SMALL, "large_bytes": len(text), "large_bytes_of": SLOW, "environment": environment()}
-        output.write_text(json.dumps(facts | {"rows": [asdict(row) for row in rows]}, indent=1) + "\n")
+        facts = {"small_bytes": SMALL, "large_bytes": len(text), "large_bytes_of": SLOW}
+        write_json(output, as_json("faults", [asdict(row) for row in rows], **facts))
 
 
 if __name__ == "__main__":

@@ -20,8 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
-from bench.measuring import OutputFile, environment
+from bench.output import as_json, output, write_json
+from compressors.artifact import Artifact
 from compressors.bpe import patterns, train
 from compressors.bpe.codec import BPE
 from compressors.corpus import Reader
@@ -53,6 +55,13 @@ class Pair:
             if not same or self.ours.decode(batch[i]) != data[i]:
                 found.append(text)
         return found
+
+
+def artifact_of(spec: Spec) -> Artifact:
+    """What `proxyc convert` makes of a `tokenizer.json`."""
+    return Artifact(
+        codec="bpe", settings={}, arrays={"tokenizer": np.frombuffer(json.dumps(spec).encode(), np.uint8)}, card={}
+    )
 
 
 @dataclass
@@ -138,8 +147,8 @@ def _report(rows: Iterator[Row], output: Path | None, **facts: Any) -> None:
     texts, n_bytes, differ = (sum(getattr(row, name) for row in kept) for name in ("texts", "n_bytes", "differ"))
     click.echo(f"{texts:,} texts, {n_bytes:,} bytes, {differ} differ, {time.perf_counter() - began:.0f} s")
     if output:
-        facts |= {"environment": environment(), "texts": texts, "n_bytes": n_bytes, "differ": differ}
-        output.write_text(json.dumps(facts | {"rows": [vars(row) for row in kept]}, indent=1) + "\n")
+        facts |= {"texts": texts, "n_bytes": n_bytes, "differ": differ}
+        write_json(output, as_json("fuzz", [vars(row) for row in kept], **facts))
     sys.exit(bool(differ))
 
 
@@ -155,7 +164,7 @@ def main() -> None:
 @click.option(
     "--snippets", type=click.Path(exists=True, path_type=Path), help="Corpus for mixing in; default: our own."
 )
-@click.option("-o", "--output", type=OutputFile(), help="JSON to write.")
+@output()
 def strings(tokenizer: Path | None, number: int, seed: int, snippets: Path | None, output: Path | None) -> None:
     """Fuzzed strings, every pattern, a model of our own and that of TOKENIZER, with and without added tokens."""
     ordinary = ordinary_texts(snippets)
@@ -168,7 +177,7 @@ def strings(tokenizer: Path | None, number: int, seed: int, snippets: Path | Non
 @main.command()
 @click.argument("tokenizer", type=click.Path(exists=True, path_type=Path))
 @click.argument("corpus", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("-o", "--output", type=OutputFile(), help="JSON to write.")
+@output()
 def documents(tokenizer: Path, corpus: tuple[Path, ...], output: Path | None) -> None:
     """Every document of every CORPUS."""
     _report(compare(Pair(json.loads(tokenizer.read_bytes())), corpus), output, tokenizer=tokenizer.name)

@@ -22,11 +22,12 @@ from typing import Any
 
 import click
 
-from bench.measuring import OutputFile
-from compressors.atomic import write_atomically
+from bench import markdown
+from bench.output import as_json, output, write_json
 
 WHOLE, SHORT = 40_000, 2_000  # bytes of text; the interpreter is slow
 THIS = (sys.executable,)
+ROOT = Path(__file__).parent.parent.parent  # children import `tests`, which is not installed
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def run(chosen: Sequence[Way]) -> list[Row]:
 def _digests(way: Way, cache: str) -> tuple[dict[str, Any], dict[str, str], str]:
     """Facts and digests that the process printed; or why it did not."""
     done = subprocess.run(
-        [*way.command, "-m", "tests.extended.neural_digests", str(way.n_bytes), *way.how],
+        [*way.command, "-m", "tests.extended.neural_digests", str(way.n_bytes), *way.how], cwd=ROOT,
         env=os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_CACHE_DIR": cache} | way.environment,
         capture_output=True, text=True, check=False,
     )  # fmt: skip
@@ -145,7 +146,7 @@ def _digests(way: Way, cache: str) -> tuple[dict[str, Any], dict[str, str], str]
 
 @click.command()
 @click.option("--also", multiple=True, metavar="NAME=COMMAND", help="Another Python: a command that runs it.")
-@click.option("-o", "--output", type=OutputFile(), help="JSON to write.")
+@output()
 def main(also: tuple[str, ...], output: Path | None) -> None:
     """Take every way; exit code 1 if one differs."""
     others = (text.partition("=") for text in also)
@@ -153,18 +154,21 @@ def main(also: tuple[str, ...], output: Path | None) -> None:
     rows = run(chosen)
     click.echo(table(rows))
     if output:
-        write_atomically(output, (json.dumps({"rows": [asdict(row) for row in rows]}, indent=1) + "\n").encode())
+        write_json(output, as_json("portability", [asdict(row) for row in rows]))
     if any(row.outcome != "equal" for row in rows):
         raise click.exceptions.Exit(1)
 
 
 def table(rows: Sequence[Row]) -> str:
     """The rows as a Markdown table."""
-    lines = ["| path | compiled for, widest vectors | bytes of text | outcomes | |", "|---|---|---:|---:|---|"]
-    for row in rows:
+
+    def cells(row: Row) -> list[str]:
         target = " ".join(row.facts[key] for key in ("compiled_for", "vectors") if row.facts.get(key))
-        lines.append(f"| {row.way} | {target} | {row.n_bytes:,} | {len(row.digests)} | {row.outcome} |")
-    return "\n".join(lines)
+        return [row.way, target, f"{row.n_bytes:,}", str(len(row.digests)), row.outcome]
+
+    return markdown.table(
+        ["path", "compiled for, widest vectors", "bytes of text", "outcomes", ""], map(cells, rows), text=2
+    )
 
 
 if __name__ == "__main__":

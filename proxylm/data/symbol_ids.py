@@ -1,0 +1,87 @@
+"""How the symbols of a codec become ids: each with an id of its own, or only the first merges, the later ones undone.
+
+One class a kind. The views of a store (`proxylm.data.views`) and evaluation, which encodes text itself, both ask these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from compressors.errors import InvalidConfig
+from proxylm.data.alphabet import Alphabet, HeadSlice, Ints
+from proxylm.view_spec import ViewSpec
+
+Splits = npt.NDArray[np.uint32]  # (size - 256, 2) the two earlier symbols of each later one
+
+
+class SymbolReader(Protocol):
+    """Symbols of one view -> ids."""
+
+    head: HeadSlice
+    """The softmax that predicts them."""
+
+    def read(self, symbols: npt.NDArray[Any], sizes: npt.NDArray[Any] | None) -> tuple[Ints, npt.NDArray[Any] | None]:
+        """(positions,) ids, and the bytes of each; symbols (n,), sizes (n,) bytes of each symbol, or None if unknown."""
+        ...
+
+
+class OwnIds(SymbolReader):
+    """Each symbol is one position with an id of its own."""
+
+    def __init__(self, spec: ViewSpec, alphabet: Alphabet, splits: Splits | None) -> None:
+        self._view, self._alphabet, self.head = spec.view, alphabet, alphabet.symbol_head(spec.view)
+
+    def read(self, symbols: npt.NDArray[Any], sizes: npt.NDArray[Any] | None) -> tuple[Ints, npt.NDArray[Any] | None]:
+        return self._alphabet.symbol_ids(self._view, symbols), sizes
+
+
+class FirstMerges(SymbolReader):
+    """The first merges of a refinable vocabulary: every later symbol is undone into the two it was made of."""
+
+    def __init__(self, spec: ViewSpec, alphabet: Alphabet, splits: Splits | None) -> None:
+        """Raises `InvalidConfig` if the vocabulary is not refinable, or has fewer merges."""
+        assert spec.merges is not None
+        n_merges = check_merges(spec, splits)
+        assert splits is not None
+        self._view, self._alphabet, self.head = spec.view, alphabet, alphabet.merge_head(spec.view, spec.merges)
+        parts: list[tuple[int, ...]] = [(symbol,) for symbol in range(256 + spec.merges)]
+        n_bytes = [1] * 256
+        for symbol, (left, right) in enumerate(splits.tolist(), 256):
+            n_bytes.append(n_bytes[left] + n_bytes[right])
+            if symbol >= 256 + spec.merges:
+                parts.append(parts[left] + parts[right])
+        assert len(parts) == 256 + n_merges
+        # What symbol s becomes is _symbols[_starts[s]:_starts[s + 1]].
+        self._symbols = np.array([symbol for part in parts for symbol in part], np.int64)
+        self._starts = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
+        self._n_bytes = np.array(n_bytes, np.int64)
+        self.counts = np.diff(self._starts)  # (vocabulary,) positions that each symbol takes
+
+    def read(self, symbols: npt.NDArray[Any], sizes: npt.NDArray[Any] | None) -> tuple[Ints, npt.NDArray[Any] | None]:
+        """See `SymbolReader`. The sizes are those of the vocabulary."""
+        counts = self.counts[symbols]
+        ends = np.cumsum(counts)
+        within = np.arange(counts.sum()) - np.repeat(ends - counts, counts)  # place of each part in its symbol
+        found = self._symbols[np.repeat(self._starts[symbols], counts) + within]
+        return self._alphabet.merge_ids(self._view, found), self._n_bytes[found]
+
+
+def check_merges(spec: ViewSpec, splits: Splits | None) -> int:
+    """The merges of a view's vocabulary. Raises `InvalidConfig` if there are none, or fewer than `spec` asks for."""
+    if splits is None:
+        raise InvalidConfig(
+            f"mix: view {spec.view!r} has no merges: its vocabulary is not refinable; use a view of `bpe`, or {spec.view!r} alone"
+        )
+    if spec.merges is not None and spec.merges > len(splits):
+        raise InvalidConfig(f"mix: view {str(spec)!r}: {spec.view!r} has {len(splits)} merges; ask for at most those")
+    return len(splits)
+
+
+READERS: dict[str, Callable[[ViewSpec, Alphabet, Splits | None], SymbolReader]] = {
+    "symbols": OwnIds,
+    "merges": FirstMerges,
+}

@@ -1,0 +1,25 @@
+"""What training costs, counted from the shapes that are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from proxylm.config import ModelConfig
+from proxylm.data.alphabet import RAW_SIZE, HeadSlice
+
+
+def training_flops(
+    config: ModelConfig, row_length: int, rows: int, heads: Iterable[tuple[HeadSlice, int]], n_ahead: int = 0
+) -> float:
+    """Matrix-product FLOPs of forward and backward (3 x forward, 2 per multiply-add) for `rows` rows.
+
+    heads: each softmax and the positions with a target of it: a head counts only where it is used; n_ahead: targets of the
+    extra heads, all together. Attention counts all T x T pairs, as the dense mask computes them; bands and FlexAttention compute
+    fewer (`proxylm.model.attention`), which are counted alike.
+    """
+    D, L = config.d_model, config.n_layers
+    width = D // config.n_heads
+    projections = D * width * 2 * (config.n_heads + config.kv_heads)
+    block = projections + 3 * D * config.ff + 2 * row_length * D
+    softmaxes = sum(len(head) * n for head, n in heads) + (D + RAW_SIZE) * n_ahead
+    return 6.0 * (rows * row_length * L * block + softmaxes * D)
