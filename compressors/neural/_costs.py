@@ -18,7 +18,7 @@ def costs(data, bits, sight, state, network, ahead, decision, memory, tables):
         prepare(data, i, 1, sight, state, network, ahead, 0, memory, tables)
         gather(ahead.rows[0], network)
         advance(network)
-        keys, counters, node = ahead.keys[0], ahead.counters[0], 1
+        keys, counters, node = ahead.keys[0], ahead.counters[0], np.int64(1)
         start_byte(i, ahead.matches[0], data[i - 1] if i else 0, decision, memory, tables)
         bits[i] = 0.0
         for shift in range(7, -1, -1):

@@ -63,7 +63,7 @@ def prepare(data, i, decoding, sight, state, network, ahead, at, memory, tables)
     half = 16 | (np.int64(data[i]) >> 4)
     for k in range(len(keys)):
         keys[k] = key(_context(state, i, tables.which[k]), k)
-        fetch_bucket(keys[k], 1, memory.histories)
+        fetch_bucket(keys[k], np.int64(1), memory.histories)
         if not decoding:
             fetch_bucket(keys[k], half, memory.histories)
     for k in range(1, N_COUNTERS):
@@ -92,7 +92,7 @@ def code(data, decoding, stream, sight, state, network, ahead, decision, memory,
         advance(network)
         keys, counters = ahead.keys[at], ahead.counters[at]
         start_byte(i, ahead.matches[at], data[i - 1] if i else 0, decision, memory, tables)
-        byte, node = np.int64(data[i]), 1
+        byte, node = np.int64(data[i]), np.int64(1)  # no literal: it would be compiled a second time for that
         for shift in range(7, -1, -1):
             if shift == 7 or shift == 3:
                 start_half(node, keys, decision, memory)
