@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -173,6 +174,11 @@ class Compressor(ABC):
     def decode_batch(self, batch: Ragged, *, max_output: int | None = None) -> list[bytes]:
         """The documents of `encode_batch`, of which each may have `max_output` bytes; raises like `decode`."""
         return [self.decode(row, max_output=max_output) for row in map(batch.__getitem__, range(len(batch)))]
+
+    def show(self, text: bytes | str) -> Any:
+        """How this codec cuts `text`: a `compressors.show.Cut`, which a notebook draws."""
+        # By name: this module stands below all others, and only people who look need the drawing.
+        return importlib.import_module("compressors.show").Cut.of(self, text)
 
     def config(self) -> dict[str, Any]:
         """The configuration as JSON-ready values; an artifact stands as its fingerprint."""

@@ -101,3 +101,6 @@ class FrameDecoder:
             self._next = "nothing"
             length += 4 * self._checksum
         return length, BLOCK_MAX if kind == _COMPRESSED else min(size, BLOCK_MAX)
+
+
+__all__ = ["FrameDecoder"]

@@ -17,7 +17,7 @@ version = release = version_of("proxyc")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "generated"]
 source_suffix = {".md": "markdown"}
-exclude_patterns = ["_build", "results/archive"]  # of earlier versions
+exclude_patterns = ["_build"]
 nitpicky = True  # a reference to nothing is an error: `make docs` turns warnings into errors
 # Types of other packages, which the site does not link to; and type variables.
 nitpick_ignore_regex = [("py:.*", r"(?!(compressors|proxylm|bench)\.).*")]

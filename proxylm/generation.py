@@ -60,17 +60,41 @@ def generate(
 
     context: bytes the model was trained to see. When they are used up, the newer half is read again. Raises `InvalidConfig`.
     """
+    _check_context(context)
+    return ((number, more) for number, more, _ in _generated(model, prompts, sampling, context) if more)
+
+
+def _check_context(context: int) -> None:
     if context < 2:
         raise InvalidConfig(f"context is {context}; expected 2 or more")
-    return _generated(model, prompts, sampling, context)
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What follows a prompt, and why it ends: "stop" (the model closed the document, or a stop string) or "length"."""
+
+    data: bytes
+    finish_reason: str
+
+    @property
+    def text(self) -> str:
+        """The bytes as text; what is not UTF-8 becomes U+FFFD."""
+        return self.data.decode("utf-8", "replace")
+
+
+def completions(model: Decoder, prompts: Sequence[bytes], sampling: Sampling, *, context: int) -> list[Completion]:
+    """What follows each prompt, for the arguments of `generate`."""
+    _check_context(context)
+    found, reasons = [bytearray() for _ in prompts], [""] * len(prompts)
+    for number, more, reason in _generated(model, prompts, sampling, context):
+        found[number] += more
+        reasons[number] = reason
+    return [Completion(bytes(data), reason) for data, reason in zip(found, reasons, strict=True)]
 
 
 def complete(model: Decoder, prompts: Sequence[bytes], sampling: Sampling, *, context: int) -> list[bytes]:
-    """What follows each prompt."""
-    found = [bytearray() for _ in prompts]
-    for number, more in generate(model, prompts, sampling, context=context):
-        found[number] += more
-    return list(map(bytes, found))
+    """Only the bytes of `completions`."""
+    return [completion.data for completion in completions(model, prompts, sampling, context=context)]
 
 
 def as_text(pieces: Iterable[bytes]) -> Iterator[str]:
@@ -93,6 +117,7 @@ class _Row:
     draw: torch.Generator
     guessed: list[int]  # ids of what may follow the last byte
     held: bytearray = field(default_factory=bytearray)  # drawn, not shown yet: the beginning of a stop string perhaps
+    finish_reason: str = ""  # why the text has ended: "stop" or "length"
 
     def window(self, n_bytes: int) -> list[int]:
         return [*frame.opening(), *(byte + BYTE_OFFSET for byte in self.text[-n_bytes:])]
@@ -110,23 +135,27 @@ class _Row:
     def take(self, drawn: int, stop: tuple[bytes, ...]) -> tuple[bytes, bool]:
         """Add what was drawn: bytes to show now, and whether the text has ended."""
         if drawn == frame.END:
+            self.finish_reason = "stop"
             return bytes(self.held), True
         self.text.append(drawn - BYTE_OFFSET)
         self.held.append(drawn - BYTE_OFFSET)
         self.left -= 1
         ended = max((len(s) for s in stop if self.held.endswith(s)), default=0)
         back = ended or max((n for s in stop for n in range(1, len(s)) if self.held.endswith(s[:n])), default=0)
-        if not ended and not self.left:
-            back = 0
+        if ended:
+            self.finish_reason = "stop"
+        elif not self.left:
+            self.finish_reason, back = "length", 0
         shown = bytes(self.held[: len(self.held) - back])
         del self.held[: len(shown)]
-        return shown, bool(ended) or not self.left
+        return shown, bool(self.finish_reason)
 
 
 @torch.no_grad()
 def _generated(
     model: Decoder, prompts: Sequence[bytes], sampling: Sampling, context: int
-) -> Iterator[tuple[int, bytes]]:
+) -> Iterator[tuple[int, bytes, str]]:
+    """(number of the prompt, bytes, why the text ends here: "" where it does not)."""
     n_ahead = 0 if model.heads.ahead is None else len(model.heads.ahead.blocks)
     for first in range(0, len(prompts), _SIDE_BY_SIDE):
         rows = [
@@ -140,8 +169,8 @@ def _generated(
             going = []
             for i, (row, drawn) in enumerate(zip(rows, _step(model, rows, cache, sampling, context), strict=True)):
                 shown, ended = row.take_all(drawn, sampling.stop)
-                if shown:
-                    yield row.number, shown
+                if shown or ended:
+                    yield row.number, shown, row.finish_reason
                 if not ended:
                     going.append(i)
             if len(going) < len(rows):

@@ -156,7 +156,7 @@ def without_heads(model):
 
 
 def reference(model, prompt, n_bytes, context):
-    """Greedy without a cache, as in test_generate: the text, and how far the likeliest was ahead at each byte, in nats."""
+    """Greedy without a cache, as in test_generation: the text, and how far the likeliest was ahead at each byte, in nats."""
     text, gaps, begin = prompt, [], max(0, len(prompt) - context)
     for _ in range(n_bytes):
         if len(text) - begin > context:

@@ -168,7 +168,8 @@ for tables in (arrays, {}):
 
 
 def test_the_compiled_kernels_agree_with_their_python_source(arrays: id_coder.Arrays, unseen: np.ndarray) -> None:
-    environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    as_python = {"NUMBA_DISABLE_JIT": "1", "PROXYC_KERNELS": "python"}
+    environment = os.environ | as_python | {"PYTHONPATH": os.pathsep.join(sys.path)}
     command, ids = [sys.executable, "-W", "ignore", "-c", _CHILD], unseen[:1500]
     done = subprocess.run(command, input=pickle.dumps((arrays, ids)), capture_output=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr.decode()

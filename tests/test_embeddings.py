@@ -14,7 +14,7 @@ from proxylm.data import alphabet as ids
 from proxylm.data.alphabet import BYTE_OFFSET, COMP_OFFSET, Alphabet
 from proxylm.data.encode import encode
 from proxylm.data.loader import Loader, alphabet_of, pieces_of
-from proxylm.interop.hf import export
+from proxylm.interop.export import export
 from proxylm.model.decoder import Decoder
 from proxylm.model.embeddings import LONGEST_PIECE, Embeddings
 from proxylm.model.kv_cache import Cache
@@ -192,8 +192,4 @@ def test_settings_that_cannot_be(store, tmp_path):
         ModelConfig(ngram_rows=0)
     with pytest.raises(InvalidConfig, match=r"mix: view 'zstd' has no merges: its vocabulary is not refinable"):
         alphabet_of(store, config(view="zstd:merges=9"))
-    with pytest.raises(InvalidConfig, match=r"the model has embedding\.ngrams\.table, for which Qwen3 has no place"):
-        export(Decoder(SHAPE, Alphabet({})), tmp_path / "hf", context=64)
-    with pytest.raises(InvalidConfig, match=r"the model has partial_key_offset, for which Qwen3 has no place"):
-        export(Decoder(dataclasses.replace(PLAIN, partial_key_offset=True), Alphabet({})), tmp_path / "hf", context=64)
     assert export(Decoder(PLAIN, Alphabet({"v": 9}, {"w": 5})), tmp_path / "hf", context=64) > 0

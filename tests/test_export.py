@@ -6,12 +6,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import SafetensorError
 
 from compressors.errors import InputError, InvalidConfig
 from proxylm.config import ModelConfig
 from proxylm.data.alphabet import RAW_SIZE, Alphabet
+from proxylm.evaluation.placement import placed
 from proxylm.generation import Sampling, complete
-from proxylm.interop.hf import byte_tokenizer, export
+from proxylm.interop.byte_tokenizer import byte_tokenizer
+from proxylm.interop.export import compare, export
 from proxylm.model.decoder import Decoder
 
 KINDS = {
@@ -84,3 +87,36 @@ def test_what_qwen3_has_no_place_for_is_refused_and_nothing_is_overwritten(tmp_p
     with pytest.raises(InvalidConfig, match="extra"):
         export(made, tmp_path / "other", context=64)
     assert [path.name for path in tmp_path.iterdir()] == ["hf"]
+
+
+def test_nothing_is_left_of_an_export_that_fails(tmp_path, monkeypatch):
+    """A check that finds other logits; a disk that is full, as safetensors says it."""
+    made = model("raw")
+    with monkeypatch.context() as patch:
+        patch.setattr("proxylm.interop.export.generation_config", lambda: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            export(made, tmp_path / "hf", context=64)
+
+    def full(*_, **__):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("proxylm.interop.export.save_file", full)
+        with pytest.raises(InputError, match="No space left"):
+            export(made, tmp_path / "hf", context=64)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="exists already"):
+        export(made, tmp_path / "file", context=64)
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_the_check_compares_in_the_precision_asked_for(tmp_path, dtype):
+    transformers = pytest.importorskip("transformers")
+    transformers.logging.disable_progress_bar()
+    made = placed(model("views"), "cpu", dtype)
+    export(made, tmp_path / "hf", context=64, check=True)
+    with torch.no_grad():
+        made.blocks[0].up.weight.mul_(2)
+    with pytest.raises(InputError, match="logits differ"):
+        compare(made, tmp_path / "hf")

@@ -30,12 +30,13 @@ LAYERS = (
     ("proxylm.model", "proxylm.model.*"),
     ("proxylm.evaluation", "proxylm.evaluation.*", "proxylm.generation"),
     ("proxylm.training", "proxylm.training.*"),
+    ("proxylm.trained",),
     ("proxylm.interop", "proxylm.interop.*"),
     ("proxylm.cli", "proxylm.cli.*", "proxylm.__main__"),
     ("bench", "bench.*"),
 )
 # The order of the layers above, by the place in the table: codecs stand below what opens files.
-ORDER = (0, 1, 2, 5, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14)
+ORDER = (0, 1, 2, 5, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
 
 # Packages that only some places may import, and where.
 ONLY_IN = {

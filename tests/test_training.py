@@ -20,7 +20,7 @@ from compressors.errors import InputError, InvalidConfig
 from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
 from proxylm.data.encode import encode
 from proxylm.evaluation.bits_per_byte import evaluate, trained_window
-from proxylm.training import checkpoint, precision, run_folder
+from proxylm.training import checkpoint, precision
 from proxylm.training.checkpoint import CheckpointError, latest
 from proxylm.training.distributed import Place
 from proxylm.training.divergence import Diverged
@@ -230,9 +230,6 @@ def test_a_run_that_never_shows_bytes_has_no_held_out_score(store, tmp_path):
     with pytest.raises(InvalidConfig, match=r"never shows raw bytes, as which held-out documents are scored"):
         train(store, only_symbols, tmp_path / "r", held_out=[b"text"])
     assert not (tmp_path / "r").exists()
-    with pytest.warns(UserWarning, match="was never shown raw bytes; read its view with --codec"):
-        run_folder.warn_if_raw_is_new(tmp_path, only_symbols)
-    run_folder.warn_if_raw_is_new(tmp_path, config())
 
 
 def test_weights_that_are_not_finite_are_not_saved_scored_or_used(store, tmp_path, monkeypatch):
@@ -247,7 +244,7 @@ def test_weights_that_are_not_finite_are_not_saved_scored_or_used(store, tmp_pat
     tensors["heads.raw"][3, 3] = float("nan")
     save_file(tensors, file)
     with pytest.raises(
-        CheckpointError, match=r"weights that are not finite; it is the only one: delete it to train from"
+        CheckpointError, match=r"weights of heads.raw are not finite; it is the only one: delete it to train from"
     ):
         load_run(tmp_path / "sound")
 

@@ -52,6 +52,6 @@ def test_decoders_go_when_nobody_holds_them() -> None:
             assert decoder.decompress(packed) == b"text" * 1000
             assert decoder.another().decompress(packed) == b"text" * 1000
         del decoder
-        assert not [found for found in gc.get_objects() if isinstance(found, FrameDecoder)]
+        assert not [found for found in gc.get_objects() if type(found) is FrameDecoder]
     finally:
         gc.enable()

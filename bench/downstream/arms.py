@@ -17,7 +17,8 @@ from compressors.corpus import Document, Reader, fingerprint
 from compressors.errors import InputError
 from proxylm.config import RunConfig
 from proxylm.data.store import Store
-from proxylm.evaluation.bits_per_byte import Result, evaluate, trained_spec, trained_window
+from proxylm.evaluation.bits_per_byte import evaluate, trained_spec, trained_window
+from proxylm.evaluation.result import Result
 from proxylm.training.run_folder import load_run, records, totals
 from proxylm.training.trainer import train
 

@@ -27,6 +27,7 @@ _PLACE = re.compile(r"(<!-- (\w+) ([^>]*?) ?-->\n).*?(<!-- end -->)", re.DOTALL)
 _OF_RUNS: dict[str, Callable[[list[results.Result], str], str]] = {
     "runs": tables.runs,
     "arms": tables.arms,
+    "widths": tables.widths,
     "budgets": tables.budgets,
     "scaling": lambda found, against: _renderer("bench.downstream.scaling:table")(found, against=against),
 }

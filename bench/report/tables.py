@@ -90,6 +90,25 @@ def arms(found: Sequence[Result], against: str = "") -> str:
     return markdown.table([*heads, *(["seconds"] if seconds else [])], map(cells, results.arms(found, against)))
 
 
+def widths(found: Sequence[Result], against: str = "") -> str:
+    """A row a size, a column an arm: bits per byte, how much more than the rival, and what other seeds would give."""
+    rows = results.arms(found, against)
+    names = list(dict.fromkeys(row["arm"] for row in rows))
+    by_size: dict[str, dict[str, str]] = {}
+    for row in rows:
+        more: Difference | None = row["against"]
+        seeds = (
+            ""
+            if more is None
+            else ", one seed"
+            if more.seeds is None
+            else ", {:+.1f} to {:+.1f}".format(*(100 * x for x in more.seeds))
+        )
+        told = "" if more is None else f" ({more.ratio:+.1%}{seeds})"
+        by_size.setdefault(row["size"], {})[row["arm"]] = f"{row['bits_per_byte']:.3f}{told}"
+    return markdown.table(["size", *names], ([size, *map(cells.get, names)] for size, cells in by_size.items()))
+
+
 def texts(scored: Mapping[str, Sequence[Result]], against: str = "") -> str:
     """The arms over their seeds on several texts (name -> results): bits per byte, and how much more than the rival, seed by seed."""
 

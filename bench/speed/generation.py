@@ -32,7 +32,7 @@ from proxylm.data.alphabet import ALLOWED, BYTE_OFFSET
 from proxylm.data.encode import encode
 from proxylm.evaluation.bits_per_byte import trained_window
 from proxylm.generation import Sampling, generate
-from proxylm.interop.hf import export
+from proxylm.interop.export import export
 from proxylm.model.decoder import Decoder
 from proxylm.training.run_folder import load_run, records
 from proxylm.training.trainer import train

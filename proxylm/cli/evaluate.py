@@ -5,25 +5,36 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 import click
 
 from compressors import registry
 from compressors.corpus import Reader, take
 from compressors.errors import InputError
+from proxylm.evaluation.metrics import METRICS, Subject
 
 PATH = click.Path(path_type=Path)
-BEST = click.option(
-    "--best", is_flag=True, help="The checkpoint that was best on the held-out documents, not the newest."
-)
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def of_a_run(command: Command) -> Command:
+    """The argument RUN, and the options that say which of its models is used, where and in which precision."""
+    for option in (
+        click.option("--dtype", default="auto", show_default=True, type=click.Choice(["auto", "fp32", "bf16"]),
+                     help="Of the matrix products; auto: bf16 on GPUs that have units for it."),
+        click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, ...; auto: a GPU if there is one."),
+        click.option("--best", is_flag=True, help="The checkpoint that was best on the held-out documents, not the newest."),
+        click.argument("run", type=PATH),
+    ):  # fmt: skip
+        command = option(command)
+    return command
 
 
 @click.command("eval")
-@click.argument("run", type=PATH)
-@BEST
+@of_a_run
 @click.argument("corpus", nargs=-1, required=True, type=click.Path())
 @click.option("--codec", help="Score the compressed view of this codec instead of raw bytes, e.g. bpe=FILE.")
 @click.option("--window", type=click.IntRange(min=2), help="Context in bytes; default: what the run was trained with.")
@@ -34,38 +45,31 @@ BEST = click.option(
 @click.option("--glob", "pattern", default="*", show_default=True, help="Which files of a folder to read.")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="Files to leave out, e.g. '*.zip'.")
 @click.option(
-    "--perturb", is_flag=True, help="Also after characters are deleted, case or white space changed, names renamed."
-)
-@click.option(
-    "--translate", is_flag=True, help="Also how well bytes are read off the view of --codec in their context."
-)
+    "--metric", "metrics", multiple=True, type=click.Choice(list(METRICS)),
+    help="Also: perturbed (after characters are deleted, case or white space changed, names renamed); "
+    "translation (how well bytes are read off the view of --codec in their context).",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(
-    run: Path, best: bool, corpus: tuple[str, ...], codec: str | None, window: int | None, max_bytes: int | None, text_field: str,
-    pattern: str, exclude: tuple[str, ...], perturb: bool, translate: bool, as_json: bool,
+    run: Path, best: bool, device: str, dtype: str, corpus: tuple[str, ...], codec: str | None, window: int | None,
+    max_bytes: int | None, text_field: str, pattern: str, exclude: tuple[str, ...], metrics: tuple[str, ...], as_json: bool,
 ) -> None:  # fmt: skip
     """Bits per byte of the model in RUN on the documents of CORPUS, with a 95 % bootstrap interval."""
-    if translate and codec is None:
-        raise click.UsageError("--translate needs --codec")
-    from proxylm.evaluation import bits_per_byte as evaluation
-    from proxylm.training import run_folder
+    if "translation" in metrics and codec is None:
+        raise click.UsageError("--metric translation needs --codec")
+    from proxylm.evaluation import bits_per_byte
+    from proxylm.trained import open_run
 
-    model, config = run_folder.load_run(run, best=best)
-    chosen = registry.parse(codec) if codec else None
-    if chosen is None:
-        run_folder.warn_if_raw_is_new(run, config)
-    view = evaluation.trained_spec(config, run_folder.view_of(run, chosen)) if chosen is not None else None
+    trained = open_run(run, best=best, device=device, dtype=dtype)
+    reading = trained.reading(registry.parse(codec) if codec else None)
     documents = _documents(Reader(corpus, text_field, pattern, exclude=exclude), max_bytes)
-    window = window or evaluation.trained_window(config)
-    result = evaluation.evaluate(model, documents, window=window, codec=chosen, view=view)
+    subject = Subject(
+        model=trained.model, documents=documents, window=trained.window(window), positions=trained.config.train.row_length, **reading
+    )  # fmt: skip
+    result = bits_per_byte.evaluate(trained.model, documents, window=subject.window, **reading)
     found = result.to_json()
-    if perturb:
-        found["perturbed"] = evaluation.deltas(model, documents, result, window=window, codec=chosen, view=view)
-    if translate and chosen is not None:
-        from proxylm.evaluation.translation import translate as translated
-
-        scores = translated(model, documents, chosen, view, positions=config.train.row_length)
-        found["translation"], found["translation_without_view"] = (score.to_json() for score in scores)
+    for name in metrics:
+        found |= METRICS[name](subject, result)
     click.echo(json.dumps(found, indent=1) if as_json else _in_words(found))
 
 
@@ -98,8 +102,7 @@ def _in_words(found: dict[str, Any]) -> str:
 
 
 @click.command()
-@click.argument("run", type=PATH)
-@BEST
+@of_a_run
 @click.argument("prompt", required=False)
 @click.option(
     "--prompts", type=click.File(), help='Many prompts: a .jsonl file, or - for stdin, with a "prompt" a line.'
@@ -114,33 +117,34 @@ def _in_words(found: dict[str, Any]) -> str:
 @click.option("--seed", default=0, show_default=True, type=int)
 @click.option("--bytes", "as_bytes", is_flag=True, help="Write bytes as they are, also where they are no UTF-8.")
 def generate(
-    run: Path, best: bool, prompt: str | None, prompts: TextIO | None, max_bytes: int, temperature: float, top_p: float, min_p: float,
-    stop: tuple[str, ...], seed: int, as_bytes: bool,
+    run: Path, best: bool, device: str, dtype: str, prompt: str | None, prompts: TextIO | None, max_bytes: int, temperature: float,
+    top_p: float, min_p: float, stop: tuple[str, ...], seed: int, as_bytes: bool,
 ) -> None:  # fmt: skip
     """Continue PROMPT with the model in RUN; writes the prompt and what follows, each character once it is whole.
 
-    With --prompts all are continued side by side, and a line of JSON is written for each.
+    With --prompts all are continued side by side, and for each a line of JSON is written: its record with "completion" and
+    "finish_reason", which is stop or length.
     """
     if (prompt is None) == (prompts is None):
         raise click.UsageError("give either PROMPT or --prompts")
-    starts = [_bytes(prompt)] if prompt is not None else [_bytes(text) for text in _prompts(prompts)]
-    from proxylm import generation as generation
-    from proxylm.evaluation import bits_per_byte as evaluation
-    from proxylm.training import run_folder
+    records = list(_records(prompts)) if prompts is not None else []
+    from proxylm import generation
+    from proxylm.trained import open_run
 
-    model, config = run_folder.load_run(run, best=best)
-    run_folder.warn_if_raw_is_new(run, config)
     sampling = generation.Sampling(
         max_bytes=max_bytes, temperature=temperature, top_p=top_p, min_p=min_p, seed=seed, stop=tuple(map(_bytes, stop))
     )
-    context = evaluation.trained_window(config)
-    if prompts is not None:
-        found = generation.complete(model, starts, sampling, context=context)
-        for start, text in zip(starts, found, strict=True):
-            click.echo(json.dumps({"prompt": start.decode(), "completion": text.decode("utf-8", "replace")}))
+    trained = open_run(run, best=best, device=device, dtype=dtype)
+    trained.warn_without_bytes()
+    context = trained.window()
+    if prompt is None:
+        starts = [record["prompt"].encode() for record in records]
+        found = generation.completions(trained.model, starts, sampling, context=context)
+        for record, end in zip(records, found, strict=True):
+            click.echo(json.dumps(record | {"completion": end.text, "finish_reason": end.finish_reason}))
         return
-    stream = generation.generate(model, starts, sampling, context=context)
-    pieces = itertools.chain(starts, (more for _, more in stream), [b"\n"])
+    stream = generation.generate(trained.model, [_bytes(prompt)], sampling, context=context)
+    pieces = itertools.chain([_bytes(prompt)], (more for _, more in stream), [b"\n"])
     for piece in pieces if as_bytes else map(str.encode, generation.as_text(pieces)):
         sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()
@@ -151,8 +155,11 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _prompts(lines: Iterable[str] | None) -> Iterator[str]:
-    for number, line in enumerate(lines or (), 1):
+def _records(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """The records of --prompts, each with a text "prompt"; blank lines are none."""
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
             record = json.loads(line)
             if not isinstance(record, dict) or not isinstance(record.get("prompt"), str):
@@ -160,21 +167,30 @@ def _prompts(lines: Iterable[str] | None) -> Iterator[str]:
             record["prompt"].encode()
         except ValueError as error:
             raise InputError(f"--prompts, line {number}: {error}") from error
-        yield record["prompt"]
+        yield record
 
 
 @click.command()
-@click.argument("run", type=PATH)
-@BEST
+@of_a_run
 @click.argument("folder", metavar="DIR", type=PATH)
-def export(run: Path, best: bool, folder: Path) -> None:
-    """Write the model in RUN to DIR as a Hugging Face checkpoint that knows raw bytes only (Qwen3ForCausalLM).
+@click.option(
+    "--extra-heads", is_flag=True, help="Keep heads for the bytes after the next one, where the model has any."
+)
+@click.option(
+    "--check", is_flag=True, help="Open the export in transformers and compare its logits before DIR is made."
+)
+def export(run: Path, best: bool, device: str, dtype: str, folder: Path, extra_heads: bool, check: bool) -> None:
+    """Write the model in RUN to DIR for Hugging Face transformers; it reads and writes raw bytes.
 
-    `AutoModelForCausalLM.from_pretrained(DIR)` gives the same logits, `AutoTokenizer.from_pretrained(DIR)` the bytes' ids.
+    Without n-grams, offset keys and --extra-heads it is a stock Qwen3ForCausalLM. Else DIR has a modelling file of its own,
+    and is opened with `trust_remote_code=True`. `AutoModelForCausalLM` gives the same logits, `AutoTokenizer` the bytes' ids.
+    --device and --dtype are those of --check; what is written is fp32.
     """
-    from proxylm.interop import hf as exporting
-    from proxylm.training import run_folder
+    from proxylm.interop.export import export as write
+    from proxylm.trained import open_run
 
-    model, config = run_folder.load_run(run, best=best)
-    n_parameters = exporting.export(model, folder, context=config.train.row_length)
-    click.echo(f"{folder}: {n_parameters:,} parameters, bytes only, context {config.train.row_length}")
+    trained = open_run(run, best=best, device=device, dtype=dtype)
+    trained.warn_without_bytes()
+    context = trained.config.train.row_length
+    n_parameters = write(trained.model, folder, context=context, extra_heads=extra_heads, check=check)
+    click.echo(f"{folder}: {n_parameters:,} parameters, bytes only, context {context}")

@@ -15,6 +15,10 @@ from proxylm.cli.lazy import LazyGroup
 # name -> (module:attribute, first line of its help). Strings, so that `bench` stays above this package.
 COMMANDS = {
     "bench": ("bench.cli:bench", "Compare compressors, and what they do to a model."),
+    "code-tasks": (
+        "proxylm.cli.tasks:code_tasks",
+        "Programs of a model for HumanEval+ and MBPP+, as evalplus reads them.",
+    ),
     "codecs": ("compressors.cli.codecs:codecs", "List the registered compressors, plugins included."),
     "compress": ("compressors.cli.files:compress", "Compress files or a stream."),
     "convert": (
@@ -29,7 +33,6 @@ COMMANDS = {
     "export": ("proxylm.cli.evaluate:export", "Write a model as a Hugging Face checkpoint."),
     "fit": ("compressors.cli.codecs:fit", "Fit a compressor on a corpus."),
     "generate": ("proxylm.cli.evaluate:generate", "Continue a prompt, bytes in and bytes out."),
-    "humaneval": ("proxylm.cli.tasks:humaneval", "pass@1 of a model on the problems of HumanEval."),
     "inspect": ("compressors.cli.files:inspect", "What a .pxc file says of itself."),
     "lm-eval": ("proxylm.cli.tasks:lm_eval", "Run tasks of lm-evaluation-harness on a model."),
     "show": ("proxylm.cli.show:show", "What a view does to a text: its pieces, symbols, and what bytes cost."),
@@ -47,6 +50,8 @@ EXTRAS = {
     "ray": "ray",
     "tensorboard": "bench",
     "lm_eval": "lm-eval",
+    "evalplus": "evalplus",
+    "transformers": "hf",
 }
 
 

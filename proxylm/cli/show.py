@@ -102,10 +102,11 @@ def _costs(data: bytes, *, neural: bool, run: Path | None) -> list[tuple[str, An
         found.append(("neural codec", codec.costs(data)))
     if run is not None:
         from proxylm.evaluation.byte_costs import byte_costs
-        from proxylm.training.run_folder import load_run
+        from proxylm.trained import open_run
 
-        model, config = load_run(run)
-        found.append((str(run), byte_costs(model, config, data)))
+        trained = open_run(run)
+        trained.warn_without_bytes()
+        found.append((str(run), byte_costs(trained.model, trained.config, data)))
     return found
 
 

@@ -42,7 +42,7 @@ def local(shards: Iterator[Shard], path: Path, makers: Sequence[Maker], threads:
 
 def encode(
     documents: Iterable[Any] | Path | str | None,
-    path: Path,
+    path: str | Path,
     views: Mapping[str, Compressor],
     *,
     threads: int = 1,
@@ -59,6 +59,7 @@ def encode(
     engine makes the same files. Raises `StoreError` if the documents are not those the store was begun with,
     `FingerprintMismatch` if a view of the same name has another codec, `InputError` if there are no documents.
     """
+    path = Path(path)
     for name in views:
         if name == RAW or not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or name[0] == ".":
             raise InvalidConfig(f"view name {name!r}: use letters, digits, '-', '_' and '.', and not 'raw'")

@@ -168,6 +168,8 @@ def finish(path: Path, views: Mapping[str, Compressor], n_shards: int) -> None:
         raise StoreError(
             f"{path} has more shards than the corpus fills ({n_shards}): the corpus has changed; use another folder"
         )
+    for unfinished in path.glob(".*.tmp"):  # a run that was killed left it
+        unfinished.unlink()
     for name, codec in views.items():
         if (splits := codec.vocab.splits) is not None:
             write_atomically(path / f"{name}.splits", splits.astype("<u4").tobytes())

@@ -20,54 +20,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from compressors.base import Compressor
 from compressors.errors import InputError, InvalidConfig
 from proxylm.config import RunConfig
 from proxylm.data import frame
-from proxylm.data.alphabet import RAW_SLICE, HeadSlice, Ints, byte_ids
+from proxylm.data.alphabet import RAW_SLICE
 from proxylm.data.symbol_ids import READERS, SymbolReader
 from proxylm.evaluation import perturb
-from proxylm.evaluation.result import resampled
+from proxylm.evaluation.result import Result
+from proxylm.evaluation.scoring import Ints, Row, byte_ids, token_nats
 from proxylm.model.decoder import Decoder
 from proxylm.view_spec import ViewSpec
-
-_BATCH_POSITIONS = 1 << 14
-
-
-@dataclass(frozen=True)
-class Result:
-    """Per-document sums; figures in bits."""
-
-    n_bytes: npt.NDArray[np.int64]  # (documents,)
-    text_bits: npt.NDArray[np.float64]  # (documents,) the symbols of the document
-    end_bits: npt.NDArray[np.float64]  # (documents,) its closing mark and eos
-    n_symbols: int
-
-    @property
-    def bits_per_byte(self) -> float:
-        """All bits, the end of the documents included, over all bytes."""
-        return float((self.text_bits.sum() + self.end_bits.sum()) / self.n_bytes.sum())
-
-    def over(self, times: npt.NDArray[np.int64]) -> float:
-        """Bits per byte with document i counted `times[i]` times."""
-        return float((self.text_bits + self.end_bits) @ times / max(int(self.n_bytes @ times), 1))
-
-    def interval(self) -> tuple[float, float]:
-        """95 % interval of `bits_per_byte` from a bootstrap over documents."""
-        low, high = np.percentile([self.over(times) for times in resampled(len(self.n_bytes))], [2.5, 97.5])
-        return float(low), float(high)
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "bits_per_byte": self.bits_per_byte,
-            "interval_95": self.interval(),
-            "end_bits_per_document": float(self.end_bits.mean()),
-            "documents": len(self.n_bytes),
-            "bytes": int(self.n_bytes.sum()),
-            "bytes_per_symbol": float(self.n_bytes.sum() / max(self.n_symbols, 1)),
-        }
 
 
 def trained_spec(config: RunConfig, view: str | None = None) -> ViewSpec:
@@ -111,13 +75,18 @@ def trained_window(config: RunConfig) -> int:
 
 
 @dataclass(frozen=True)
-class _Window:
+class Window:
     """A stretch of one document: ids shown, and from which target on they are scored."""
 
     document: int
-    body: npt.NDArray[np.int64]  # symbols as ids, and at the end of the document its two closing ids
+    body: Ints  # symbols as ids, and at the end of the document its two closing ids
     scored_from: int
     n_end: int  # closing ids at the end of `body`: 0 or 2
+
+    def row(self, opening: list[int]) -> Row:
+        """What comes before the scored ids, and these."""
+        before = np.array([*opening, *self.body[: self.scored_from]], np.int64)
+        return before, self.body[self.scored_from :]
 
 
 def evaluate(
@@ -127,28 +96,34 @@ def evaluate(
     window: int,
     codec: Compressor | None = None,
     view: ViewSpec | None = None,
+    max_rows: int | None = None,
 ) -> Result:
     """Score `documents` as raw bytes, or as the symbols of `codec`, shown as `view` (see `reader_of`).
 
-    window: context in bytes, at least 2. Raises `InputError` if there is no byte to score or the weights are not finite,
-    `InvalidConfig` if the model has no ids for the view.
+    window: context in bytes, at least 2. max_rows: windows of one forward pass, where memory is small. Raises `InputError`
+    if there is no byte to score or the weights are not finite, `InvalidConfig` if the model has no ids for the view.
     """
     if not any(documents):
         raise InputError("nothing to evaluate: no document has a byte; give other documents")
     reader = None if codec is None else reader_of(model, codec, view)
-    windows, n_symbols = [], 0
+    compressed, head = reader is not None, RAW_SLICE if reader is None else reader.head
+    windows: list[Window] = []
+    n_symbols = 0
     for i, document in enumerate(documents):
-        shown: Ints = byte_ids(np.frombuffer(document, np.uint8))
+        shown: Ints = byte_ids(document)
         sizes: npt.NDArray[Any] | None = np.ones(len(shown), np.int64)
         if codec is not None and reader is not None:
             symbols = codec.encode(document)
             shown, sizes = reader.read(symbols, _spans(codec, document, symbols))
         assert sizes is not None
         n_symbols += len(shown)
-        windows += list(_windows(i, shown, sizes, window, frame.closing(compressed=reader is not None)))
+        windows += windows_of(i, shown, sizes, window, frame.closing(compressed=compressed))
     text, end = np.zeros(len(documents)), np.zeros(len(documents))
-    for batch in _batches(windows):
-        _score(model, batch, None if reader is None else reader.head, text, end)
+    rows = [w.row(frame.opening(compressed=compressed)) for w in windows]
+    for w, nats in zip(windows, token_nats(model, rows, head, max_rows=max_rows), strict=True):
+        n_text = len(nats) - w.n_end
+        text[w.document] += nats[:n_text].sum()
+        end[w.document] += nats[n_text:].sum()
     if not np.isfinite(text + end).all():
         raise InputError(
             "the bits per byte are not a number: weights of the model are not finite; use an earlier checkpoint"
@@ -158,27 +133,20 @@ def evaluate(
 
 
 def deltas(
-    model: Decoder,
-    documents: Sequence[bytes],
-    before: Result,
-    *,
-    window: int,
-    codec: Compressor | None = None,
-    view: ViewSpec | None = None,
-    seed: int = 0,
+    model: Decoder, documents: Sequence[bytes], before: Result, *, seed: int = 0, **options: Any
 ) -> dict[str, dict[str, Any]]:
     """By change: bits per byte afterwards, how many more than `before`, and the 95 % interval of that (paired bootstrap).
 
-    Bits are over the bytes of the text that is scored, changed or not (`proxylm.evaluation.perturb`).
+    options: those of `evaluate` that gave `before`. Bits are over the bytes of the text that is scored, changed or not
+    (`proxylm.evaluation.perturb`).
     """
     found = {}
     for name in perturb.CHANGES:
-        after = evaluate(model, perturb.changed(documents, name, seed), window=window, codec=codec, view=view)
-        differences = [after.over(times) - before.over(times) for times in resampled(len(documents))]
+        after = evaluate(model, perturb.changed(documents, name, seed), **options)
         found[name] = {
             "bits_per_byte": after.bits_per_byte,
             "delta": after.bits_per_byte - before.bits_per_byte,
-            "delta_interval_95": tuple(np.percentile(differences, [2.5, 97.5]).tolist()),
+            "delta_interval_95": after.difference(before),
         }
     return found
 
@@ -192,7 +160,8 @@ def _spans(codec: Compressor, document: bytes, symbols: npt.NDArray[Any]) -> npt
     return np.full(len(symbols), len(document) / max(len(symbols), 1)) if spans is None else spans
 
 
-def _windows(i: int, all_ids: Ints, spans: npt.NDArray[Any], window: int, closing: list[int]) -> Iterator[_Window]:
+def windows_of(i: int, all_ids: Ints, spans: npt.NDArray[Any], window: int, closing: list[int]) -> Iterator[Window]:
+    """The windows of document i that have something to score."""
     begins = np.cumsum(spans) - spans  # byte at which each symbol begins
     half, scored_byte, first = window // 2, window, 0
     while True:
@@ -201,41 +170,7 @@ def _windows(i: int, all_ids: Ints, spans: npt.NDArray[Any], window: int, closin
         at_end = last == len(all_ids)
         tail = closing if at_end else []
         if last > first or at_end:  # a symbol longer than half a window leaves some windows with nothing to score
-            yield _Window(i, np.append(all_ids[context:last], tail).astype(np.int64), first - context, len(tail))
+            yield Window(i, np.append(all_ids[context:last], tail).astype(np.int64), first - context, len(tail))
         if at_end:
             return
         first, scored_byte = last, scored_byte + half
-
-
-def _batches(windows: list[_Window]) -> Iterator[list[_Window]]:
-    """Windows of similar length together, so that little is spent on padding."""
-    ordered = sorted(windows, key=lambda w: len(w.body))
-    while ordered:
-        rows = max(1, _BATCH_POSITIONS // (len(ordered[-1].body) + 1))
-        yield ordered[-rows:]
-        del ordered[-rows:]
-
-
-@torch.no_grad()
-def _score(
-    model: Decoder, batch: list[_Window], comp: HeadSlice | None, text: npt.NDArray[Any], end: npt.NDArray[Any]
-) -> None:
-    """Add the nats of each window to its document; comp: the softmax of a compressed view, None for raw bytes."""
-    T = max(len(w.body) for w in batch) + frame.OPENING - 1
-    inputs, targets = np.zeros((len(batch), T), np.int64), np.full((len(batch), T), -1, np.int64)
-    is_end = np.zeros((len(batch), T), np.bool_)
-    for row, w in enumerate(batch):
-        n = len(w.body) + frame.OPENING - 1
-        inputs[row, :n] = [*frame.opening(compressed=comp is not None), *w.body[:-1]]
-        targets[row, n - len(w.body) + w.scored_from : n] = w.body[w.scored_from :]
-        is_end[row, n - w.n_end : n] = True
-    device = next(model.parameters()).device
-    hidden = model(torch.from_numpy(inputs).to(device))  # padding follows the window, and attention is causal
-    scored = targets >= 0
-    where = torch.from_numpy(scored).to(device)
-    wanted = torch.from_numpy(targets).to(device)[where]
-    nats = model.heads.token_nats(hidden[where], wanted, comp or RAW_SLICE).double().cpu().numpy()
-    document = np.repeat([w.document for w in batch], scored.sum(1))
-    ends = is_end[scored]
-    np.add.at(text, document[~ends], nats[~ends])
-    np.add.at(end, document[ends], nats[ends])

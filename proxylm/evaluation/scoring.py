@@ -1,20 +1,22 @@
-"""How likely given bytes are behind a given context, many of them at once."""
+"""The one padded scorer: how likely given ids are behind a given context, for many rows at once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-from proxylm.data.alphabet import ALLOWED, BYTE_OFFSET
+from proxylm.data.alphabet import ALLOWED, BYTE_OFFSET, HeadSlice
 from proxylm.model.decoder import Decoder
 
 Ints = npt.NDArray[np.int64]
-_BATCH_POSITIONS = 1 << 14
+Floats = npt.NDArray[np.float64]
+Row = tuple[Ints, Ints]  # ids that come before, at least one; ids that are scored, each behind the true ones before it
+BATCH_POSITIONS = 1 << 14  # positions of one forward pass
 
 
 def byte_ids(text: bytes) -> Ints:
@@ -22,39 +24,58 @@ def byte_ids(text: bytes) -> Ints:
     return np.frombuffer(text, np.uint8).astype(np.int64) + BYTE_OFFSET
 
 
-@torch.no_grad()
-def score(model: Decoder, rows: Sequence[tuple[Ints, Ints]]) -> tuple[npt.NDArray[np.float64], Ints]:
-    """(rows,) nats of the bytes of each row, and how many of these were what greedy generation would have drawn.
+def token_nats(model: Decoder, rows: Sequence[Row], head: HeadSlice, *, max_rows: int | None = None) -> list[Floats]:
+    """For each row (n,) nats of its scored ids under the softmax `head`. max_rows: of one forward pass."""
+    found = [np.zeros(0)] * len(rows)
+    for batch, hidden, targets in _passes(model, rows, max_rows):
+        nats = model.heads.token_nats(hidden, targets, head).double().cpu().numpy()
+        for i, part in zip(batch, np.split(nats, _ends(rows, batch)), strict=True):
+            found[i] = part
+    return found
 
-    A row is the ids that come before, at least one, and the ids of its bytes, each predicted after the true ones before it.
-    """
+
+@torch.no_grad()
+def score(model: Decoder, rows: Sequence[Row], *, max_rows: int | None = None) -> tuple[Floats, Ints]:
+    """(rows,) nats of the bytes of each row, and how many of these were what greedy generation would have drawn."""
     nats, right = np.zeros(len(rows)), np.zeros(len(rows), np.int64)
+    allowed = torch.tensor(ALLOWED, device=next(model.parameters()).device)
+    for batch, hidden, targets in _passes(model, rows, max_rows):
+        logits = model.heads.raw_logits(hidden).float()
+        lost = F.cross_entropy(logits, targets, reduction="none").double()
+        drawn = allowed[logits[:, allowed].argmax(1)] == targets
+        owner = np.repeat(batch, [len(rows[i][1]) for i in batch])
+        np.add.at(nats, owner, lost.cpu().numpy())
+        np.add.at(right, owner, drawn.cpu().numpy())
+    return nats, right
+
+
+@torch.no_grad()
+def _passes(model: Decoder, rows: Sequence[Row], max_rows: int | None) -> Iterator[tuple[list[int], Tensor, Tensor]]:
+    """For each batch: the numbers of its rows, and of all their scored ids together hidden states (N, d) and the ids (N,)."""
     device = next(model.parameters()).device
-    allowed = torch.tensor(ALLOWED, device=device)
-    for batch in _batches([len(before) + len(body) for before, body in rows]):
+    for batch in _batches([len(before) + len(body) - 1 for before, body in rows], max_rows):
         T = max(len(rows[i][0]) + len(rows[i][1]) for i in batch) - 1
         inputs, targets = np.zeros((len(batch), T), np.int64), np.full((len(batch), T), -1, np.int64)
         for at, i in enumerate(batch):
             before, body = rows[i]
-            n = len(before) + len(body) - 1
+            n = len(before) + len(body) - 1  # the last id is predicted, and read by nothing
             inputs[at, :n] = np.concatenate([before, body])[:-1]
             targets[at, len(before) - 1 : n] = body
-        there = targets >= 0
-        hidden = model(torch.from_numpy(inputs).to(device))  # padding follows, and attention is causal
-        wanted = torch.from_numpy(targets[there]).to(device)
-        logits = model.heads.raw_logits(hidden[torch.from_numpy(there).to(device)]).float()
-        lost = F.cross_entropy(logits, wanted, reduction="none").double()
-        drawn = allowed[logits[:, allowed].argmax(1)] == wanted
-        row = np.repeat(batch, there.sum(1))
-        np.add.at(nats, row, lost.cpu().numpy())
-        np.add.at(right, row, drawn.cpu().numpy())
-    return nats, right
+        scored = targets >= 0
+        hidden = model(torch.from_numpy(inputs).to(device))  # padding follows the row, and attention is causal
+        yield batch, hidden[torch.from_numpy(scored).to(device)], torch.from_numpy(targets[scored]).to(device)
 
 
-def _batches(sizes: list[int]) -> Iterator[list[int]]:
-    """Rows of similar length together, so that little is spent on padding."""
-    ordered: list[Any] = np.argsort(sizes, kind="stable").tolist()
+def _batches(sizes: list[int], max_rows: int | None) -> Iterator[list[int]]:
+    """Rows of similar length together, so that little is spent on padding; a very long one has a pass for itself."""
+    ordered: list[int] = np.argsort(sizes, kind="stable").tolist()
     while ordered:
-        n = max(1, _BATCH_POSITIONS // sizes[ordered[-1]])
+        n = max(1, BATCH_POSITIONS // max(1, sizes[ordered[-1]]))
+        n = min(n, max_rows or n)
         yield ordered[-n:]
         del ordered[-n:]
+
+
+def _ends(rows: Sequence[Row], batch: list[int]) -> Ints:
+    """Where the scored ids of all rows but the last end."""
+    return np.cumsum([len(rows[i][1]) for i in batch])[:-1]

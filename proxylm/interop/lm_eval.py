@@ -1,6 +1,8 @@
 """A model of ours in lm-evaluation-harness (extra `lm-eval`); tasks and metrics are theirs, text goes in as its bytes.
 
-lm_eval.simple_evaluate(ProxycLM("RUN"), tasks=[...])      or      proxyc lm-eval RUN --tasks ...
+lm_eval --model proxyc --model_args pretrained=RUN --tasks ...   where the harness reads the entry points `lm_eval.models`
+proxyc lm-eval RUN --tasks ...                                   with any of its releases
+lm_eval.simple_evaluate(ProxycLM("RUN"), tasks=[...])
 """
 
 from __future__ import annotations
@@ -15,15 +17,16 @@ import numpy as np
 from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
 from lm_eval.evaluator import simple_evaluate
+from lm_eval.models.utils import normalize_gen_kwargs
 from lm_eval.tasks import TaskManager
 
 from compressors.errors import InvalidConfig
 from proxylm.data import frame
-from proxylm.evaluation.bits_per_byte import evaluate, trained_window
+from proxylm.evaluation.bits_per_byte import evaluate
 from proxylm.evaluation.scoring import byte_ids, score
 from proxylm.generation import Sampling, complete
 from proxylm.model.decoder import Decoder
-from proxylm.training.run_folder import load_run
+from proxylm.trained import AnyPath, open_run
 
 BYTES_PER_TOKEN = 4  # tasks say in tokens of subword models how long an answer may be: about four bytes each
 _OPENING = np.array(frame.opening())
@@ -33,17 +36,34 @@ _OPENING = np.array(frame.opening())
 class ProxycLM(LM):
     """The newest model of a run, or the `best` one; `window`: context in bytes, by default what it was trained with."""
 
-    def __init__(self, run: str | Path | Decoder, window: int | None = None, best: bool = False, **_: Any) -> None:
-        """run: a folder, or a model with its `window`. Settings of other models (batch_size, device) are ignored."""
-        super().__init__()
-        if isinstance(run, Decoder):
-            assert window is not None
-            self.model, self.window = run, window
-        else:
-            self.model, config = load_run(Path(run), best=best)
-            self.window = window or trained_window(config)
+    def __init__(
+        self,
+        pretrained: AnyPath | Decoder,
+        window: int | None = None,
+        best: bool = False,
+        batch_size: int | str | None = None,
+        device: str | None = None,
+        dtype: str = "auto",
+        max_batch_size: int | None = None,
+    ) -> None:
+        """pretrained: the folder of a run, or a model with its `window`.
 
-    def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
+        batch_size: rows of one forward pass; auto, or nothing: as many as 16,384 positions hold. device, dtype: as for
+        `proxylm.trained.open_run`. Raises `InvalidConfig`, or what `open_run` does.
+        """
+        super().__init__()
+        self.max_rows = _rows(batch_size) or max_batch_size
+        if isinstance(pretrained, Decoder):
+            if window is None:
+                raise InvalidConfig("a model without its run has no window; give one, in bytes")
+            self.model, self.window = pretrained, int(window)
+        else:
+            trained = open_run(str(pretrained), best=best, device=device or "auto", dtype=dtype)
+            trained.warn_without_bytes()
+            self.model, self.window = trained.model, trained.window(window)
+        self._device = next(self.model.parameters()).device
+
+    def loglikelihood(self, requests: Sequence[Any], **_: Any) -> list[tuple[float, bool]]:
         """(ln p of the continuation, is it the greedy one?) of every (context, continuation)."""
         rows, owners, sizes = [], [], []
         for number, (context, continuation) in enumerate(request.args for request in requests):
@@ -52,21 +72,21 @@ class ProxycLM(LM):
             for begin, scored, end in stretches(first, len(text), self.window):
                 rows.append((np.append(_OPENING, byte_ids(text[begin:scored])), byte_ids(text[scored:end])))
                 owners.append(number)
-        nats, right = score(self.model, rows)
+        nats, right = score(self.model, rows, max_rows=self.max_rows)
         owner = np.array(owners, np.int64)
         total = np.bincount(owner, nats, len(requests))
         greedy = np.bincount(owner, right, len(requests)) == sizes
         return list(zip((-total).tolist(), greedy.tolist(), strict=True))
 
-    def loglikelihood_rolling(self, requests: Sequence[Any]) -> list[float]:
+    def loglikelihood_rolling(self, requests: Sequence[Any], **_: Any) -> list[float]:
         """ln p of every text, by the windows of `proxyc eval`: its bits per byte without the end of the document."""
         texts = [request.args[0].encode() for request in requests]
         if not any(texts):
             return [0.0] * len(texts)
-        bits = evaluate(self.model, texts, window=self.window).text_bits
+        bits = evaluate(self.model, texts, window=self.window, max_rows=self.max_rows).text_bits
         return [-float(b) * math.log(2) for b in bits]
 
-    def generate_until(self, requests: Sequence[Any]) -> list[str]:
+    def generate_until(self, requests: Sequence[Any], **_: Any) -> list[str]:
         """What follows every context, up to the first of its `until`; requests with equal settings side by side."""
         groups: dict[Sampling, list[int]] = defaultdict(list)
         for number, request in enumerate(requests):
@@ -80,6 +100,15 @@ class ProxycLM(LM):
         return found
 
 
+def _rows(batch_size: int | str | None) -> int | None:
+    """Rows of one forward pass, None for as many as fit. Raises `InvalidConfig`."""
+    if batch_size is None or str(batch_size).startswith("auto"):
+        return None
+    if not str(batch_size).isdecimal() or int(batch_size) < 1:
+        raise InvalidConfig(f"batch_size is {batch_size!r}; expected 1 or more, or auto")
+    return int(batch_size)
+
+
 def stretches(first: int, size: int, window: int) -> Iterator[tuple[int, int, int]]:
     """(begin, scored, end): bytes first..size-1 scored once each, in windows that keep half of theirs for what is before."""
     while first < size:
@@ -89,15 +118,14 @@ def stretches(first: int, size: int, window: int) -> Iterator[tuple[int, int, in
 
 
 def sampling_of(settings: dict[str, Any]) -> Sampling:
-    """What a task asks for, greedy unless it says otherwise."""
-    until = settings.get("until") or []
-    sampled = settings.get("do_sample", settings.get("temperature", 0) > 0)
+    """What a task says of generation, by any of the names that the harness knows; greedy unless it samples."""
+    asked = dict(normalize_gen_kwargs(settings))
     return Sampling(
-        max_bytes=BYTES_PER_TOKEN * int(settings.get("max_gen_toks", 256)),
-        temperature=float(settings.get("temperature", 1.0)) if sampled else 0.0,
-        top_p=float(settings.get("top_p", 1.0)),
-        min_p=float(settings.get("min_p", 0.0)),
-        stop=tuple(text.encode() for text in ([until] if isinstance(until, str) else until) if text),
+        max_bytes=BYTES_PER_TOKEN * int(asked["max_gen_toks"]),
+        temperature=float(asked.get("temperature", 1.0)) if asked["do_sample"] else 0.0,
+        top_p=float(asked.get("top_p", 1.0)),
+        min_p=float(asked.get("min_p", 0.0)),
+        stop=tuple(text.encode() for text in asked["until"] if text),
     )
 
 

@@ -153,8 +153,9 @@ def load_model(run: Path, model: Decoder, *, best: bool = False) -> int:
         step = int(json.loads((checkpoint / "state.json").read_text())["step"])
     except (SafetensorError, RuntimeError, OSError, ValueError) as error:
         raise CheckpointError(f"{checkpoint} cannot be read ({in_one_line(error)}); {remedy}") from error
-    if not all(parameter.isfinite().all() for parameter in model.parameters()):
-        raise CheckpointError(f"{checkpoint} has weights that are not finite; {remedy}")
+    for name, values in model.state_dict().items():
+        if not values.isfinite().all():
+            raise CheckpointError(f"{checkpoint}: weights of {name} are not finite; {remedy}")
     return step
 
 

@@ -6,7 +6,6 @@ import dataclasses
 import fcntl
 import json
 import os
-import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -96,12 +95,6 @@ def load_run(run: Path, *, best: bool = False) -> tuple[Decoder, RunConfig]:
     model = Decoder.of(config, Alphabet(**facts["alphabet"]))
     checkpoint.load_model(run, model, best=best)
     return model.eval(), config
-
-
-def warn_if_raw_is_new(run: Path, config: RunConfig) -> None:
-    """Warn where a run is to read or write raw bytes and has never been shown any."""
-    if not config.mix.shows_raw:
-        warnings.warn(f"{run} was never shown raw bytes; read its view with --codec CODEC", stacklevel=2)
 
 
 def view_of(run: Path, codec: Compressor) -> str:

@@ -3,7 +3,7 @@
 python -m tests.extended.neural_digests N_BYTES [HOW...]
 
 Prints JSON. HOW: threads=N; batch, documents in company; one_ahead, the encoder prepares one position at a time; torch,
-its float32 products in place of numpy's; interpreter (through `interpreted`), kernels as Python, layers in int64.
+its float32 products in place of numpy's; interpreter (with NUMBA_DISABLE_JIT=1), kernels as Python, layers in int64.
 """
 
 from __future__ import annotations

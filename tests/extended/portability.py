@@ -63,7 +63,12 @@ def ways() -> list[Way]:
         *_processors(),
         *_products(),
         Way("as it comes, a short text", n_bytes=SHORT),
-        Way("interpreter, int64 products", how=("interpreter",), n_bytes=SHORT),
+        Way(
+            "interpreter, int64 products",
+            {"NUMBA_DISABLE_JIT": "1", "PROXYC_KERNELS": "python"},
+            ("interpreter",),
+            n_bytes=SHORT,
+        ),
     ]
 
 
@@ -132,9 +137,8 @@ def run(chosen: Sequence[Way]) -> list[Row]:
 
 def _digests(way: Way, cache: str) -> tuple[dict[str, Any], dict[str, str], str]:
     """Facts and digests that the process printed; or why it did not."""
-    module = "tests.extended.interpreted" if "interpreter" in way.how else "tests.extended.neural_digests"
     done = subprocess.run(
-        [*way.command, "-m", module, str(way.n_bytes), *way.how], cwd=ROOT,
+        [*way.command, "-m", "tests.extended.neural_digests", str(way.n_bytes), *way.how], cwd=ROOT,
         env=os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_CACHE_DIR": cache} | way.environment,
         capture_output=True, text=True, check=False,
     )  # fmt: skip

@@ -2,12 +2,13 @@
 
 import json
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from compressors.errors import InvalidConfig
+from compressors.errors import InvalidConfig, ProxycError
 from proxylm.config import ModelConfig
 from proxylm.data.alphabet import ALLOWED, Alphabet
 from proxylm.evaluation.bits_per_byte import evaluate
@@ -95,6 +96,81 @@ def test_texts_are_those_of_generation_under_the_settings_of_each_request(lm):
     assert sampling_of(asked[1][1]) == Sampling(max_bytes=8, temperature=0.7, stop=(b"zz",))
     alone = [complete(lm.model, [t.encode()], sampling_of(s), context=WINDOW)[0] for t, s in asked]
     assert lm.generate_until(requests(*asked)) == [text.decode("utf-8", "replace") for text in alone]
+
+
+def test_every_name_for_the_length_of_an_answer_is_known(lm):
+    from proxylm.interop.lm_eval import sampling_of
+
+    for name in ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens"):
+        assert sampling_of({"until": ["\n"], name: 16, "do_sample": False}).max_bytes == 64
+    assert sampling_of({}).max_bytes == 1024
+    assert sampling_of({"until": None, "temperature": 0.5}).temperature == 0.5
+
+
+def test_the_table_names_its_columns(lm):
+    """Releases of pytablewriter before 1 call them A to I."""
+    from lm_eval.utils import make_table
+
+    results = {"t": {"alias": "t", "acc,none": 0.5, "acc_stderr,none": 0.1}}
+    table = make_table(
+        {"results": results, "versions": {"t": 1}, "n-shot": {"t": 0}, "higher_is_better": {"t": {"acc": True}}}
+    )
+    assert table.splitlines()[0].replace(" ", "").startswith("|Tasks|Version|Filter|n-shot|Metric|")
+
+
+def test_the_harness_finds_the_model_and_gives_it_its_options(lm, tmp_path):
+    """By the entry point that its releases read, with the arguments of its command line."""
+    from importlib.metadata import EntryPoint
+
+    tomllib = pytest.importorskip("tomllib")
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
+    ((name, value),) = project["entry-points"]["lm_eval.models"].items()
+    made = EntryPoint(name, value, "lm_eval.models").load()
+    assert made is type(lm)
+    assert lm_eval_registry().get_model(name) is made
+    for given, message in (
+        ("pretrained=7", "7 is no training run"),
+        (f"pretrained={tmp_path},batch_size=x", "batch_size is 'x'"),
+    ):
+        with pytest.raises(ProxycError, match=message):
+            made.create_from_arg_string(given, {"device": "cpu", "max_batch_size": None})
+    with pytest.raises(InvalidConfig, match="has no window"):
+        made(lm.model)
+
+
+def lm_eval_registry():
+    import lm_eval.api.registry
+
+    return lm_eval.api.registry
+
+
+def test_batch_sizes_change_nothing_but_rounding(lm):
+    asked = requests(*[(c * 9, c * n) for c, n in (("a", 3), ("b", 40), ("c", 11))])
+    small = type(lm)(lm.model, WINDOW, batch_size="1", device="cpu")
+    assert small.device.type == "cpu"
+    for (log_p, greedy), (other, also) in zip(lm.loglikelihood(asked), small.loglikelihood(asked), strict=True):
+        assert (log_p, greedy) == (pytest.approx(other, rel=1e-5), also)
+    texts = requests(("naïve " * 30,), ("x",))
+    assert small.loglikelihood_rolling(texts) == pytest.approx(lm.loglikelihood_rolling(texts), rel=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")  # of libraries that the harness and transformers load
+def test_the_harness_own_model_says_the_same_of_an_export(lm, tmp_path):
+    """`lm_eval --model hf` on what `proxyc export` writes, within the window."""
+    pytest.importorskip("transformers")
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+
+    from proxylm.interop.export import export
+
+    export(lm.model, tmp_path / "hf", context=WINDOW + 2)
+    theirs = HFLM(pretrained=str(tmp_path / "hf"), device="cpu", batch_size=2, dtype="float32")
+    cases = [("go", " on"), ("naïve", " 日本"), ("a b", "c")]
+    asked = [Instance("loglikelihood", {}, case, i) for i, case in enumerate(cases)]
+    for (log_p, greedy), (other, also) in zip(lm.loglikelihood(asked), theirs.loglikelihood(asked), strict=True):
+        assert (log_p, greedy) == (pytest.approx(other, rel=1e-4), also)
+    asked = [Instance("generate_until", {}, ("go", {"until": ["\n\n"], "max_gen_toks": 2}), 0)]
+    assert lm.generate_until(asked)[0].startswith(theirs.generate_until(asked)[0].rstrip("\ufffd"))
 
 
 def test_its_evaluator_runs_local_tasks(lm, tmp_path):

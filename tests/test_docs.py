@@ -1,0 +1,37 @@
+"""Every block of code in README, tutorials and how-to pages runs: those of a page in one empty folder, Python before shell."""
+
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import forked
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs/tutorials").glob("*.md")),
+    *sorted((ROOT / "docs/how-to").glob("*.md")),
+]
+NOT_RUN = ("git ", "make ", "pip ")  # setting up
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_blocks_run(page: Path, tmp_path: Path) -> None:
+    folders = [str(Path(forked.python()).parent), sysconfig.get_path("scripts"), os.environ.get("PATH", "")]
+    environment = os.environ | {"PATH": os.pathsep.join(folders)}
+    shell = [block for block in blocks(page, "bash") if not block.startswith(NOT_RUN)]
+    commands = [
+        [sys.executable, "-c", "\n".join(blocks(page, "python"))],
+        ["bash", "-euo", "pipefail", "-c", "\n".join(shell)],
+    ]
+    for command in commands:
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stderr + done.stdout
