@@ -33,7 +33,7 @@ _TEXT = (
 _DIGESTS: dict[str, tuple[str, ...]] = {
     "bpe": ("a111a92366216ee3", "5afb4933c38fd537"),
     "neural:preset=best": ("ced734c8fa12ecbc", "2410259d38715975"),
-    "neural:preset=fast": ("ced734c8fa12ecbc", "add9028ca76543a4"),
+    "neural:preset=fast": ("ced734c8fa12ecbc", "b6f0e52f5b3d9489"),
     "neural:policy=dense": ("f5cf412d19f06444", "2410259d38715975"),
     "neural:policy=word": ("ad8f3fe517b86a51", "2410259d38715975"),
     "entropy-windows": ("5c9d48f2d0d31e13",),

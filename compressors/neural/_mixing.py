@@ -225,7 +225,8 @@ def update(node, shift, bit, network, decision, memory, tables):
     half = node if shift > 3 else (node & ((1 << (4 - 1 - shift)) - 1)) | (1 << (4 - 1 - shift))
     for k in range(len(decision.buckets)):
         state = np.uint64(decision.states[k])
-        memory.maps[k, state] = _moved(memory.maps[k, state], bit, settings[MAP_LIMIT], tables)
+        if settings[MAP_LIMIT] > 0:
+            memory.maps[k, state] = _moved(memory.maps[k, state], bit, settings[MAP_LIMIT], tables)
         after = tables.after[np.uint64(2 * decision.states[k] + bit)]
         memory.histories[np.uint64(decision.buckets[k] + half)] = after
     flip = np.uint32(1 << 31)

@@ -24,7 +24,6 @@ _LIMIT = 1023  # and while it is fitted
 
 def fit(model: Model, documents: Sequence[bytes], n_bytes: int) -> Start:
     """The start after about `n_bytes` bytes of `documents`, whole ones, from that of `model`."""
-    from compressors.neural import _mixed_code
     from compressors.neural._mixing import MAP_LIMIT
 
     chosen, size = [], 0
@@ -32,11 +31,23 @@ def fit(model: Model, documents: Sequence[bytes], n_bytes: int) -> Start:
         if size < n_bytes:
             chosen.append(document[:200_000])
             size += len(chosen[-1])
-    settings = list(model.start.layout.settings)
-    settings[MAP_LIMIT] = _LIMIT
-    start = replace(model.start, layout=replace(model.start.layout, settings=tuple(settings)))
+    if not chosen:
+        return model.start
+    layout, settings = model.start.layout, list(model.start.layout.settings)
+    fixed, settings[MAP_LIMIT] = settings[MAP_LIMIT] == 0, _LIMIT
+    start = _mean(model, chosen, replace(model.start, layout=replace(layout, settings=tuple(settings))))
+    start = replace(start, layout=layout)
+    if fixed:  # weights again, for maps that stay as they are
+        start = _mean(model, chosen, start)
+    return replace(start, maps=_softened(start.maps), matches=_softened(start.matches))
+
+
+def _mean(model: Model, documents: Sequence[bytes], start: Start) -> Start:
+    """The start after all documents; its weights are the mean of those after each one of the second half."""
+    from compressors.neural import _mixed_code
+
     weights, final, n = np.zeros(start.weights.shape), np.zeros(start.final.shape), 0
-    for number, document in enumerate(chosen):
+    for number, document in enumerate(documents):
         raw, stream = np.frombuffer(document, np.uint8).copy(), np.empty(len(document) + 64, np.uint8)
         parts = model.parts(len(raw), False, start)
         memory = parts[5]
@@ -45,14 +56,9 @@ def fit(model: Model, documents: Sequence[bytes], n_bytes: int) -> Start:
             start, weights=memory.weights.reshape(start.weights.shape), final=memory.final, maps=memory.maps,
             matches=memory.matches,
         )  # fmt: skip
-        if 2 * number >= len(chosen):
+        if 2 * number >= len(documents):
             weights, final, n = weights + start.weights, final + start.final, n + 1
-    if n == 0:
-        return model.start
-    return replace(
-        start, layout=model.start.layout, weights=np.rint(weights / n).astype(np.int32),
-        final=np.rint(final / n).astype(np.int32), maps=_softened(start.maps), matches=_softened(start.matches),
-    )  # fmt: skip
+    return replace(start, weights=np.rint(weights / n).astype(np.int32), final=np.rint(final / n).astype(np.int32))
 
 
 def _softened(entries: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
