@@ -30,7 +30,7 @@ def another_table(patch: Patch) -> None:
 
 
 def another_rate(patch: Patch) -> None:
-    patch.setattr(mixing, "RECIPROCAL", mixing.RECIPROCAL + 1)
+    patch.setattr(mixing, "RECIPROCAL", mixing.RECIPROCAL * 2)
 
 
 def another_cut(patch: Patch) -> None:
