@@ -40,10 +40,10 @@ _TEXT = (
 ).encode() + b"\xff\x00\t"
 _DIGESTS: dict[str, tuple[str, ...]] = {
     "bpe": ("a111a92366216ee3", "5afb4933c38fd537"),
-    "neural:preset=best": ("ced734c8fa12ecbc", "8158331bbc8cd1de"),
-    "neural:preset=fast": ("ced734c8fa12ecbc", "ce5efdefc4237399"),
-    "neural:policy=dense": ("f5cf412d19f06444", "8158331bbc8cd1de"),
-    "neural:policy=word": ("ad8f3fe517b86a51", "8158331bbc8cd1de"),
+    "neural:preset=best": ("ced734c8fa12ecbc", "2410259d38715975"),
+    "neural:preset=fast": ("ced734c8fa12ecbc", "b6f0e52f5b3d9489"),
+    "neural:policy=dense": ("f5cf412d19f06444", "2410259d38715975"),
+    "neural:policy=word": ("ad8f3fe517b86a51", "2410259d38715975"),
     "entropy-windows": ("5c9d48f2d0d31e13",),
 }
 

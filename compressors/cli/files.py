@@ -85,12 +85,18 @@ def _writes(command: Any) -> Any:
 @click.option(
     "--verify", is_flag=True, help="Decode what is compressed before it is kept (always on for learned codecs)."
 )
+@click.option(
+    "--block-size",
+    "mebibytes",
+    type=click.IntRange(1, 64),
+    help="MiB of input in each block of a .pxc (1): larger ones make smaller files, and take more memory.",
+)
 @_writes
 @THREADS
 @QUIET
 def compress(
-    source: tuple[Path, ...], codec: str, level: int | None, exclude_compressed: bool, verify: bool, threads: int,
-    quiet: bool, verbose: bool, force: bool, **where: Any,
+    source: tuple[Path, ...], codec: str, level: int | None, exclude_compressed: bool, verify: bool,
+    mebibytes: int | None, threads: int, quiet: bool, verbose: bool, force: bool, **where: Any,
 ) -> None:  # fmt: skip
     """Compress each SOURCE to a file beside it; `-` or nothing: standard input to standard output.
 
@@ -108,21 +114,21 @@ def compress(
     check_lossless(chosen)
     if level is not None:
         chosen = _with_level(chosen, level)
+    if mebibytes and chosen.suffix != ".pxc":
+        raise InvalidConfig(f"{chosen.name} writes {chosen.suffix} files, which have no --block-size; leave it out")
 
     def wanted(path: Path) -> bool:
         return path.suffix.lower() != chosen.suffix and not (exclude_compressed and files.is_compressed(path))
 
-    threads = _threads(threads)
+    how: Any = {"threads": _threads(threads), "verify": verify, "block_size": (mebibytes or 0) << 20}
     places = Places(**where, wanted=wanted, joins=getattr(chosen, "frames", None) is None)
 
     def one(path: Path, target: Path | None, progress: files.Progress) -> int:
         if target is None:
             with files.opened(path) as reader:
                 sink = output(binary=not force)
-                return files.compress_stream(chosen, reader, sink, progress=progress, threads=threads, verify=verify)
-        written = files.compress_file(
-            path, target, chosen, progress=progress, threads=threads, verify=verify, force=force
-        )
+                return files.compress_stream(chosen, reader, sink, progress=progress, **how)
+        written = files.compress_file(path, target, chosen, progress=progress, force=force, **how)
         if places.remove:
             _remove(path, target, chosen)
         return written

@@ -31,7 +31,7 @@ _MODES = {
     "-z": "compress", "--compress": "compress", "--list": "inspect",
 }  # fmt: skip
 _VALUES = ("-o", "-T", "-D", "-B", "-l")  # short flags that are followed by a value
-_LONG_VALUES = ("--output", "--threads", "--codec", "--level", "--max-output", "--output-dir-flat")
+_LONG_VALUES = ("--output", "--threads", "--codec", "--level", "--block-size", "--max-output", "--output-dir-flat")
 _NOTHING_HERE = ("--ultra", "--check", "-C", "-n", "--no-name", "-B")  # what they ask for is always so, or chosen by us
 # Flags that only some commands have; elsewhere they are dropped.
 _ONLY_FOR = {"-l": ("compress",), "-f": ("compress", "decompress"), "-k": ("compress", "decompress")}

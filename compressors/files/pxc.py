@@ -51,10 +51,12 @@ BLOCK_SIZE = 1 << 20  # large enough for ratio, small enough for memory; a block
 
 
 def write(
-    codec: Compressor, pieces: Iterable[bytes], *, threads: int = 1, verify: bool = False,
+    codec: Compressor, pieces: Iterable[bytes], *, threads: int = 1, verify: bool = False, block_size: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[bytes]:  # fmt: skip
     """The bytes of a `.pxc` file. Blocks are compressed by `threads` at once; the bytes do not depend on how many.
+
+    block_size: bytes of input in each, at most MAX_BLOCK; 0: BLOCK_SIZE.
 
     verify: decode every block before it is written and raise `VerifyError` on a difference (always on where the codec
     asks for it). `progress` is told the bytes of each block that is done.
@@ -64,7 +66,9 @@ def write(
     # `offset` counts bytes of the file, `n_bytes` raw bytes: one pair of them for each block is the
     # index.
     offset, n_bytes, digest, index = len(header), 0, hashlib.sha256(), bytearray()
-    for raw, block in _in_order(codec, _blocks(pieces), threads, verify or codec.verify_on_write):
+    for raw, block in _in_order(
+        codec, _blocks(pieces, min(block_size or BLOCK_SIZE, MAX_BLOCK)), threads, verify or codec.verify_on_write
+    ):
         index += PLACE.pack(offset, n_bytes)
         yield block
         digest.update(raw)
@@ -126,14 +130,14 @@ def _zstd() -> Compressor:
     return Zstd()
 
 
-def _blocks(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """`pieces` regrouped into blocks of BLOCK_SIZE: the file does not depend on how its source was read."""
+def _blocks(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """`pieces` regrouped into blocks of `size`: the file does not depend on how its source was read."""
     buffer = bytearray()
     for piece in pieces:
         buffer += piece
-        while len(buffer) >= BLOCK_SIZE:
-            yield bytes(buffer[:BLOCK_SIZE])
-            del buffer[:BLOCK_SIZE]
+        while len(buffer) >= size:
+            yield bytes(buffer[:size])
+            del buffer[:size]
     if buffer:
         yield bytes(buffer)
 

@@ -36,6 +36,7 @@ class Keywords(TypedDict, total=False):
 
     threads: int
     verify: bool
+    block_size: int
     max_output: int | None
     force: bool
     progress: Progress | None
@@ -47,6 +48,7 @@ class Options:
 
     threads: int = 1  # over the blocks of a .pxc file, or zstd's own
     verify: bool = False  # decode what is compressed before it is kept
+    block_size: int = 0  # bytes of a block of a .pxc file, to 64 MiB; 0: 1 MiB
     max_output: int | None = None  # bytes that one input may decompress to
     force: bool = False  # replace an existing output
     progress: Progress | None = None  # called with the bytes of input done since the last call
@@ -62,7 +64,10 @@ def compress_stream(codec: Compressor, source: BinaryIO, sink: BinaryIO, **optio
     check_lossless(codec)
     if not isinstance(codec, StreamCodec):
         pieces = Reader(source).pieces()
-        blocks = pxc.write(codec, pieces, threads=chosen.threads, verify=chosen.verify, progress=chosen.progress)
+        blocks = pxc.write(
+            codec, pieces, threads=chosen.threads, verify=chosen.verify, block_size=chosen.block_size,
+            progress=chosen.progress,
+        )  # fmt: skip
         return write_all(sink, blocks)
     # A standard stream is not in blocks: progress counts what is read.
     read = Reader(source, chosen.progress)

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from compressors.artifact import Artifact
+from compressors.neural.mixing import packaged_start
 from compressors.neural.model import PARTS, PRESETS, Model, preset, squash_table
 from compressors.neural.self_test import check_stream, stream_digest
 from compressors.neural.windows import ARRAYS, PARENT
@@ -22,11 +23,11 @@ CODEC = "neural"
 
 
 def artifact_of(name: str, arrays: dict[str, Any], card: dict[str, Any]) -> Artifact:
-    """The artifact of a trained network (and mixer) of preset `name`, with its self-test."""
+    """The artifact of a trained network (and mixers; else the package's) of preset `name`, with its self-test."""
     settings: dict[str, Any] = {"preset": name, "shape": asdict(PRESETS[name])}
     # Tuples as lists: what JSON gives back must be equal.
     settings["shape"] |= {k: list(v) for k, v in settings["shape"].items() if isinstance(v, tuple)}
-    arrays = {"squash": squash_table(), **arrays}
+    arrays = {"squash": squash_table(), **packaged_start(name).arrays(), **arrays}
     # Computed here, on the machine that trained: every other machine must get the same digest.
     settings["self_test"] = stream_digest(Model.of(settings, arrays))
     return Artifact(codec=CODEC, settings=settings, arrays=arrays, card=card)

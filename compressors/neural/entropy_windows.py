@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from compressors.artifact import Artifact
 from compressors.base import Compressor, Spans, Symbols, Vocab, check_range
+from compressors.neural import first_coder
 from compressors.neural.artifact import model_of, network_of
 from compressors.neural.model import Model
 
@@ -107,7 +108,7 @@ class EntropyWindows:
         from compressors.neural import _entropy_windows
 
         text, reach = np.frombuffer(data, np.uint8), np.empty(512, np.uint64)
-        fresh = self._model.parts(len(data), self._model.mixer.copy())
+        fresh = first_coder.parts(self._model, len(data), self._model.mixer.copy())
         return _entropy_windows.follow(text, before, bits, entropy, self._binary, reach, *fresh)  # type: ignore[no-any-return] # a kernel
 
     @cached_property
