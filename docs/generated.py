@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import ast
-import dataclasses
 import inspect
-import itertools
-import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,50 +37,26 @@ def cli_reference() -> str:
     return "\n".join(parts + [command_page(words, command) for words, command in commands(proxyc, "proxyc")])
 
 
-def field_docs(cls: type) -> dict[str, str]:
-    """The docstring under each field of a dataclass."""
-    tree = ast.parse(inspect.getsource(inspect.getmodule(cls)))  # type: ignore[arg-type] # a module it has
-    body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == cls.__name__)
-    found = {}
-    for node, after in itertools.pairwise(body):
-        if isinstance(node, ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-            found[node.target.id] = inspect.cleandoc(str(after.value.value))  # type: ignore[union-attr] # a name
-    return found
-
-
-def settings_of(section: str, cls: type) -> str:
+def settings_table(section: str, cls: type) -> str:
     """A table of the fields of one config class."""
-    docs, hints = field_docs(cls), typing.get_type_hints(cls)
-    lines = [
-        f"## {section}",
-        "",
-        (inspect.getdoc(cls) or ""),
-        "",
-        "| setting | type | default | |",
-        "|---|---|---|---|",
-    ]
-    for field in dataclasses.fields(cls):
-        kind = getattr(hints[field.name], "__name__", str(hints[field.name])).replace("|", "or")
-        text = " ".join(docs.get(field.name, "").split()).replace("|", "\\|")
-        lines.append(f"| `{section}.{field.name}` | {kind} | `{_default(field)}` | {text} |")
-    return "\n".join(lines) + "\n"
+    from proxylm.config_files import settings_of
 
-
-def _default(field: dataclasses.Field[Any]) -> str:
-    if field.default is not dataclasses.MISSING:
-        return repr(field.default)
-    return "{}" if field.default_factory is dict else "()" if field.default_factory is tuple else "required"
+    head = [f"## {section}", "", inspect.getdoc(cls) or "", "", "| setting | type | default | |", "|---|---|---|---|"]
+    rows = []
+    for name, kind, default, meaning in settings_of(cls):
+        kind, meaning = kind.replace("|", "or"), meaning.replace("|", "\\|")  # a bar would end the cell
+        rows.append(f"| `{section}.{name}` | {kind} | `{default}` | {meaning} |")
+    return "\n".join(head + rows) + "\n"
 
 
 def settings_reference() -> str:
-    from proxylm.config import MixConfig, ModelConfig, Phase, TrainConfig
+    from proxylm.config_files import SECTIONS
 
     intro = (
         "# Settings of a run\n\nGive one with `--set section.key=value`, or many in a `.toml` or `.json` file with "
         "`--config FILE`. `proxyc train --settings` prints this list.\n"
     )
-    sections = (("train", TrainConfig), ("model", ModelConfig), ("mix", MixConfig), ("phase", Phase))
-    return "\n".join([intro, *(settings_of(name, cls) for name, cls in sections)])
+    return "\n".join([intro, *(settings_table(name, cls) for name, cls in SECTIONS.items())])
 
 
 PAGES = {"reference/commands.md": cli_reference, "reference/settings.md": settings_reference}

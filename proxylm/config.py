@@ -18,21 +18,21 @@ class ModelConfig:
     """Shapes of the decoder (`proxylm.model.decoder`)."""
 
     d_model: int = 128
-    """Width: numbers of a hidden state."""
+    """Width of the model: numbers of the hidden state at each position."""
     n_layers: int = 4
-    """Blocks of attention and feed-forward."""
+    """Number of blocks, each of attention and a feed-forward layer."""
     n_heads: int = 4
-    """Heads of attention; `d_model` is a multiple of twice their number."""
+    """Heads of attention in a block; `d_model` is a multiple of twice their number."""
     n_kv_heads: int | None = None
     """Heads of keys and values, which groups of heads share; None: `n_heads`."""
     d_ff: int | None = None
     """Width of the feed-forward layer; None: 8/3 of `d_model`, rounded up to 32."""
     rope_theta: float = 10_000.0
-    """Base of the rotary positions."""
+    """Base of the rotary positions: wavelengths go from 2 pi up to nearly this times 2 pi, in positions."""
     hash_ngrams: int = 0
-    """Longest hashed n-gram of bytes that is read with each byte (`proxylm.model.embeddings`), 2 to 8; 0: none."""
+    """Bytes of the longest hashed n-gram that is read with each byte (`proxylm.model.embeddings`), 2 to 8; 0: none."""
     ngram_rows: int = 1 << 16
-    """Vectors that all n-grams share."""
+    """Vectors that all hashed n-grams share, of `d_model` numbers each; used if `hash_ngrams` is not 0."""
     partial_key_offset: bool = False
     """Half of a key is that of the position before: copying takes one layer (`proxylm.model.decoder.Attention`)."""
     n_ahead: int = 0
@@ -51,6 +51,7 @@ class ModelConfig:
             raise InvalidConfig(f"model: n_ahead is {self.n_ahead}; expected 0 to 7")
         if not 0 < self.rope_theta < math.inf:
             raise InvalidConfig(f"model: rope_theta is {self.rope_theta}; expected a positive number")
+        # Rotary positions turn pairs of numbers.
         if self.d_model % (2 * self.n_heads) or self.n_heads % self.kv_heads:
             raise InvalidConfig(
                 f"model: d_model {self.d_model} must be a multiple of 2 * n_heads {self.n_heads}, and n_heads of "
@@ -65,6 +66,7 @@ class ModelConfig:
     @property
     def ff(self) -> int:
         """`d_ff`, or its default."""
+        # Three matrices cost what two of 4 d_model would.
         return self.d_ff or -(-self.d_model * 8 // 3 // 32) * 32
 
 
@@ -76,15 +78,15 @@ class Phase:
     """
 
     until: float
-    """Where it ends, as a share of the run."""
+    """Where the phase ends, as a share of the run; of the last one 1."""
     start: float
-    """Rate where it begins."""
+    """Rate where the phase begins, 0 to 1."""
     end: float
-    """Rate where it ends."""
+    """Rate where the phase ends, 0 to 1; in between it changes linearly."""
     pair: bool = False
     """Whether both views of a document may share a context (`proxylm.data.mixture`)."""
     views: Mapping[str, float] = field(default_factory=dict)
-    """Weights of what a compressed document is shown as (`proxylm.view_spec`); empty: the run's `mix.view`."""
+    """Weight of each view that a compressed document may be shown as (`proxylm.view_spec`); empty: only `mix.view`."""
 
 
 @dataclass(frozen=True)
@@ -126,13 +128,13 @@ class MixConfig:
     view: str | None = None
     """The compressed view and how it is shown (`proxylm.view_spec`); None where only raw bytes are."""
     recipe: str = "raw"
-    """Name of a schedule of `RECIPES`."""
+    """Schedule by name: raw, comp, proxy, comp-then-raw or merges (`proxylm.config.RECIPES`)."""
     phases: tuple[Phase, ...] = ()
-    """A schedule in its place."""
+    """A schedule in place of that of the recipe, phase after phase."""
     chunk: int | None = None
     """Bytes of the chunks that longer documents are dealt in; 0: whole documents; None: what fills one row.
 
-    Rows of one document close to each other train badly: at d = 64 and 6.25e12 FLOPs, bytes alone end at 1.65 bits per
+    Rows of one document close to each other train badly: at d = 64 and 6.25e12 FLOPs, raw bytes end at 1.65 bits per
     byte with whole documents, at 1.58 with chunks of 4 rows, at 1.53 with chunks of one row.
     """
 
@@ -141,7 +143,7 @@ class MixConfig:
             raise InvalidConfig(f"mix: unknown recipe {self.recipe!r}; known: {', '.join(RECIPES)}")
         if self.phases and self.recipe != "raw":
             raise InvalidConfig(f"mix: recipe {self.recipe!r} and phases contradict each other; leave one out")
-        ends = [phase.until for phase in self.schedule]
+        ends = [phase.until for phase in self.schedule]  # shares of the run
         if ends != sorted(set(ends)) or ends[-1] != 1.0 or ends[0] <= 0:
             raise InvalidConfig(f"mix: phases end at {ends}; expected rising shares of the run, the last 1.0")
         if not all(0 <= rate <= 1 for phase in self.schedule for rate in (phase.start, phase.end)):
@@ -191,29 +193,29 @@ class TrainConfig:
     """How long and how fast."""
 
     steps: int | None = None
-    """Length of the run, where `flops` does not give it."""
+    """Length of the run in optimizer steps. Give this or `flops`."""
     flops: float | None = None
-    """Budget of the run: as many steps are made as fit into it."""
+    """Length of the run in FLOPs of matrix products, forward and backward: the most steps that fit are made."""
     rows: int = 16
-    """Rows of a step, over all processes."""
+    """Rows of a step, over all processes: the batch size is `rows` times `row_length` positions."""
     row_length: int = 512
-    """Positions of a row."""
+    """Positions of a row: the longest context, and two more."""
     matrix_lr: float = 0.02
     """Learning rate of the hidden matrices (Muon)."""
     embedding_lr: float = 0.1
-    """Learning rate of embeddings and gains (AdamW, as of the next two)."""
+    """Learning rate of embeddings and gains (AdamW)."""
     head_lr: float = 0.005
-    """Learning rate of the heads."""
+    """Learning rate of the heads (AdamW)."""
     ngram_lr: float = 0.02
-    """Learning rate of the vectors of n-grams."""
+    """Learning rate of the vectors of hashed n-grams (AdamW)."""
     ahead_weight: float = 0.3
-    """Weight of the mean loss of the extra heads beside that of the next byte."""
+    """Weight of the mean loss of the extra heads (`model.n_ahead`); the loss of the next byte has weight 1."""
     warmup: float = 0.02
-    """Share of the run in which the rates rise."""
+    """Share of the run, from its start, in which the learning rates rise from zero, 0 to 1."""
     decay: float = 0.5
-    """Share of the run in which they fall to zero."""
+    """Share of the run, to its end, in which the learning rates fall to zero, 0 to 1."""
     seed: int = 0
-    """Decides the first weights and the order of the documents."""
+    """Decides the first weights and the order of the documents, 0 to 2^63 - 1."""
     dtype: str = "auto"
     """Number format of the matrix products: fp32, bf16, or auto, which measures the two; weights stay fp32."""
     compile: bool = False
@@ -221,13 +223,13 @@ class TrainConfig:
     attention: str = "auto"
     """sdpa; or compiled: bands on CPUs, flex on GPUs (`proxylm.model.attention`); auto: the one that fits."""
     shard: bool = False
-    """Parameters, gradients and optimizer states over the processes, where one cannot hold them."""
+    """Spread parameters, gradients and optimizer states over the processes (FSDP2), where one cannot hold them."""
     micro_rows: int | None = None
-    """Rows of one forward pass of a process, where memory does not hold all of a step."""
+    """Rows of one forward pass of a process, where memory does not hold all of its rows; None: all of them."""
     checkpoint_every: int = 200
-    """Steps between checkpoints."""
+    """Steps between checkpoints; the last step has one in any case."""
     keep: int = 2
-    """Checkpoints that are kept."""
+    """How many of the last checkpoints are kept."""
     eval_every: int | None = None
     """Steps between scores of held-out documents; None: only at the end."""
 
@@ -274,6 +276,7 @@ class RunConfig:
     @property
     def chunk(self) -> int:
         """Bytes of a chunk at most, 0: documents are dealt whole."""
+        # Two opening marks.
         return self.train.row_length - 2 if self.mix.chunk is None else self.mix.chunk
 
     def to_json(self) -> str:

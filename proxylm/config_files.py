@@ -1,20 +1,67 @@
-"""Settings from files and from the command line, as the dataclasses of `proxylm.config`."""
+"""Settings from files and from the command line, as the dataclasses of `proxylm.config`; and the list of them all."""
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import inspect
+import itertools
 import json
 import sys
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from compressors.errors import InputError, InvalidConfig
-from proxylm.config import RECIPES, RunConfig
+from proxylm.config import RECIPES, MixConfig, ModelConfig, Phase, RunConfig, TrainConfig
 
 T = TypeVar("T")
+# Every section of a configuration, and the fields of one phase of a schedule.
+SECTIONS: dict[str, type] = {"train": TrainConfig, "model": ModelConfig, "mix": MixConfig, "mix.phases[]": Phase}
+
+
+class Setting(NamedTuple):
+    """One field of a config class, as text for people."""
+
+    name: str
+    kind: str
+    """Its type: `int`, `int | None`."""
+    default: str
+    """As Python writes it; "required" if there is none."""
+    meaning: str
+    """Its docstring, in one line."""
+
+
+def settings_of(cls: type) -> list[Setting]:
+    """All fields of a config dataclass, in their order, with the docstring under each."""
+    meanings, hints = _field_docs(cls), typing.get_type_hints(cls)
+    return [
+        Setting(
+            field.name,
+            getattr(hints[field.name], "__name__", str(hints[field.name])).replace("typing.", ""),
+            _default(field),
+            " ".join(meanings.get(field.name, "").split()),
+        )
+        for field in dataclasses.fields(cls)
+    ]
+
+
+def _field_docs(cls: type) -> dict[str, str]:
+    """Docstrings by field: Python drops them, so they are read from the source of the class."""
+    (body,) = (node.body for node in ast.parse(inspect.getsource(cls)).body if isinstance(node, ast.ClassDef))
+    docs = {}
+    for node, following in itertools.pairwise(body):
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and isinstance(following, ast.Expr):
+            docs[node.target.id] = str(ast.literal_eval(following.value))
+    return docs
+
+
+def _default(field: dataclasses.Field[Any]) -> str:
+    if field.default is not dataclasses.MISSING:
+        return repr(field.default)
+    return "required" if field.default_factory is dataclasses.MISSING else repr(field.default_factory())
 
 
 def from_mapping(cls: type[T], values: Mapping[str, Any], where: str = "config") -> T:
@@ -41,6 +88,7 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any], within: str = "")
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:
+    """`value` as the type `hint` wants it: tables as dataclasses, lists as tuples, whole numbers as floats."""
     if dataclasses.is_dataclass(hint):
         return from_mapping(hint, value, where)  # type: ignore[arg-type] # a class
     if typing.get_origin(hint) is Mapping and isinstance(value, dict):
@@ -48,6 +96,7 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if typing.get_origin(hint) is tuple and isinstance(value, (list, tuple)):
         return tuple(_value(typing.get_args(hint)[0], item, where) for item in value)
     allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    # A whole number is a float where one is wanted, but True is not a number here.
     if float in allowed and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if type(value) not in allowed:
@@ -125,6 +174,7 @@ def _nested(flat: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The settings of one section. Raises `InvalidConfig` if it is not a table."""
     settings = values[name]
     if not isinstance(settings, Mapping):
         raise InvalidConfig(f"config.{name} is {settings!r}; expected a table of settings")
@@ -132,14 +182,14 @@ def _section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The settings in a `.toml` or `.json` file, as nested mappings."""
+    """The settings in a `.toml` or `.json` file, as nested mappings. Raises `InputError` or `InvalidConfig`."""
     try:
         text = path.read_bytes().decode()
         if path.suffix == ".json":
-            found = json.loads(text)
-            if not isinstance(found, dict):
+            settings = json.loads(text)
+            if not isinstance(settings, dict):
                 raise ValueError("expected an object")
-            return found
+            return settings
         if sys.version_info >= (3, 11):
             import tomllib
         else:
@@ -152,7 +202,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def override(values: dict[str, Any], assignment: str) -> None:
-    """Apply ``section.key=value`` (value as JSON, else as text) to nested mappings in place."""
+    """Apply ``section.key=value`` (value as JSON, else as text) to nested mappings in place. Raises `InvalidConfig`."""
     path, equals, text = assignment.partition("=")
     *sections, key = path.split(".")
     if not equals or not sections or not key:

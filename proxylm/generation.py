@@ -31,16 +31,21 @@ _SIDE_BY_SIDE = 32  # prompts; a step of 32 rows takes little longer than one of
 class Sampling:
     """How bytes are drawn, and when a text ends: also where the model closes the document.
 
-    temperature 0 is greedy. top_p keeps the smallest set of bytes with that much probability, min_p those with at least
-    that share of the likeliest one's. A stop string ends the text and is not part of it. Prompt i draws from seed + i.
+    Raises `InvalidConfig` for numbers out of range.
     """
 
     max_bytes: int = 256
+    """Bytes that are drawn at most, 1 or more."""
     temperature: float = 1.0
+    """Logits are divided by it; 0: always the likeliest byte."""
     top_p: float = 1.0
+    """Only the smallest set of bytes with this much probability is drawn from, above 0, at most 1."""
     min_p: float = 0.0
+    """Only bytes with at least this share of the likeliest one's probability are, 0 to 1."""
     stop: tuple[bytes, ...] = ()
+    """Each ends the text, and is not part of it."""
     seed: int = 0
+    """Prompt i draws from seed + i, 0 to 2^62."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < math.inf or not 0 < self.top_p <= 1 or not 0 <= self.min_p <= 1:
@@ -56,7 +61,7 @@ class Sampling:
 def generate(
     model: Decoder, prompts: Sequence[bytes], sampling: Sampling, *, context: int
 ) -> Iterator[tuple[int, bytes]]:
-    """(number of the prompt, bytes that go on with it), after each forward pass; what may be a stop string is held back.
+    """(number of the prompt, bytes that continue it), after each forward pass; what may be a stop string is held back.
 
     context: bytes the model was trained to see. When they are used up, the newer half is read again. Raises `InvalidConfig`.
     """
@@ -65,6 +70,7 @@ def generate(
 
 
 def _check_context(context: int) -> None:
+    """A window that is read again is half of the context: it needs a byte."""
     if context < 2:
         raise InvalidConfig(f"context is {context}; expected 2 or more")
 
@@ -74,6 +80,7 @@ class Completion:
     """What follows a prompt, and why it ends: "stop" (the model closed the document, or a stop string) or "length"."""
 
     data: bytes
+    """Without the prompt."""
     finish_reason: str
 
     @property
@@ -85,11 +92,11 @@ class Completion:
 def completions(model: Decoder, prompts: Sequence[bytes], sampling: Sampling, *, context: int) -> list[Completion]:
     """What follows each prompt, for the arguments of `generate`."""
     _check_context(context)
-    found, reasons = [bytearray() for _ in prompts], [""] * len(prompts)
+    texts, reasons = [bytearray() for _ in prompts], [""] * len(prompts)
     for number, more, reason in _generated(model, prompts, sampling, context):
-        found[number] += more
+        texts[number] += more
         reasons[number] = reason
-    return [Completion(bytes(data), reason) for data, reason in zip(found, reasons, strict=True)]
+    return [Completion(bytes(data), reason) for data, reason in zip(texts, reasons, strict=True)]
 
 
 def complete(model: Decoder, prompts: Sequence[bytes], sampling: Sampling, *, context: int) -> list[bytes]:
@@ -98,7 +105,7 @@ def complete(model: Decoder, prompts: Sequence[bytes], sampling: Sampling, *, co
 
 
 def as_text(pieces: Iterable[bytes]) -> Iterator[str]:
-    """Bytes as text, each character once it is whole; what is no UTF-8 becomes U+FFFD."""
+    """Bytes as text, each character once it is whole; what is not UTF-8 becomes U+FFFD."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     for piece in pieces:
         if text := decoder.decode(piece):
@@ -120,6 +127,7 @@ class _Row:
     finish_reason: str = ""  # why the text has ended: "stop" or "length"
 
     def window(self, n_bytes: int) -> list[int]:
+        """Ids of the opening and of the last `n_bytes` bytes."""
         return [*frame.opening(), *(byte + BYTE_OFFSET for byte in self.text[-n_bytes:])]
 
     def take_all(self, drawn: Iterable[int], stop: tuple[bytes, ...]) -> tuple[bytes, bool]:
@@ -140,12 +148,13 @@ class _Row:
         self.text.append(drawn - BYTE_OFFSET)
         self.held.append(drawn - BYTE_OFFSET)
         self.left -= 1
+        # The length of a stop string that ends here, else of the longest beginning of one: those bytes are held back.
         ended = max((len(s) for s in stop if self.held.endswith(s)), default=0)
         back = ended or max((n for s in stop for n in range(1, len(s)) if self.held.endswith(s[:n])), default=0)
         if ended:
             self.finish_reason = "stop"
         elif not self.left:
-            self.finish_reason, back = "length", 0
+            self.finish_reason, back = "length", 0  # nothing can complete a stop string any more
         shown = bytes(self.held[: len(self.held) - back])
         del self.held[: len(shown)]
         return shown, bool(self.finish_reason)
@@ -174,7 +183,7 @@ def _generated(
                 if not ended:
                     going.append(i)
             if len(going) < len(rows):
-                rows = [rows[i] for i in going]
+                rows = [rows[i] for i in going]  # texts that have ended make room
                 cache.keep(going)
 
 
@@ -184,28 +193,30 @@ def _read(model: Decoder, rows: list[_Row], cache: Cache, context: int) -> None:
     if not chosen:
         return
     windows = [rows[i].window(context // 2 if cache.lengths[i] else context)[:-1] for i in chosen]
-    longest = max(map(len, windows))
+    longest = max(map(len, windows))  # shorter ones are padded behind
     ids = torch.tensor([window + [0] * (longest - len(window)) for window in windows], device=cache.keys.device)
     read = Cache(model.config, len(chosen), longest, cache.keys)
     model(ids, cache=read)
-    read.lengths = list(map(len, windows))
+    read.lengths = list(map(len, windows))  # what was written for padding is forgotten
     cache.put(chosen, read)
 
 
 def _step(model: Decoder, rows: list[_Row], cache: Cache, sampling: Sampling, context: int) -> list[list[int]]:
     """One forward pass: the ids that follow each row, one and as many more as were guessed right; new guesses."""
     ids = torch.tensor([row.window(1)[-1:] + row.guessed for row in rows], device=cache.keys.device)
-    hidden = model(ids, cache=cache)
+    hidden = model(ids, cache=cache)  # (rows, 1 + n_ahead, D)
     logits = model.heads.raw_logits(hidden).float().cpu()[..., ALLOWED]
     choose, drawn = _chooser(logits, sampling), []
     for i, row in enumerate(rows):
-        found, room = [choose(i, 0, row.draw)], context + frame.OPENING - cache.lengths[i]
-        while len(found) < room and row.guessed[len(found) - 1 : len(found)] == found[-1:]:
-            found.append(choose(i, len(found), row.draw))
-        drawn.append(found)
-    cache.lengths = [n + len(found) for n, found in zip(cache.lengths, drawn, strict=True)]
+        chosen, room = [choose(i, 0, row.draw)], context + frame.OPENING - cache.lengths[i]
+        # The guess behind the last byte that was chosen is right: the logits behind it are those of the true text.
+        while len(chosen) < room and row.guessed[len(chosen) - 1 : len(chosen)] == chosen[-1:]:
+            chosen.append(choose(i, len(chosen), row.draw))
+        drawn.append(chosen)
+    # Keys of guesses that were wrong lie behind these lengths, and are written over.
+    cache.lengths = [n + len(chosen) for n, chosen in zip(cache.lengths, drawn, strict=True)]
     if model.heads.ahead is not None:
-        last = hidden[torch.arange(len(rows)), [len(found) - 1 for found in drawn]]
+        last = hidden[torch.arange(len(rows)), [len(chosen) - 1 for chosen in drawn]]  # (rows, D)
         for row, guessed in zip(rows, model.heads.guesses(last).tolist(), strict=True):
             row.guessed = guessed
     return drawn
@@ -216,12 +227,16 @@ def _chooser(logits: Tensor, sampling: Sampling) -> Callable[[int, int, torch.Ge
     if sampling.temperature < 1e-6:
         likeliest = logits.argmax(-1).tolist()
         return lambda row, at, generator: ALLOWED[likeliest[row][at]]
+    # largest 0: no overflow.
     scaled = (logits - logits.amax(-1, keepdim=True)).double() / sampling.temperature
+    # (B, T, 257) each.
     p, order = torch.softmax(scaled, -1).sort(dim=-1, descending=True, stable=True)
     p = torch.where((p.cumsum(-1) - p < sampling.top_p) & (p >= sampling.min_p * p[..., :1]), p, 0.0)
+    # Sums up to each rank; the byte of each rank.
     below, ranked = p.cumsum(-1).numpy(), order.numpy()
 
     def choose(row: int, at: int, generator: torch.Generator) -> int:
+        # Of what was kept.
         point = torch.rand(1, generator=generator, dtype=torch.float64).item() * below[row, at, -1]
         rank = int(np.searchsorted(below[row, at], point, side="right"))
         return ALLOWED[int(ranked[row, at, rank])]

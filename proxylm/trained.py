@@ -33,8 +33,11 @@ class Trained:
     """The model of a run, on its device, and what the run was."""
 
     run: Path
+    """Its folder."""
     model: Decoder
+    """In evaluation mode."""
     config: RunConfig
+    """The settings it was trained with."""
 
     def window(self, asked: int | None = None) -> int:
         """Context in bytes: what is asked for, else the longest that was trained. Warns beyond that."""

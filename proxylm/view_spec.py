@@ -1,6 +1,6 @@
 """How a run shows a view of its store, as text: NAME, or NAME:key=value. Pure data.
 
-bpe              its symbols, with ids of their own
+bpe              its symbols, one id each
 bpe:merges=256   only its first 256 merges, each read as the bag of its bytes; single bytes are those of the raw text
 bpe:bags=16      its spans as bags of up to 16 bytes (`proxylm.data.bags`)
 raw:bags=4       the bytes in bags of four
@@ -40,6 +40,7 @@ class ViewSpec:
             if values[key] < least or (most is not None and values[key] > most):
                 expected = f"{least} or more" if most is None else f"{least} to {most}"
                 raise ValueError(f"view {text!r}: {key} is {value}; expected {expected}")
+        # One setting at most, and none of the bytes but bags.
         if not view or len(values) > 1 or (view == RAW and "bags" not in values):
             raise ValueError(f"view {text!r}: {WRITE}; raw bytes are shown as they are, or in bags")
         return cls(view, **values)

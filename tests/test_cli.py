@@ -100,7 +100,7 @@ def test_wrong_usage_is_exit_code_2():
         (["convert", "nowhere", "-o", "x.pxa"], "no file nowhere"),
         (["encode", "empty", "-o", "s"], "no documents"),
         (["encode", "corpus", "-o", "s", "--view", "zstd", "--view", "zstd"], "same name"),
-        (["train", "nowhere", "-o", "r", "--steps", "1"], "no finished view store"),
+        (["train", "nowhere", "-o", "r", "--steps", "1"], "not a finished view store"),
         (["train", "nowhere", "-o", "r", "--steps", "1", "--view", "bpe"], "recipe 'raw' never shows --view bpe; add"),
         (["eval", "nowhere", "corpus"], "no training run"),
         (["generate", "nowhere", "x"], "no training run"),

@@ -1,8 +1,12 @@
+import dataclasses
 import json
 
 import pytest
+from click.testing import CliRunner
 
 from compressors.errors import InputError, InvalidConfig
+from proxylm import config_files
+from proxylm.cli.main import proxyc
 from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
 from proxylm.config_files import from_mapping, load, override, run_config
 
@@ -123,3 +127,19 @@ def test_settings_that_a_user_gives_replace_those_of_a_recipe_and_the_later_win(
 def test_settings_that_contradict_each_other_are_refused(file, flags, assignments, match):
     with pytest.raises(InvalidConfig, match=match):
         run_config(file, flags, assignments, refinable=lambda: ["x", "y"])
+
+
+def test_every_setting_is_listed_with_its_default_and_meaning():
+    """`proxyc train --settings` needs neither a store nor a run."""
+    listed = CliRunner().invoke(proxyc, ["train", "--settings"], terminal_width=100)
+    assert listed.exit_code == 0, listed.output
+    lines = listed.output.splitlines()
+    for section, cls in config_files.SECTIONS.items():
+        settings = config_files.settings_of(cls)
+        assert [setting.name for setting in settings] == [field.name for field in dataclasses.fields(cls)]
+        for name, kind, default, meaning in settings:
+            assert meaning, f"{section}.{name} has no docstring"
+            at = lines.index(f"{section}.{name} = {default}  ({kind})")
+            assert meaning.startswith(lines[at + 1].strip())
+    assert "train.steps = None  (int | None)" in lines
+    assert "mix.phases[].until = required  (float)" in lines

@@ -122,7 +122,7 @@ def test_bags_and_merges_are_their_bytes_and_the_ngrams_inside():
     with torch.no_grad():
         made.weight[COMP_OFFSET:] = torch.randn(7, 32)
     torch.testing.assert_close(made(symbols)[0], expected + made.weight[COMP_OFFSET : COMP_OFFSET + 3])
-    torch.testing.assert_close(made(symbols + 3)[0], made.weight[COMP_OFFSET + 3 : COMP_OFFSET + 6])  # ids of their own
+    torch.testing.assert_close(made(symbols + 3)[0], made.weight[COMP_OFFSET + 3 : COMP_OFFSET + 6])  # one id each
     bags = torch.full((1, 4, 5), -1, dtype=torch.int16)  # the bag of a target is read one position later
     bags[0, :3] = made.pieces[:, :5]
     torch.testing.assert_close(made(torch.tensor([[1, ids.BAG, ids.BAG, ids.BAG]]), bags=bags)[0, 1:], expected)

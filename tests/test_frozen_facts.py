@@ -2,7 +2,7 @@
 
 Stores, rows and FLOPs are exact. Losses and weights are equal to 1e-4, since processors round differently.
 Rewritten only by ``pytest tests/test_frozen_facts.py --rewrite-golden``, one fact by each test that runs.
-The facts lie in a folder of their own: every ``tests/golden/*.json`` is a codec's.
+The facts lie in a separate folder: every ``tests/golden/*.json`` is a codec's.
 """
 
 import hashlib
@@ -69,7 +69,7 @@ WORDS = [
 
 
 def text(seed: int, size: int) -> bytes:
-    """`size` bytes of words, the first ones often; word k depends on (seed, k) alone. It may end within a character."""
+    """`size` bytes of words, the first ones often; word k depends only on (seed, k). It may end within a character."""
     found = bytearray()
     k = 0
     while len(found) < size:

@@ -1,4 +1,4 @@
-"""Generation against reading everything anew, one byte at a time."""
+"""Generation against reading everything again, one byte at a time."""
 
 import pytest
 import torch

@@ -111,10 +111,18 @@ def test_kernels_are_not_run_uncompiled(monkeypatch: pytest.MonkeyPatch) -> None
         kernels.kernel(lambda x: x)
 
 
-def test_every_kernel_of_the_package_goes_through_here() -> None:
-    root = Path(kernels.__file__).parent
-    direct = [path for path in root.rglob("*.py") if "njit(" in path.read_text() and path.name != "kernels.py"]
+def test_every_kernel_of_the_packages_goes_through_here() -> None:
+    """So a damaged cache is mended for `proxyc train`, too."""
+    root = Path(kernels.__file__).parent.parent
+    modules = [path for package in ("compressors", "proxylm", "bench") for path in (root / package).rglob("*.py")]
+    direct = [path for path in modules if "njit" in path.read_text() and path.name != "kernels.py"]
     assert direct == []
+    for name in ("proxylm.data.row_plan", "proxylm.data.chunks"):
+        compiled = [
+            f for f in vars(importlib.import_module(name)).values() if isinstance(f, numba.core.dispatcher.Dispatcher)
+        ]
+        assert compiled
+        assert all(isinstance(function._cache, kernels._Cache) for function in compiled)
 
 
 def test_a_command_without_a_compiler_is_one_line(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The adapter to lm-evaluation-harness: against slow likelihoods, and in a run of its own evaluator on local tasks."""
+"""The adapter to lm-evaluation-harness: against slow likelihoods, and in a run of the harness's evaluator on local tasks."""
 
 import json
 import math
@@ -94,8 +94,8 @@ def test_texts_are_those_of_generation_under_the_settings_of_each_request(lm):
         sampling_of(asked[0][1]) == Sampling(max_bytes=12, temperature=0, stop=(b"\n\n",)) == sampling_of(asked[2][1])
     )
     assert sampling_of(asked[1][1]) == Sampling(max_bytes=8, temperature=0.7, stop=(b"zz",))
-    alone = [complete(lm.model, [t.encode()], sampling_of(s), context=WINDOW)[0] for t, s in asked]
-    assert lm.generate_until(requests(*asked)) == [text.decode("utf-8", "replace") for text in alone]
+    single = [complete(lm.model, [t.encode()], sampling_of(s), context=WINDOW)[0] for t, s in asked]
+    assert lm.generate_until(requests(*asked)) == [text.decode("utf-8", "replace") for text in single]
 
 
 def test_every_name_for_the_length_of_an_answer_is_known(lm):
@@ -129,7 +129,7 @@ def test_the_harness_finds_the_model_and_gives_it_its_options(lm, tmp_path):
     assert made is type(lm)
     assert lm_eval_registry().get_model(name) is made
     for given, message in (
-        ("pretrained=7", "7 is no training run"),
+        ("pretrained=7", "7 is not a training run"),
         (f"pretrained={tmp_path},batch_size=x", "batch_size is 'x'"),
     ):
         with pytest.raises(ProxycError, match=message):

@@ -94,7 +94,7 @@ def test_mask_and_positions():
 
 @pytest.mark.parametrize("partial_key_offset", [False, True])
 def test_cache_gives_the_same_hidden_states(partial_key_offset):
-    """Rows of different lengths, padded behind, go on by one id and by several; one row is taken back, one is dropped."""
+    """Rows of different lengths, padded behind, continue by one id and by several; one row is taken back, one is dropped."""
     made, x = model(n_kv_heads=2, partial_key_offset=partial_key_offset), torch.randint(64, 320, (3, 20))
     cache, whole = Cache(made.config, 3, 20, x.new_zeros((), dtype=torch.float32)), made(x)
     read = [2, 5, 4]

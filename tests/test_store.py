@@ -65,7 +65,7 @@ def test_interrupted_encode_goes_on_and_equals_a_whole_one(tmp_path, bpe):
     stop.calls = 0
     with pytest.raises(KeyboardInterrupt):
         build(tmp_path / "s", bpe, progress=stop)
-    with pytest.raises(StoreError, match="no finished view store"):
+    with pytest.raises(StoreError, match="not a finished view store"):
         Store.open(tmp_path / "s")
     kept = (tmp_path / "s/00000/bpe.bin").stat().st_mtime_ns
     assert build(tmp_path / "s", bpe).fingerprint == whole.fingerprint

@@ -38,7 +38,9 @@ def of_a_run(command: Command) -> Command:
 @click.argument("corpus", nargs=-1, required=True, type=click.Path())
 @click.option("--codec", help="Score the compressed view of this codec instead of raw bytes, e.g. bpe=FILE.")
 @click.option("--window", type=click.IntRange(min=2), help="Context in bytes; default: what the run was trained with.")
-@click.option("--max-bytes", type=click.IntRange(min=1), help="Stop after the first documents that hold so many bytes.")
+@click.option(
+    "--max-bytes", type=click.IntRange(min=1), help="Stop after the first documents that hold this many bytes."
+)
 @click.option(
     "--field", "text_field", default="text", show_default=True, help="Field of .jsonl records that holds the text."
 )
@@ -67,10 +69,10 @@ def evaluate(
         model=trained.model, documents=documents, window=trained.window(window), positions=trained.config.train.row_length, **reading
     )  # fmt: skip
     result = bits_per_byte.evaluate(trained.model, documents, window=subject.window, **reading)
-    found = result.to_json()
+    figures = result.to_json()
     for name in metrics:
-        found |= METRICS[name](subject, result)
-    click.echo(json.dumps(found, indent=1) if as_json else _in_words(found))
+        figures |= METRICS[name](subject, result)
+    click.echo(json.dumps(figures, indent=1) if as_json else _in_words(figures))
 
 
 def _documents(reader: Reader, max_bytes: int | None) -> list[bytes]:
@@ -82,6 +84,7 @@ def _documents(reader: Reader, max_bytes: int | None) -> list[bytes]:
 
 
 def _in_words(found: dict[str, Any]) -> str:
+    """The figures for people, a line each."""
     several = found["documents"] > 1  # a bootstrap over one document has nothing to draw from
     interval = " [{:.4f}, {:.4f}]".format(*found["interval_95"]) if several else ""
     lines = [
@@ -115,7 +118,7 @@ def _in_words(found: dict[str, Any]) -> str:
 )
 @click.option("--stop", multiple=True, metavar="TEXT", help="End before this text; may be given several times.")
 @click.option("--seed", default=0, show_default=True, type=int)
-@click.option("--bytes", "as_bytes", is_flag=True, help="Write bytes as they are, also where they are no UTF-8.")
+@click.option("--bytes", "as_bytes", is_flag=True, help="Write bytes as they are, also where they are not UTF-8.")
 def generate(
     run: Path, best: bool, device: str, dtype: str, prompt: str | None, prompts: TextIO | None, max_bytes: int, temperature: float,
     top_p: float, min_p: float, stop: tuple[str, ...], seed: int, as_bytes: bool,
@@ -139,8 +142,8 @@ def generate(
     context = trained.window()
     if prompt is None:
         starts = [record["prompt"].encode() for record in records]
-        found = generation.completions(trained.model, starts, sampling, context=context)
-        for record, end in zip(records, found, strict=True):
+        ends = generation.completions(trained.model, starts, sampling, context=context)
+        for record, end in zip(records, ends, strict=True):
             click.echo(json.dumps(record | {"completion": end.text, "finish_reason": end.finish_reason}))
         return
     stream = generation.generate(trained.model, [_bytes(prompt)], sampling, context=context)
@@ -182,7 +185,7 @@ def _records(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
 def export(run: Path, best: bool, device: str, dtype: str, folder: Path, extra_heads: bool, check: bool) -> None:
     """Write the model in RUN to DIR for Hugging Face transformers; it reads and writes raw bytes.
 
-    Without n-grams, offset keys and --extra-heads it is a stock Qwen3ForCausalLM. Else DIR has a modelling file of its own,
+    Without n-grams, offset keys and --extra-heads it is a stock Qwen3ForCausalLM. Else DIR has a modelling file, too,
     and is opened with `trust_remote_code=True`. `AutoModelForCausalLM` gives the same logits, `AutoTokenizer` the bytes' ids.
     --device and --dtype are those of --check; what is written is fp32.
     """

@@ -149,14 +149,13 @@ def _failed(error: Exception) -> int:
     """One line for an error of the input or the system; a bug is raised again."""
     from compressors.errors import ProxycError, in_one_line  # here: help needs none of it
 
-    if "no locator available" in str(error):  # numba's
-        return _said("there is no writable folder for compiled kernels; set NUMBA_CACHE_DIR to one")
     if not isinstance(error, (ProxycError, OSError, MemoryError)):  # a full disk, a folder that may not be written
         raise error
     return _said(in_one_line(error))
 
 
 def _said(message: str) -> int:
+    """Print one line to standard error; exit code 1."""
     from compressors.cli.shown import shown
 
     click.echo(f"proxyc: {shown(message)}", err=True)

@@ -33,7 +33,7 @@ _WITH_MERGES = re.compile(r"(?P<codec>.+?)(?P<mark>[:,])merges=(?P<merges>\d+)")
     is_flag=False,
     flag_value="",
     metavar="OLD=>NEW",
-    help="Mark what an edit changes; alone: one character less.",
+    help="Mark what an edit changes; without OLD=>NEW: one character less.",
 )
 @click.option("--bits", is_flag=True, help="What each byte costs under the neural codec.")
 @click.option("--run", type=click.Path(path_type=Path), help="What each byte costs under the model of a training run.")
@@ -96,28 +96,29 @@ def _cut(view: str, data: bytes) -> Cut:
 
 def _costs(data: bytes, *, neural: bool, run: Path | None) -> list[tuple[str, Any]]:
     """Name and (n,) bits of each byte: under the neural codec, and under a run's model."""
-    found = []
+    costs = []
     if neural:
         codec: Any = registry.get("neural")
-        found.append(("neural codec", codec.costs(data)))
+        costs.append(("neural codec", codec.costs(data)))
     if run is not None:
         from proxylm.evaluation.byte_costs import byte_costs
         from proxylm.trained import open_run
 
         trained = open_run(run)
         trained.warn_without_bytes()
-        found.append((str(run), byte_costs(trained.model, trained.config, data)))
-    return found
+        costs.append((str(run), byte_costs(trained.model, trained.config, data)))
+    return costs
 
 
 def _write(output: Path, force: bool, cuts: list[Cut], edits: list[Cut], costs: list[tuple[str, Any]]) -> None:
+    """Write the page or the picture. Raises `InputError` if it is there already, `InvalidConfig` for another suffix."""
     from compressors.show.page import page
     from compressors.show.terminal import picture
 
     if output.exists() and not force:
         raise InputError(f"{output} exists already; use --force to replace it")
-    made = {".html": page, ".svg": picture}.get(output.suffix)
-    if made is None:
+    drawing = {".html": page, ".svg": picture}.get(output.suffix)
+    if drawing is None:
         raise InvalidConfig(f"-o {output}: name it *.html for a page, *.svg for a picture")
-    write_atomically(output, made(cuts, edits, costs).encode())
+    write_atomically(output, drawing(cuts, edits, costs).encode())
     click.echo(f"{output}: {len(cuts)} views of {len(cuts[0].data):,} bytes; open it in a browser", err=True)

@@ -47,7 +47,7 @@ PATH = click.Path(path_type=Path)
     default="local",
     show_default=True,
     type=click.Choice(["local", "ray"]),
-    help="ray: shards are made by tasks on a cluster (RAY_ADDRESS), each with so many threads; the same files.",
+    help="ray: shards are made by tasks on a cluster (RAY_ADDRESS), each with --threads threads; the same files.",
 )
 @click.option("-q", "--quiet", is_flag=True)
 def encode(
@@ -58,7 +58,7 @@ def encode(
 
     Each file is a document, or each record of a .jsonl or .parquet file; folders are read in sorted order. Files may
     be compressed (gzip, zstd, xz, bzip2, brotli). URLs (s3://bucket/folder, hf://datasets/..., memory://b/*.jsonl) are
-    read through fsspec. The same command after a kill goes on at the first
+    read through fsspec. After a kill the same command resumes at the first
     missing view of a shard.
     """
     from proxylm.data import encode as encoding
@@ -68,7 +68,7 @@ def encode(
         raise InvalidConfig("two views have the same name; name them with NAME@CODEC")
     reader = Reader(corpus, text_field, pattern, strict, exclude) if corpus else None
     with _bar(quiet, reader, store) as progress:
-        made = encoding.encode(
+        written = encoding.encode(
             reader,
             store,
             codecs,
@@ -79,10 +79,11 @@ def encode(
         )
     if reader is not None and reader.n_bad:
         click.echo(reader.bad_records, err=True)
-    _describe(made)
+    _describe(written)
 
 
 def _engine(name: str) -> Any:
+    """The engine of that name (`proxylm.data.encode.Engine`); Ray is imported only where it is asked for."""
     if name == "ray":
         from proxylm.data.encode_on_ray import on_ray as chosen
     else:
@@ -97,7 +98,7 @@ def _bar(quiet: bool, reader: Reader | None, store: Path) -> Iterator[Callable[[
         yield lambda *_: None
         return
     total = reader.size if reader is not None else Store.open(store, check=("raw",)).n_symbols("raw")
-    done = [0, 0]
+    done = [0, 0]  # documents and bytes
     with click.progressbar(length=total, file=sys.stderr, item_show_func=lambda text: text or "") as bar:
 
         def progress(n_documents: int, n_bytes: int, n_read: int) -> None:
@@ -170,13 +171,14 @@ def show(path: Path, verify: bool, document: int | None, as_json: bool) -> None:
 
 
 def _describe(opened: Store) -> None:
-    found = opened.summary()
+    """Print a table of the views, with aligned columns."""
+    summary = opened.summary()
     click.echo(
-        f"{opened.path}: {found['documents']:,} documents, {found['bytes']:,} bytes, {found['shards']} shards, "
-        f"fingerprint {found['fingerprint'][:16]}"
+        f"{opened.path}: {summary['documents']:,} documents, {summary['bytes']:,} bytes, {summary['shards']} shards, "
+        f"fingerprint {summary['fingerprint'][:16]}"
     )
     rows = [("view", "symbols", "bytes/symbol", "vocabulary", "on disk", "fingerprint", "codec")]
-    for name, view in found["views"].items():
+    for name, view in summary["views"].items():
         numbers = (f"{view['symbols']:,}", f"{view['bytes_per_symbol']:.3f}", f"{view['vocab_size']:,}")
         on_disk = f"{view['size_on_disk'] / 1e6:,.1f} MB"
         rows.append((name, *numbers, on_disk, view["fingerprint"][:16], _spec(view["codec"], view["config"])))
@@ -190,6 +192,7 @@ def _describe(opened: Store) -> None:
 
 
 def _describe_document(opened: Store, number: int, as_json: bool) -> None:
+    """Print where a document came from and its length in every view. Raises `InputError` if it is not there."""
     if number >= len(opened):
         raise InputError(f"{opened.path} has no document {number}; it has 0 to {len(opened) - 1}")
     name = opened.id_of(number)

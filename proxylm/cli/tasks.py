@@ -13,7 +13,7 @@ from proxylm.cli.evaluate import PATH, of_a_run
 @click.command("lm-eval")
 @of_a_run
 @click.option("--tasks", "-t", required=True, help="Names of tasks of lm-evaluation-harness, with commas between.")
-@click.option("--include", type=PATH, help="A folder with tasks of your own, instead of theirs.")
+@click.option("--include", type=PATH, help="A folder with your tasks, instead of theirs.")
 @click.option("--shots", type=click.IntRange(min=0), help="Examples before each question, where a task does not say.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first questions of each task.")
 @click.option("--window", type=click.IntRange(min=2), help="Context in bytes; default: what the run was trained with.")
@@ -29,8 +29,8 @@ def lm_eval(
     from proxylm.interop import lm_eval
 
     model = lm_eval.ProxycLM(run, window, best=best, batch_size=batch_size, device=device, dtype=dtype)
-    found = lm_eval.measure(model, tasks.split(","), include=include, shots=shots, limit=limit)
-    click.echo(json.dumps(found["results"], indent=1) if as_json else make_table(found))
+    results = lm_eval.measure(model, tasks.split(","), include=include, shots=shots, limit=limit)
+    click.echo(json.dumps(results["results"], indent=1) if as_json else make_table(results))
 
 
 @click.command("code-tasks")

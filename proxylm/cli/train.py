@@ -15,7 +15,20 @@ from compressors.corpus import Reader, take
 from compressors.errors import InvalidConfig
 
 PATH = click.Path(path_type=Path)
-_EVERY = 10.0  # seconds between lines of progress where there is no terminal
+_EVERY = 10.0  # seconds between lines of progress where standard error is not a terminal
+
+
+def _list_settings(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """Print every setting and end, as `--help` does: neither STORE nor a run is needed."""
+    if not wanted or context.resilient_parsing:
+        return
+    from proxylm.config_files import SECTIONS, settings_of
+
+    for section, cls in SECTIONS.items():
+        for name, kind, default, meaning in settings_of(cls):
+            click.echo(f"{section}.{name} = {default}  ({kind})")
+            click.echo(click.wrap_text(meaning, 100, "    ", "    "))
+    context.exit()
 
 
 @click.command()
@@ -44,6 +57,10 @@ _EVERY = 10.0  # seconds between lines of progress where there is no terminal
 @click.option(
     "--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", help="One setting, e.g. model.d_model=256."
 )
+@click.option(
+    "--settings", is_flag=True, is_eager=True, expose_value=False, callback=_list_settings,
+    help="List every setting with its default and meaning, and exit.",
+)  # fmt: skip
 @click.option("-q", "--quiet", is_flag=True)
 def train(
     store: Path, run: Path, recipe: str | None, view: str | None, steps: int | None, flops: float | None, seed: int | None,
@@ -74,8 +91,8 @@ def train(
             reports.append(stack.enter_context(trackers.board(run)))
 
         def report(record: dict[str, Any]) -> None:
-            for tell in reports:
-                tell(record)
+            for each in reports:
+                each(record)
 
         trainer.train(Store.open(store), run_config, run, held_out=documents, report=report, place=place, init=init)
     if place.rank == 0:
@@ -114,7 +131,7 @@ def _lines(name: str) -> Callable[[dict[str, Any]], None]:
     def report(record: dict[str, Any]) -> None:
         nonlocal last, first
         now, step, steps = time.monotonic(), record["step"] + 1, record["steps"]
-        first = step - 1 if first < 0 else first
+        first = step - 1 if first < 0 else first  # a resumed run begins later
         if now - last >= _EVERY and step < steps:
             last, left = now, (now - began) / (step - first) * (steps - step)
             click.echo(
@@ -127,6 +144,7 @@ def _lines(name: str) -> Callable[[dict[str, Any]], None]:
 
 @contextmanager
 def _bar() -> Iterator[Callable[[dict[str, Any]], None]]:
+    """The bar appears with the first record, which says how long the run is."""
     state: dict[str, Any] = {}
 
     def report(record: dict[str, Any]) -> None:

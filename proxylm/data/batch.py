@@ -14,11 +14,14 @@ from proxylm.data.alphabet import Ints
 
 @dataclass
 class Shares:
-    """What a batch really showed, by view: documents begun (or chunks of them), symbols, and bytes of text they stand for."""
+    """What a batch really showed, by view."""
 
     documents: dict[str, int] = field(default_factory=lambda: {"raw": 0, "comp": 0, "pair": 0})
+    """Documents begun, or chunks of them."""
     symbols: dict[str, int] = field(default_factory=lambda: {"raw": 0, "comp": 0})
+    """Positions shown, without marks."""
     n_bytes: dict[str, float] = field(default_factory=lambda: {"raw": 0.0, "comp": 0.0})
+    """Bytes of text that these stand for; an estimate for views that do not align with bytes."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Batch:
     mode: npt.NDArray[np.int8]
     """(B, T) whose softmax predicts the target: 0 raw, 1 + place of the view."""
     shares: Shares
+    """What all rows together show."""
     documents: list[list[int]]
     """Of each row: the numbers of its documents."""
     bags: npt.NDArray[np.int16] | None = None
@@ -49,13 +53,13 @@ class Batch:
             np.zeros((rows, length), np.int8),
             Shares(),
             [[] for _ in range(rows)],
-            np.full((rows, length, bag), -1, np.int16),
+            np.full((rows, length, bag), -1, np.int16),  # int16: a byte, or -1 for none
         )
 
     def parts(self, rows: int) -> Iterator[Batch]:
         """The batch, `rows` rows at a time; every part carries the shares of the whole."""
         for first in range(0, len(self.inputs), rows):
-            here = slice(first, first + rows)
+            here = slice(first, first + rows)  # the last part may have fewer
             bags = None if self.bags is None else self.bags[here]
             yield replace(
                 self,

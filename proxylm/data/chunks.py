@@ -10,23 +10,27 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from compressors.kernels import kernel
 
 Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Chunks:
-    """The chunks of all documents, one after the other. raw_lengths (documents,) bytes; before (documents + 1,) chunks."""
+    """The chunks of all documents, one after the other."""
 
     raw_lengths: Ints
+    """(documents,) bytes."""
     before: Ints
+    """(documents + 1,) chunks of all documents before each; the last: of all."""
 
     @classmethod
     def of(cls, raw_lengths: Ints, size: int) -> Chunks:
         """Of `size` bytes at most; 0: every document is one. So is an empty one."""
+        # Rounded up.
         counts = np.maximum(-(-raw_lengths // size), 1) if size else np.ones_like(raw_lengths)
         return cls(raw_lengths, np.concatenate([[0], np.cumsum(counts)]))
 
@@ -36,7 +40,8 @@ class Chunks:
         return np.repeat(np.arange(len(self.raw_lengths)), np.diff(self.before))
 
     def shares(self, lengths: Ints) -> Ints:
-        """(chunks,) where each begins in documents of so many positions: of k chunks each has the k-th part."""
+        """(chunks,) where each begins in documents of `lengths` (documents,) positions: each of k has the k-th part."""
+        # Number of each chunk in its document: its number among all, less those of the documents before.
         i = np.arange(len(self._documents)) - self.before[self._documents]
         return lengths[self._documents] * i // np.diff(self.before)[self._documents]
 
@@ -52,18 +57,24 @@ class Chunks:
         return found
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _cut(raw_lengths, before, offsets, spans, positions, found):  # type: ignore[no-untyped-def] # a kernel
-    """Write where the chunks of a shard's documents begin, but the first of each, which is at 0."""
+    """Write where the chunks of a shard's documents begin, but the first of each, which is at 0.
+
+    raw_lengths (documents,) bytes; before (documents + 1,) chunks; offsets (documents + 1,) symbols; spans, positions
+    (symbols,) bytes and positions of each symbol; found (chunks of all shards,).
+    """
     for document in range(len(raw_lengths)):
-        chunks = before[document + 1] - before[document]
-        i, n_bytes, position = 1, 0, 0
+        chunks = before[document + 1] - before[document]  # of this document
+        i, n_bytes, position = 1, 0, 0  # the next chunk, and what the symbols before this one take
         for symbol in range(offsets[document], offsets[document + 1]):
-            if i == chunks:
+            if i == chunks:  # every chunk has begun
                 break
+            # A symbol longer than a chunk begins several at once: all but the last are empty.
             while i < chunks and n_bytes >= raw_lengths[document] * i // chunks:
                 found[before[document] + i] = position
                 i += 1
             n_bytes += spans[symbol]
             position += positions[symbol]
+        # Chunks behind the last symbol are empty.
         found[before[document] + i : before[document] + chunks] = position

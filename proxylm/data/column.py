@@ -28,7 +28,9 @@ class ColumnShard:
     path: Path
     """Without the suffix."""
     dtype: str
+    """Of the symbols, little-endian: `<u2`."""
     aligned: bool
+    """Whether there is a file of bytes per symbol."""
     digests: dict[str, str]
     """SHA-256 of each file by suffix."""
 
@@ -53,11 +55,13 @@ class ColumnShard:
 
     def totals(self, of_symbols: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         """(documents,) the sum over each document of a number that every symbol of the shard has."""
+        # (symbols + 1,) sum before each symbol.
         before = np.concatenate([[0], np.cumsum(of_symbols, dtype=np.int64)])
         totals: npt.NDArray[np.int64] = before[self.offsets[1:]] - before[self.offsets[:-1]]
         return totals
 
     def _mapped(self, suffix: str, dtype: str) -> npt.NDArray[Any]:
+        """(n,) numbers of one file. Raises `StoreError` if its SHA-256 is not the recorded one."""
         file = self.path.with_name(f"{self.path.name}.{suffix}")
         # A plain array: slices of a memmap are slow to make. An empty file cannot be mapped.
         empty = file.stat().st_size == 0
@@ -89,10 +93,14 @@ class Column:
         return np.concatenate([shard.totals(of_symbols(shard)) for shard in self.shards])
 
     def __len__(self) -> int:
+        """Number of documents."""
         return self._firsts[-1]
 
     def _locate(self, document: int) -> tuple[ColumnShard, slice]:
+        """The shard of a document, and where its symbols lie in it."""
+        # The last shard that begins at or before it.
         number = bisect.bisect_right(self._firsts, document) - 1
+        # i: its number in the shard.
         shard, i = self.shards[number], document - self._firsts[number]
         return shard, slice(int(shard.offsets[i]), int(shard.offsets[i + 1]))
 

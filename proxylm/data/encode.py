@@ -1,4 +1,4 @@
-"""Corpus -> view store, shard by shard; a killed run goes on at the first missing view of a shard."""
+"""Corpus -> view store, shard by shard; after a kill it resumes at the first missing view of a shard."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from proxylm.view_spec import RAW
 
 SHARD_BYTES = 64 << 20  # raw bytes of a shard; memory holds one being read, one encoded, and a column being written
 
-# Told (documents, raw bytes, bytes of the input read) finished since the last call.
+# Called with (documents, raw bytes, bytes of the input read), each since the last call.
 Progress: TypeAlias = Callable[[int, int, int], None]
-# Makes the columns that are missing in the store at a path, and yields what progress is told of each shard.
+# Makes the columns that are missing in the store at a path, and yields the arguments of progress for each shard.
 Engine: TypeAlias = Callable[[Iterator[Shard], Path, Sequence[Maker], int], Iterator[tuple[int, int, int]]]
 
 
@@ -54,10 +54,12 @@ def encode(
 
     documents: whatever `compressors.corpus.documents` takes: a `Reader`, a path or URL, an iterable of bytes, strings,
         `Document`, or rows of `datasets`.
+    views: a codec by the name of its view. threads: that encode one shard. shard_bytes: raw bytes that fill a shard.
+    progress: called after each shard. engine: who makes the shards (`local`, or `proxylm.data.encode_on_ray.on_ray`).
 
     The same call after a kill resumes where it stopped; two calls for one store at once work one after the other. Every
     engine makes the same files. Raises `StoreError` if the documents are not those the store was begun with,
-    `FingerprintMismatch` if a view of the same name has another codec, `InputError` if there are no documents.
+    `FingerprintMismatch` if a view of the same name has another codec, `InputError` if `documents` is empty.
     """
     path = Path(path)
     for name in views:
@@ -78,6 +80,7 @@ def _written(
     progress: Progress,
     engine: Engine,
 ) -> Store:
+    """Have the engine make what is missing, then write the manifest: before that the store cannot be opened."""
     n_shards = 0
     for counts in engine(shards, path, [Maker(name, codec) for name, codec in views.items()], threads):
         progress(*counts)
@@ -103,7 +106,7 @@ def _alone(path: Path) -> Iterator[None]:
         except BlockingIOError:
             warnings.warn(f"another process writes {path}; waiting for it to end", SlowPath, stacklevel=4)
             fcntl.flock(folder, fcntl.LOCK_EX)
-        except OSError:
+        except OSError:  # a file system without locks
             pass
         yield
     finally:
@@ -123,6 +126,7 @@ def _ahead(shards: Iterator[Shard]) -> Iterator[Shard]:
 
 
 def _shards(documents: Iterable[Document], shard_bytes: int) -> Iterator[Shard]:
+    """Documents in the order they come; a shard ends with the document that fills it, so none is cut."""
     numbers = itertools.count()
     held: list[bytes] = []
     ids: list[str] = []
@@ -130,10 +134,11 @@ def _shards(documents: Iterable[Document], shard_bytes: int) -> Iterator[Shard]:
     for document in documents:
         held.append(document.data)
         ids.append(document.id)
+        # N_read counts from the start of the corpus.
         size, n_read = size + len(document.data), document.n_read
         if size >= shard_bytes:
             yield Shard(next(numbers), held, n_read - n_before, ids)
-            held, ids, size, n_before = [], [], 0, n_read
+            held, ids, size, n_before = [], [], 0, n_read  # new lists: the shard keeps the old ones
     if held:
         yield Shard(next(numbers), held, n_read - n_before, ids)
 

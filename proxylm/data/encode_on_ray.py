@@ -23,7 +23,7 @@ def on_ray(
     """The engine (see `encode.Engine`): on the cluster that RAY_ADDRESS names, or one of this machine's processors.
 
     A task takes `threads` processors. If its process dies, Ray starts it again, up to three times; since files get
-    their names only when they are whole, it goes on at the first missing column. Raises what a task raised, and
+    their names only when they are whole, the new task resumes at the first missing column. Raises what a task raised, and
     `StoreError` if the cluster gave up.
     """
     started = not ray.is_initialized()
@@ -38,13 +38,14 @@ def on_ray(
         raise
     except ray.exceptions.RayError as error:
         reason = str(error).partition("\n")[0]
-        raise StoreError(f"{path} is not finished, Ray gave up: {reason}; the same command goes on") from error
+        raise StoreError(f"{path} is not finished, Ray gave up: {reason}; the same command resumes") from error
     finally:
         if started:
             ray.shutdown()
 
 
 def _run(shards: Iterator[Shard], path: Path, makers: Sequence[Maker], threads: int) -> Iterator[tuple[int, int, int]]:
+    """Keep as many tasks running as the cluster has processors for; yield the counts of each that ends."""
     processors = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
     if threads > max(processors):
         raise InvalidConfig(
@@ -52,10 +53,10 @@ def _run(shards: Iterator[Shard], path: Path, makers: Sequence[Maker], threads: 
         )
     at_once = sum(n // threads for n in processors) + 1  # and one that waits: shards are held in memory
     task = ray.remote(num_cpus=threads, max_retries=3)(_make)
-    shared = ray.put(makers)
+    shared = ray.put(makers)  # sent to each machine once, not with every task
     running: dict[Any, tuple[int, int, int]] = {}
     for shard in shards:
-        if len(running) == at_once:
+        if len(running) == at_once:  # a shard is read only when a task can take it
             yield _finished(running)
         running[task.remote(path, shard, shared, threads)] = shard.counts
     while running:
@@ -63,6 +64,7 @@ def _run(shards: Iterator[Shard], path: Path, makers: Sequence[Maker], threads: 
 
 
 def _make(path: Path, shard: Shard, makers: Sequence[Maker], threads: int) -> None:
+    """The task: it runs on any machine of the cluster."""
     for write in missing(path, shard, makers, threads):
         write()
 

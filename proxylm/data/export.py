@@ -37,7 +37,7 @@ def export(
     if to not in FORMATS:
         raise InvalidConfig(f"no format {to!r} to export to; there are {', '.join(FORMATS)}")
     write, suffixes, dtypes = FORMATS[to]
-    size = int(store.view(view)["vocab_size"])
+    size = int(store.view(view)["vocab_size"])  # ids are 0..size-1
     dtype = _element_type(max(size, 0 if eod is None else eod + 1), dtypes)
     if eod is not None and eod < 0:
         raise InvalidConfig(f"--eod {eod}: an id is 0 or more")
@@ -50,13 +50,13 @@ def export(
     unfinished = [target.with_name(f".{target.name}.unfinished") for target in targets]
     try:
         write(_sequences(store, view, eod, dtype), dtype, unfinished)
-        for made, target in zip(unfinished, targets, strict=True):
-            if target.is_dir():
+        for written, target in zip(unfinished, targets, strict=True):
+            if target.is_dir():  # with --force
                 shutil.rmtree(target)
-            made.replace(target)
+            written.replace(target)
     finally:
-        for made in unfinished:
-            shutil.rmtree(made) if made.is_dir() else made.unlink(missing_ok=True)
+        for left in unfinished:  # after an error
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
     return targets
 
 
@@ -72,10 +72,10 @@ def _sequences(store: Store, view: str, eod: int | None, dtype: np.dtype[Any]) -
     """Shard by shard: the ids of its documents one after the other, and (documents,) their lengths."""
     column = store.column(view)
     for shard in column.shards:
-        lengths = np.diff(shard.offsets)
+        lengths = np.diff(shard.offsets)  # (documents,) symbols
         ids = shard.values.astype(dtype)
         if eod is not None:
-            ids = np.insert(ids, shard.offsets[1:], eod)
+            ids = np.insert(ids, shard.offsets[1:], eod)  # before the first id of the next document
             lengths = lengths + 1
         yield ids, lengths
 
@@ -84,6 +84,7 @@ def _write_megatron(sequences: Sequences, dtype: np.dtype[Any], targets: list[Pa
     """`.bin` holds the ids, `.idx` their type, and of each sequence its length and the byte at which it begins."""
     all_lengths = _write_flat_ids(sequences, targets[0])
     lengths = all_lengths.astype("<i4")
+    # Ids before each sequence, in bytes.
     begins = (np.cumsum(all_lengths) - all_lengths) * dtype.itemsize
     with open(targets[1], "wb") as index:
         index.write(_MEGATRON_MAGIC + struct.pack("<QB", _MEGATRON_VERSION, _MEGATRON_CODES[dtype.name]))
@@ -114,10 +115,12 @@ def _write_npy(sequences: Sequences, dtype: np.dtype[Any], targets: list[Path]) 
     """Two arrays that `numpy.load` maps: ids (n,), and offsets (documents + 1,) of where each document begins."""
     raw = targets[0].with_name(targets[0].name + ".raw")
     try:
+        # The header says the number of ids, which is known only when all are written.
         lengths = _write_flat_ids(sequences, raw)
         with open(raw, "rb") as source, open(targets[0], "wb") as file:
             header = {"descr": dtype.str, "fortran_order": False, "shape": (int(lengths.sum()),)}
             np.lib.format.write_array_header_1_0(file, header)
+            # A megabyte at a time: a view may be larger than memory.
             shutil.copyfileobj(source, file, 1 << 20)
     finally:
         raw.unlink(missing_ok=True)

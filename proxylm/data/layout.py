@@ -29,9 +29,10 @@ class Layout:
     def of(cls, raw_lengths: Ints, views: Sequence[View], chunk: int) -> Layout:
         """Documents in chunks of `chunk` bytes at most; 0: whole."""
         chunks = Chunks.of(raw_lengths, chunk)
+        # A run that shows only bytes plans with one view, the bytes themselves: kernels need one.
         raw_cuts = chunks.shares(raw_lengths)
-        lengths = [view.lengths for view in views] or [raw_lengths]
-        cuts = [view.cuts(chunks) for view in views] or [raw_cuts]
+        lengths = [view.lengths for view in views] or [raw_lengths]  # (documents,) each
+        cuts = [view.cuts(chunks) for view in views] or [raw_cuts]  # (chunks,) each
         return cls(raw_lengths, np.stack(lengths), chunks.before, np.stack([raw_cuts, *cuts]))
 
     @property

@@ -58,6 +58,7 @@ class Loader:
         if self._rows % world:
             raise InvalidConfig(f"train.rows {self._rows} cannot be shared by {world} processes; use a multiple")
         first = self.first_row(step, rank, world)
+        # All rows: cheap, and alike everywhere.
         of_step = self.planner.plan(step * self._rows, (step + 1) * self._rows)
         return self._made(of_step, first, first + self._rows // world)
 
@@ -70,24 +71,30 @@ class Loader:
         return self._made(self.planner.plan(first, last), first, last)
 
     def _made(self, planned: npt.NDArray[np.void], first: int, last: int) -> Batch:
-        """Rows first..last-1 of those that are planned; whether there are bags is said of all, whoever reads the others."""
+        """Rows first..last-1 of those that are planned.
+
+        The whole plan decides whether there are bags, so that every process decides alike.
+        """
         in_bags = (planned["kind"] == COMP) & self._has_bags[planned["view_index"]]
         in_bags &= planned["start"] < planned["view_stop"] - planned["view_first"]  # not only closing marks
         batch = Batch.blank(last - first, self._row_length, self._bag)
         at, row, number = 0, -1, 0
         own = planned[(planned["row"] >= first) & (planned["row"] < last)]
         for segment in map(Segment._make, own.tolist()):
-            if segment.row != row:
+            if segment.row != row:  # the first segment of a row
                 row, at, number = segment.row, 0, 0
             self._write(batch, segment, row - first, at, number)
+            # Where the next segment begins in the row.
             at, number = at + frame.OPENING - 1 + segment.length, number + 1
+        # A pair's second opening mark is not predicted.
         batch.targets[frame.is_opening_mark(batch.targets)] = -1
         return batch if in_bags.any() else replace(batch, bags=None)
 
     def _write(self, batch: Batch, segment: Segment, row: int, at: int, number: int) -> None:
         """Write a segment into a row, from position `at` on: the opening, and the body but its last id."""
-        body, mode = self._body(segment, batch.shares)
-        stop = at + 1 + segment.length
+        body, mode = self._body(segment, batch.shares)  # (count,) each
+        stop = at + 1 + segment.length  # two opening marks, and the body without its last id
+        # Position t reads input t and predicts target t: the body is shifted by one, and `bos` predicts nothing.
         batch.inputs[row, at:stop] = [*frame.opening(compressed=bool(mode[0])), *body[:-1]]
         batch.targets[row, at + 1 : stop] = body
         batch.mode[row, at + 1 : stop] = mode
@@ -106,20 +113,25 @@ class Loader:
             shares.documents[_COUNTED[segment.kind]] += 1
         parts: list[Any] = []
         modes: list[int] = []
+        # start and stop count from the first element of the view at hand: negative before it, large behind it.
         for i, compressed in enumerate(_SHOWS[segment.kind]):
             is_last = i == len(_SHOWS[segment.kind]) - 1
             first, last = segment.bounds(compressed=compressed)
             # Places a..b-1 of the segment in this view and the marks behind it.
             a, b, length = max(start, 0), max(stop, 0), last - first
+            # Positions of the document, at most to the chunk's end: what is behind are marks.
             shown = self._ids(segment, compressed, min(first + a, last), min(first + b, last), shares)
             marks: list[int] = []
             if not is_last:
                 marks = frame.switch(compressed=compressed)
             elif segment.ends:
                 marks = frame.closing(compressed=compressed)
+            # The marks that lie in the segment.
             tail = marks[max(a - length, 0) : max(b - length, 0)]
             parts += [shown, np.array(tail, np.int64)]
+            # Which softmax predicts them.
             modes += [1 + segment.view_index if compressed else 0] * (len(shown) + len(tail))
+            # Counted from the next view.
             start, stop = start - length - frame.SWITCH, stop - length - frame.SWITCH
         return np.concatenate(parts), np.array(modes, np.int8)
 
@@ -145,7 +157,7 @@ class Loader:
 
 
 def alphabet_of(store: Store, config: RunConfig) -> Alphabet:
-    """The ids of a run; bags need none. Raises `InvalidConfig` if a view has not the merges that are asked for."""
+    """The ids of a run; bags need none. Raises `InvalidConfig` if a view has fewer merges than `config` asks for."""
     symbols: dict[str, int] = {}
     merges: dict[str, int] = {}
     for spec in config.mix.specs:
@@ -160,11 +172,13 @@ def pieces_of(store: Store, alphabet: Alphabet, longest: int) -> npt.NDArray[np.
     """(n_merges, longest) the first bytes of what each merge stands for, -1 behind the last."""
     found = np.full((alphabet.n_merges, longest), -1, np.int16)
     for view in alphabet.merges:
+        # Bytes of each symbol; the first 256 are single bytes.
         pieces = [bytes([byte]) for byte in range(256)]
         splits = store.splits(view)
         assert splits is not None
         for left, right in splits.tolist():
             pieces.append(pieces[left] + pieces[right])
+        # Merges of all views share the table.
         rows = alphabet.merge_ids(view, np.arange(256, len(pieces))) - COMP_OFFSET
         for row, piece in zip(rows, pieces[256:], strict=True):
             found[row, : len(piece)] = np.frombuffer(piece[:longest], np.uint8)

@@ -15,10 +15,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from compressors.kernels import kernel
 from proxylm.data.alphabet import Ints
 from proxylm.data.frame import CLOSING, OPENING, SWITCH
 from proxylm.data.layout import Layout
@@ -31,10 +31,13 @@ class Segment(NamedTuple):
     """A stretch of a chunk's body in a row."""
 
     row: int
+    """Its number in the run."""
     document: int
+    """Its number in the store."""
     chunk: int
     """Its number in the document."""
     kind: int
+    """RAW, COMP, RAW_COMP or COMP_RAW."""
     view_index: int
     """Place of the compressed view among those of the run."""
     start: int
@@ -94,13 +97,14 @@ class RowPlanner:
     def restart(self, total_rows: int) -> None:
         """Begin again, as a run of `total_rows` rows."""
         self.total_rows, self._next_row = total_rows, 0
-        self._lanes = np.zeros(self._rows, _LANE)
-        self._lanes["document"] = -1
+        self._lanes = np.zeros(self._rows, _LANE)  # row i of a step continues lane i
+        self._lanes["document"] = -1  # no chunk has begun
         self._dealt = np.zeros(1, np.int64)  # chunks so far
 
     def plan(self, first: int, last: int) -> npt.NDArray[np.void]:
         """(segments,) of `SEGMENT`: rows first..last-1."""
         self._skip_to(first)
+        # Room for the worst case; pages that are never written cost no memory.
         most = (last - first) * (self._row_length // OPENING + 1)  # a segment takes 2 positions or more
         segments = np.empty(most, SEGMENT)
         return segments[: self._advance(last, segments)[0]]
@@ -116,7 +120,7 @@ class RowPlanner:
         self._advance(row, np.empty(0, SEGMENT))
 
     def _advance(self, last: int, segments: npt.NDArray[np.void]) -> tuple[int, Scan]:
-        """Fill the rows up to `last`; segments are written unless there is no room. How many, and what the rows show."""
+        """Fill the rows up to `last`. The number of segments, which are written if there is room, and what the rows show."""
         at = self._layout
         targets, n_bytes = np.zeros(1 + len(at.view_lengths) + self._n_ahead, np.int64), np.zeros(1)
         written = _fill(
@@ -127,7 +131,7 @@ class RowPlanner:
         return int(written), Scan(targets, float(n_bytes[0]), float(self._dealt[0] / at.n_chunks))
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _mix(x):  # type: ignore[no-untyped-def] # a kernel
     """splitmix64: the output function of Steele, Lea, Flood (2014)."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -135,34 +139,39 @@ def _mix(x):  # type: ignore[no-untyped-def] # a kernel
     return x ^ (x >> np.uint64(31))
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _hash(seed, index, purpose):  # type: ignore[no-untyped-def] # a kernel
     """64 random bits as a function of (seed, index, purpose)."""
+    # 2^64 over the golden ratio, the increment of splitmix64.
     golden = np.uint64(0x9E3779B97F4A7C15)
     return _mix(_mix(_mix(seed + golden) ^ (np.uint64(index) * golden)) + np.uint64(purpose))
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _shuffled(i, n, seed, epoch):  # type: ignore[no-untyped-def] # a kernel
     """Place i of a keyed permutation of range(n): a 4-round Feistel network on 2h bits, walked until it is below n."""
     half = 1
+    # The smallest power of four that is n or more: at most four walks on average.
     while (1 << (2 * half)) < n:
         half += 1
     mask = np.uint64((1 << half) - 1)
     value = np.uint64(i)
     while True:
-        left, right = value >> np.uint64(half), value & mask
+        left, right = value >> np.uint64(half), value & mask  # h bits each
         for turn in range(4):
+            # 4..7: 1, 2 and 3 are taken below.
             purpose = np.uint64(epoch) * np.uint64(8) + np.uint64(turn + 4)
             left, right = right, left ^ (_hash(seed, right, purpose) & mask)
+        # One round trip of the network permutes all of its numbers.
         value = (left << np.uint64(half)) | right
         if value < np.uint64(n):
             return np.int64(value)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _kind(seed, j, chance):  # type: ignore[no-untyped-def] # a kernel
     """Kind of the j-th chunk; chance: cumulative [raw, raw or comp]."""
+    # 53 bits: uniform in [0, 1)
     drawn = np.float64(_hash(seed, j, np.uint64(1)) >> np.uint64(11)) * 2.0**-53
     if drawn < chance[0]:
         return RAW
@@ -171,9 +180,10 @@ def _kind(seed, j, chance):  # type: ignore[no-untyped-def] # a kernel
     return RAW_COMP if _hash(seed, j, np.uint64(2)) & np.uint64(1) else COMP_RAW
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _view(seed, j, chance):  # type: ignore[no-untyped-def] # a kernel
     """View of the j-th chunk; chance: their cumulative weights."""
+    # Uniform in [0, 1)
     drawn = np.float64(_hash(seed, j, np.uint64(3)) >> np.uint64(11)) * 2.0**-53
     for v in range(len(chance) - 1):
         if drawn < chance[v]:
@@ -181,14 +191,14 @@ def _view(seed, j, chance):  # type: ignore[no-untyped-def] # a kernel
     return len(chance) - 1
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _part(cuts, before, length, document, chunk):  # type: ignore[no-untyped-def] # a kernel
     """First and last (exclusive) of a document's `length` positions that are in a chunk."""
-    i = before[document] + chunk
+    i = before[document] + chunk  # its number among all chunks
     return cuts[i], length if i + 1 == before[document + 1] else cuts[i + 1]
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _body_length(kind, raw, comp, ends):  # type: ignore[no-untyped-def] # a kernel
     """Elements of a chunk of `raw` bytes and `comp` positions; ends: whether it is the document's last."""
     end = CLOSING if ends else 0
@@ -197,7 +207,7 @@ def _body_length(kind, raw, comp, ends):  # type: ignore[no-untyped-def] # a ker
     return comp + end if kind == COMP else raw + SWITCH + comp + end
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _count_targets(kind, view, raw, comp, start, count, targets, views):  # type: ignore[no-untyped-def] # a kernel
     """Add the segment's targets to [raw, views .., extra heads ..]; a pair's second mark is not a target.
 
@@ -210,7 +220,9 @@ def _count_targets(kind, view, raw, comp, start, count, targets, views):  # type
         targets[1 + view] += count
     else:
         first, second = (0, 1 + view) if kind == RAW_COMP else (1 + view, 0)
+        # Of a pair's body: the first view, its closing mark, the opening mark at `mark`, the second view.
         mark = (raw if first == 0 else comp) + 1
+        # Elements of the segment before the opening mark.
         until_mark = min(max(mark - start, 0), count)
         targets[first] += until_mark
         targets[second] += count - until_mark - (1 if start <= mark < start + count else 0)
@@ -218,39 +230,42 @@ def _count_targets(kind, view, raw, comp, start, count, targets, views):  # type
         targets[views + i] += max(targets[0] - before - i, 0)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _deal(lane, j, seed, before, schedule, at):  # type: ignore[no-untyped-def] # a kernel
     """Give the j-th chunk to the lane; at: the place in the schedule."""
     n = before[-1]
-    chunk = _shuffled(j % n, n, seed, j // n)
+    chunk = _shuffled(j % n, n, seed, j // n)  # every pass over the chunks has its order
+    # The last that begins at or before it.
     lane.document = np.searchsorted(before, chunk, side="right") - 1
     lane.chunk = chunk - before[lane.document]
-    lane.kind = _kind(seed, j, schedule[at])
+    lane.kind = _kind(seed, j, schedule[at])  # at: of the row in which the chunk begins
     lane.view_index = _view(seed, j, schedule[at, 2:])
     lane.position = 0
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _fill(row, last, T, total_rows, seed, before, cuts, raw, comp, schedule, lanes, dealt, out, targets, n_bytes):  # type: ignore[no-untyped-def] # a kernel
     """Fill rows row..last-1; write segments to `out` unless it is empty; return how many."""
     written = 0
     for k in range(row, last):
-        lane = lanes[k % len(lanes)]
+        lane = lanes[k % len(lanes)]  # a view: what is written stays for the next step
         room = T
         while room >= OPENING:
             if lane.document < 0:
                 _deal(lane, dealt[0], seed, before, schedule, min(k * len(schedule) // total_rows, len(schedule) - 1))
                 dealt[0] += 1
             document, kind, view = lane.document, lane.kind, lane.view_index
+            # Is it the last of its document?.
             ends = before[document] + lane.chunk + 1 == before[document + 1]
             raw_first, raw_stop = _part(cuts[0], before, raw[document], document, lane.chunk)
             first, stop = _part(cuts[1 + view], before, comp[view, document], document, lane.chunk)
-            n_raw, n_comp = raw_stop - raw_first, stop - first
+            n_raw, n_comp = raw_stop - raw_first, stop - first  # bytes, and positions of the view
             length = _body_length(kind, n_raw, n_comp, ends)
             if length == 0:  # of few symbols not every chunk has one
                 lane.document = -1
                 continue
-            count = min(length - lane.position, room - (OPENING - 1))  # the last element is only predicted
+            # The opening takes two positions, and the last element none: it is only predicted.
+            count = min(length - lane.position, room - (OPENING - 1))
             if len(out):
                 segment = out[written]
                 segment.row, segment.document, segment.chunk, segment.kind = k, document, lane.chunk, kind
@@ -264,9 +279,10 @@ def _fill(row, last, T, total_rows, seed, before, cuts, raw, comp, schedule, lan
                 segment.ends = int(ends)
                 written += 1
             _count_targets(kind, view, n_raw, n_comp, lane.position, count, targets, len(comp))
+            # A pair shows its bytes twice.
             n_bytes[0] += count * n_raw * (2.0 if kind >= RAW_COMP else 1.0) / length
             lane.position += count
             room -= count + OPENING - 1
-            if lane.position == length:
+            if lane.position == length:  # the chunk is done: the lane takes another
                 lane.document = -1
     return written

@@ -26,7 +26,7 @@ from proxylm.view_spec import RAW
 
 __all__ = ["Column", "Store", "StoreError"]
 
-FORMAT = 1
+FORMAT = 1  # of the manifest; another number is refused, not guessed at
 IDS, IDS_VERSION = "ids.jsonl.zst", 1
 
 
@@ -35,7 +35,9 @@ class Store:
     """An opened view store. Use `Store.open`."""
 
     path: Path
+    """The folder."""
     manifest: dict[str, Any]
+    """What manifest.json says."""
 
     @classmethod
     def open(cls, path: str | Path, *, check: tuple[str, ...] | None = None) -> Store:
@@ -44,7 +46,7 @@ class Store:
         file = path / "manifest.json"
         if not file.is_file():
             raise StoreError(
-                f"{path} is no finished view store; make or finish it with `proxyc encode CORPUS -o {path}`"
+                f"{path} is not a finished view store; make or finish it with `proxyc encode CORPUS -o {path}`"
             )
         try:
             manifest = json.loads(file.read_bytes())
@@ -74,7 +76,7 @@ class Store:
         return digest(self.manifest)
 
     def fingerprint_of(self, *views: str) -> str:
-        """64 hex digits over the raw bytes and some views alone: other views may come and go without changing it."""
+        """64 hex digits over the raw bytes and the given views; other views may come and go without changing it."""
         return digest([self.manifest["views"][RAW], *map(self.view, views)])
 
     def __len__(self) -> int:
@@ -82,14 +84,14 @@ class Store:
         return int(self.manifest["documents"])
 
     def view(self, name: str) -> dict[str, Any]:
-        """What the manifest says of a view."""
+        """What the manifest says of a view. Raises `StoreError` if there is none of that name."""
         if name not in self.manifest["views"]:
             known = ", ".join(self.views) or "none"
             raise StoreError(
                 f"{self.path} has no view {name!r}, it has: {known}; add it with `proxyc encode -o {self.path} --view ...`"
             )
-        found: dict[str, Any] = self.manifest["views"][name]
-        return found
+        facts: dict[str, Any] = self.manifest["views"][name]
+        return facts
 
     def n_symbols(self, name: str) -> int:
         """Symbols of view `name` over all documents; of "raw": bytes."""
@@ -155,10 +157,11 @@ class Store:
         """Where a document came from (file:line, row), or None in a store without ids. Raises `StoreError`."""
         files = self.view(RAW)["files"]
         for shard in self.manifest["shards"]:
+            # Offsets are u64, and one more than documents.
             count = files[shard]["off"]["bytes"] // 8 - 1
             if document < count:
                 return _id_in(self.path / shard / IDS, document, count)
-            document -= count
+            document -= count  # its number in the shards that follow
         raise IndexError(f"{self.path} has {len(self)} documents")
 
     def splits(self, name: str) -> npt.NDArray[np.uint32] | None:
@@ -195,6 +198,7 @@ class Store:
         ]
 
     def _check_sizes(self, views: tuple[str, ...] | None) -> None:
+        """Sizes only, which takes no reading. Raises `StoreError`."""
         for name, file, facts in self._files():
             if views is not None and name not in views:
                 continue

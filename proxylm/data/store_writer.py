@@ -26,7 +26,7 @@ from proxylm.view_spec import RAW
 class Shard:
     """Documents that are encoded together."""
 
-    number: int
+    number: int  # from 0
     documents: list[bytes]
     n_read: int = 0  # bytes of the input that were read for it
     ids: list[str] | None = None  # where each document came from; None: not known
@@ -38,7 +38,7 @@ class Shard:
 
     @property
     def counts(self) -> tuple[int, int, int]:
-        """Documents, their bytes, bytes of the input read for them: what progress is told."""
+        """Documents, their bytes, bytes of the input read for them: the arguments of `encode.Progress`."""
         return len(self.documents), sum(map(len, self.documents)), self.n_read
 
 
@@ -47,11 +47,14 @@ class Maker:
     """Writes one column (view) of one shard."""
 
     name: str
+    """Of the view."""
     codec: Compressor
+    """It encodes the documents."""
 
     def facts(self) -> dict[str, Any]:
+        """What the manifest says of the view; two shards of a view must say the same."""
         vocab = self.codec.vocab
-        little = vocab.dtype.newbyteorder("<").str
+        little = vocab.dtype.newbyteorder("<").str  # files are little-endian on every machine
         return {
             "codec": self.codec.name,
             "config": self.codec.config(),
@@ -66,7 +69,10 @@ class Maker:
         } | ({} if self.codec.lossless else {"lossless": False})  # a one-way view: nobody may ask it for its bytes
 
     def arrays(self, documents: list[bytes], threads: int) -> dict[str, npt.NDArray[Any]]:
-        """Files of the column by suffix."""
+        """Files of the column by suffix: bin (symbols,), off (documents + 1,), and len (symbols,) u16 if the codec aligns.
+
+        Raises `StoreError` for a symbol of more than 65,535 bytes.
+        """
         # A thread's turn for each document costs more than taking its bytes as they are.
         symbols = self.codec.encode_batch(documents, threads=threads if self.name != RAW else 1)
         arrays: dict[str, npt.NDArray[Any]] = {"bin": symbols.values, "off": symbols.offsets.astype("<u8")}
@@ -85,6 +91,7 @@ class Maker:
         return arrays
 
     def write(self, shard: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
+        """Write the files of `arrays` (see there), and behind them the facts, which say that the column is complete."""
         facts: dict[str, Any] = {"view": self.facts(), "documents": len(arrays["off"]) - 1, "files": {}}
         for suffix, array in arrays.items():
             data = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).view(np.uint8).data
@@ -112,7 +119,7 @@ RAW_MAKER = Maker(RAW, Identity())
 def missing(path: Path, shard: Shard, makers: Sequence[Maker], threads: int) -> Iterator[Callable[[], None]]:
     """Encode the columns that the store at `path` lacks of `shard`; each comes as the call that writes it.
 
-    So a killed run goes on here, and so may two runs of it, one after the other. Raises `StoreError` if other documents
+    So a killed run resumes here, and so may a second run after the first. Raises `StoreError` if other documents
     are there, `FingerprintMismatch` if another codec made a view.
     """
     folder = path / shard.name
@@ -129,7 +136,7 @@ def missing(path: Path, shard: Shard, makers: Sequence[Maker], threads: int) -> 
 
 
 def packed_ids(ids: list[str]) -> bytes:
-    """The file of ids (see `store`): equal ids give equal bytes. They are no part of a fingerprint."""
+    """The file of ids (see `store`): equal ids give equal bytes. Fingerprints do not cover it."""
     import zstandard
 
     lines = [json.dumps({"version": IDS_VERSION, "documents": len(ids)}), *map(json.dumps, ids)]
@@ -137,8 +144,10 @@ def packed_ids(ids: list[str]) -> bytes:
 
 
 def _check_same(shard: Path, documents: list[bytes]) -> None:
+    """Raise `StoreError` unless the raw column of `shard` holds these documents."""
     facts = read_facts(shard / f"{RAW}.json") or {}
     arrays = RAW_MAKER.arrays(documents, 1)
+    # Encoding bytes as bytes is cheap, so the digests are made again and compared.
     digests = {suffix: hashlib.sha256(array.tobytes()).hexdigest() for suffix, array in arrays.items()}
     if digests != {suffix: file["sha256"] for suffix, file in facts["files"].items()}:
         raise StoreError(
@@ -181,8 +190,9 @@ def _write_manifest(path: Path, shards: list[str]) -> None:
     columns = {
         shard: {file.stem: read_facts(file) or {} for file in sorted((path / shard).glob("*.json"))} for shard in shards
     }
+    # A view that a shard lacks is not in the store.
     names = sorted(set.intersection(*(set(found) for found in columns.values())))
-    first = columns[shards[0]]
+    first = columns[shards[0]]  # what every other shard is compared with
     for shard, name in itertools.product(shards, names):
         if columns[shard][name]["view"] != first[name]["view"]:
             raise FingerprintMismatch(

@@ -1,4 +1,4 @@
-"""How the symbols of a codec become ids: each with an id of its own, or only the first merges, the later ones undone.
+"""How the symbols of a codec become ids: one id for each, or only the first merges, the later ones undone.
 
 One class a kind. The views of a store (`proxylm.data.views`) and evaluation, which encodes text itself, both ask these.
 """
@@ -30,7 +30,7 @@ class SymbolReader(Protocol):
 
 
 class OwnIds(SymbolReader):
-    """Each symbol is one position with an id of its own."""
+    """Each symbol is one position, and has one id."""
 
     def __init__(self, spec: ViewSpec, alphabet: Alphabet, splits: Splits | None) -> None:
         self._view, self._alphabet, self.head = spec.view, alphabet, alphabet.symbol_head(spec.view)
@@ -48,8 +48,9 @@ class FirstMerges(SymbolReader):
         n_merges = check_merges(spec, splits)
         assert splits is not None
         self._view, self._alphabet, self.head = spec.view, alphabet, alphabet.merge_head(spec.view, spec.merges)
+        # Symbols that are kept stand for themselves, later ones for the parts of the two they were made of.
         parts: list[tuple[int, ...]] = [(symbol,) for symbol in range(256 + spec.merges)]
-        n_bytes = [1] * 256
+        n_bytes = [1] * 256  # bytes of each symbol; the first 256 are single bytes
         for symbol, (left, right) in enumerate(splits.tolist(), 256):
             n_bytes.append(n_bytes[left] + n_bytes[right])
             if symbol >= 256 + spec.merges:
@@ -57,15 +58,17 @@ class FirstMerges(SymbolReader):
         assert len(parts) == 256 + n_merges
         # What symbol s becomes is _symbols[_starts[s]:_starts[s + 1]].
         self._symbols = np.array([symbol for part in parts for symbol in part], np.int64)
+        # (vocabulary + 1,)
         self._starts = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
         self._n_bytes = np.array(n_bytes, np.int64)
         self.counts = np.diff(self._starts)  # (vocabulary,) positions that each symbol takes
 
     def read(self, symbols: npt.NDArray[Any], sizes: npt.NDArray[Any] | None) -> tuple[Ints, npt.NDArray[Any] | None]:
         """See `SymbolReader`. The sizes are those of the vocabulary."""
-        counts = self.counts[symbols]
-        ends = np.cumsum(counts)
+        counts = self.counts[symbols]  # (n,) positions that each symbol takes
+        ends = np.cumsum(counts)  # (n,) the position behind each symbol
         within = np.arange(counts.sum()) - np.repeat(ends - counts, counts)  # place of each part in its symbol
+        # (positions,) kept symbols.
         found = self._symbols[np.repeat(self._starts[symbols], counts) + within]
         return self._alphabet.merge_ids(self._view, found), self._n_bytes[found]
 
@@ -74,7 +77,7 @@ def check_merges(spec: ViewSpec, splits: Splits | None) -> int:
     """The merges of a view's vocabulary. Raises `InvalidConfig` if there are none, or fewer than `spec` asks for."""
     if splits is None:
         raise InvalidConfig(
-            f"mix: view {spec.view!r} has no merges: its vocabulary is not refinable; use a view of `bpe`, or {spec.view!r} alone"
+            f"mix: view {spec.view!r} has no merges: its vocabulary is not refinable; use a view of `bpe`, or {spec.view!r} as it is"
         )
     if spec.merges is not None and spec.merges > len(splits):
         raise InvalidConfig(f"mix: view {str(spec)!r}: {spec.view!r} has {len(splits)} merges; ask for at most those")

@@ -26,7 +26,7 @@ _CACHED = 256  # documents: the rows of a chunk follow each other
 
 
 class View(Protocol):
-    """A view of all documents of a store. A document is so many positions; each has an id, or a bag of bytes."""
+    """A view of all documents of a store. A document is a row of positions; each has an id, or a bag of bytes."""
 
     head: HeadSlice
     """The softmax that predicts its positions."""
@@ -56,11 +56,12 @@ class View(Protocol):
 
 
 class Symbols(View):
-    """Every symbol is a position with an id of its own."""
+    """Every symbol is a position, and has one id."""
 
     bag = 0
 
     def __init__(self, store: Store, spec: ViewSpec, alphabet: Alphabet) -> None:
+        """spec: NAME. Raises `StoreError` if the store has no such view."""
         self._column, self._reader = store.column(spec.view), OwnIds(spec, alphabet, None)
         self.head = self._reader.head
 
@@ -71,6 +72,7 @@ class Symbols(View):
     def cuts(self, chunks: Chunks) -> Ints:
         if not self._column.aligned:
             return chunks.shares(self.lengths)
+        # One each.
         return _cuts(chunks, self._column, lambda shard: np.broadcast_to(np.int64(1), len(shard.spans)))
 
     def ids(self, document: int, first: int, last: int) -> Ints:
@@ -118,17 +120,20 @@ class _Bags(View):
     bag: int
 
     def __init__(self, store: Store, spec: ViewSpec) -> None:
+        """spec: NAME:bags=N, of at most N bytes each."""
         assert spec.bags is not None
         self.bag, self._raw = spec.bags, store.column(RAW)
 
     def ids(self, document: int, first: int, last: int) -> Ints:
-        return np.full(last - first, BAG, np.int64)
+        return np.full(last - first, BAG, np.int64)  # their bytes say what they are
 
     def sizes(self, document: int) -> Ints:
+        """(bags,) bytes of each bag of a document."""
         raise NotImplementedError
 
     def bags(self, document: int, first: int, last: int) -> npt.NDArray[np.int16]:
         sizes = self.sizes(document)
+        # Positions behind the last bag are closing marks: their rows are -1 only.
         begin, end = min(first, len(sizes)), min(last, len(sizes))
         found = bags.of(self._raw[document], sizes, begin, end, self.bag)
         return np.pad(found, ((0, last - first - len(found)), (0, 0)), constant_values=-1)
@@ -168,6 +173,7 @@ class EvenBags(_Bags):
         return bags.counts(self._raw.lengths, self.bag)
 
     def cuts(self, chunks: Chunks) -> Ints:
+        # The first bag that begins at the cut or later.
         return bags.counts(chunks.shares(self._raw.lengths), self.bag)
 
     def sizes(self, document: int) -> Ints:

@@ -53,7 +53,7 @@ def trained_spec(config: RunConfig, view: str | None = None) -> ViewSpec:
 def reader_of(model: Decoder, codec: Compressor, spec: ViewSpec | None) -> SymbolReader:
     """What makes ids of the symbols of `codec`. Raises `InvalidConfig` if the model has none for them.
 
-    spec: how the model was shown the view; None: the symbols of its first view, each with an id of its own.
+    spec: how the model was shown the view; None: the symbols of its first view, with one id for each.
     """
     alphabet = model.alphabet
     names = [*alphabet.symbols, *(f"{view}:merges=K" for view in alphabet.merges)]
@@ -78,9 +78,9 @@ def trained_window(config: RunConfig) -> int:
 class Window:
     """A stretch of one document: ids shown, and from which target on they are scored."""
 
-    document: int
+    document: int  # its number
     body: Ints  # symbols as ids, and at the end of the document its two closing ids
-    scored_from: int
+    scored_from: int  # place in `body`
     n_end: int  # closing ids at the end of `body`: 0 or 2
 
     def row(self, opening: list[int]) -> Row:
@@ -101,7 +101,7 @@ def evaluate(
     """Score `documents` as raw bytes, or as the symbols of `codec`, shown as `view` (see `reader_of`).
 
     window: context in bytes, at least 2. max_rows: windows of one forward pass, where memory is small. Raises `InputError`
-    if there is no byte to score or the weights are not finite, `InvalidConfig` if the model has no ids for the view.
+    if no document has a byte or the weights are not finite, `InvalidConfig` if the model has no ids for the view.
     """
     if not any(documents):
         raise InputError("nothing to evaluate: no document has a byte; give other documents")
@@ -118,10 +118,10 @@ def evaluate(
         assert sizes is not None
         n_symbols += len(shown)
         windows += windows_of(i, shown, sizes, window, frame.closing(compressed=compressed))
-    text, end = np.zeros(len(documents)), np.zeros(len(documents))
+    text, end = np.zeros(len(documents)), np.zeros(len(documents))  # (documents,) nats
     rows = [w.row(frame.opening(compressed=compressed)) for w in windows]
     for w, nats in zip(windows, token_nats(model, rows, head, max_rows=max_rows), strict=True):
-        n_text = len(nats) - w.n_end
+        n_text = len(nats) - w.n_end  # the closing marks come last
         text[w.document] += nats[:n_text].sum()
         end[w.document] += nats[n_text:].sum()
     if not np.isfinite(text + end).all():
@@ -140,15 +140,15 @@ def deltas(
     options: those of `evaluate` that gave `before`. Bits are over the bytes of the text that is scored, changed or not
     (`proxylm.evaluation.perturb`).
     """
-    found = {}
+    by_change = {}
     for name in perturb.CHANGES:
         after = evaluate(model, perturb.changed(documents, name, seed), **options)
-        found[name] = {
+        by_change[name] = {
             "bits_per_byte": after.bits_per_byte,
             "delta": after.bits_per_byte - before.bits_per_byte,
             "delta_interval_95": after.difference(before),
         }
-    return found
+    return by_change
 
 
 def _spans(codec: Compressor, document: bytes, symbols: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -161,11 +161,17 @@ def _spans(codec: Compressor, document: bytes, symbols: npt.NDArray[Any]) -> npt
 
 
 def windows_of(i: int, all_ids: Ints, spans: npt.NDArray[Any], window: int, closing: list[int]) -> Iterator[Window]:
-    """The windows of document i that have something to score."""
+    """The windows of document i that have something to score.
+
+    all_ids (symbols,); spans (symbols,) bytes of each; window: context in bytes; closing: ids behind the document.
+    """
     begins = np.cumsum(spans) - spans  # byte at which each symbol begins
+    # The byte up to which, and the symbol from which a window scores.
     half, scored_byte, first = window // 2, window, 0
     while True:
+        # The first symbol that begins behind the window.
         last = int(np.searchsorted(begins, scored_byte))
+        # The first symbol inside it.
         context = int(np.searchsorted(begins, scored_byte - window)) if first else 0
         at_end = last == len(all_ids)
         tail = closing if at_end else []

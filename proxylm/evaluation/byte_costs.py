@@ -17,6 +17,7 @@ from proxylm.model.decoder import Decoder
 
 def byte_costs(model: Decoder, config: RunConfig, data: bytes) -> npt.NDArray[np.float64]:
     """(n,) bits of each byte of `data`, each once, in the context that evaluation gives it (`bits_per_byte`)."""
+    # The windows of `proxyc eval`, without the marks behind the last byte.
     ids = byte_ids(data)
     windows = list(windows_of(0, ids, np.ones(len(ids), np.int64), trained_window(config), frame.closing()))
     nats = token_nats(model, [w.row(frame.opening()) for w in windows], RAW_SLICE)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class Subject:
     """A model, what it is shown, and how."""
 
-    model: Decoder
-    documents: Sequence[bytes]
+    model: Decoder  # on its device
+    documents: Sequence[bytes]  # held out
     window: int  # context in bytes
     positions: int  # of a training row
     codec: Compressor | None = None  # of the compressed view that is scored; None: raw bytes

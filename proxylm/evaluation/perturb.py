@@ -30,17 +30,17 @@ def recased(text: str, draw: random.Random) -> str:
 def renamed(text: str, draw: random.Random) -> str:
     """Each name that occurs more than once renamed with probability SHARE, in all places: random letters, as long (3 at least).
 
-    A name is a word that is no keyword of Python, also in comments and strings: the language of the text is not known.
+    A name is a word that is not a keyword of Python, also in comments and strings: the language of the text is not known.
     """
     counts = Counter(re.findall(r"[^\W\d]\w*", text))
     new: dict[str, str] = {}
     for name, count in counts.items():
         if count > 1 and not keyword.iskeyword(name) and draw.random() < SHARE:
             size = max(3, len(name))
-            while (made := "".join(draw.choices(string.ascii_lowercase, k=size))) in counts or made in new.values():
-                size += 1
-            new[name] = made
-    return re.sub(r"[^\W\d]\w*", lambda found: new.get(found[0], found[0]), text)
+            while (chosen := "".join(draw.choices(string.ascii_lowercase, k=size))) in counts or chosen in new.values():
+                size += 1  # taken already: try a longer one
+            new[name] = chosen
+    return re.sub(r"[^\W\d]\w*", lambda word: new.get(word[0], word[0]), text)
 
 
 Change = Callable[[str, random.Random], str]
@@ -48,9 +48,10 @@ CHANGES: dict[str, Change] = {"deletion": deleted, "case": recased, "white_space
 
 
 def changed(documents: Sequence[bytes], name: str, seed: int = 0) -> list[bytes]:
-    """Each document after the change called `name`; bytes that are no UTF-8 are characters of their own."""
+    """Each document after the change called `name`; each byte that is not UTF-8 counts as one character."""
     texts = (document.decode("utf-8", "surrogateescape") for document in documents)
-    draws = (random.Random(f"{seed} {name} {i}") for i in range(len(documents)))
+    # A document's change does not depend on the others.
+    draws = random.Random(f"{seed} {name} {i}") for i in range(len(documents))
     return [
         CHANGES[name](text, draw).encode("utf-8", "surrogateescape") for text, draw in zip(texts, draws, strict=True)
     ]

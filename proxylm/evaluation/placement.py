@@ -16,6 +16,7 @@ def device_of(name: str = "auto") -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+        # A name may be understood, and the device not be there.
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:  # what torch raises depends on the device
         gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
@@ -37,5 +38,6 @@ def placed(model: Decoder, device: str = "auto", dtype: str = "auto") -> Decoder
         dtype = "bf16" if there.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     model = model.to(there)
     if dtype == "bf16":
+        # Products in bf16 for every caller: nobody has to open autocast.
         model.forward = torch.autocast(there.type, torch.bfloat16)(model.forward)  # type: ignore[method-assign]
     return model

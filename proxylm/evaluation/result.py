@@ -17,7 +17,7 @@ class Result:
     n_bytes: npt.NDArray[np.int64]  # (documents,)
     text_bits: npt.NDArray[np.float64]  # (documents,) the symbols of the document
     end_bits: npt.NDArray[np.float64]  # (documents,) its closing mark and eos
-    n_symbols: int
+    n_symbols: int  # scored, of all documents
 
     @property
     def bits_per_byte(self) -> float:
@@ -35,6 +35,7 @@ class Result:
 
     def difference(self, before: Result) -> tuple[float, float]:
         """95 % interval of how many more bits per byte this is than `before`, of the same documents (paired bootstrap)."""
+        # Both are drawn alike: the bootstrap is paired.
         differences = [self.over(times) - before.over(times) for times in resampled(len(self.n_bytes))]
         low, high = np.percentile(differences, [2.5, 97.5])
         return float(low), float(high)
@@ -53,6 +54,6 @@ class Result:
 
 def resampled(n_documents: int, resamples: int = 1000, seed: int = 0) -> Iterator[npt.NDArray[np.int64]]:
     """(documents,) how often each document is drawn, for each resample of a bootstrap: the same for every result."""
-    draw = np.random.RandomState(seed)
+    draw = np.random.RandomState(seed)  # its stream is frozen, unlike that of `default_rng`
     for _ in range(resamples):
         yield np.bincount(draw.randint(0, n_documents, n_documents), minlength=n_documents)

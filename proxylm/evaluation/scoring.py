@@ -26,12 +26,12 @@ def byte_ids(text: bytes) -> Ints:
 
 def token_nats(model: Decoder, rows: Sequence[Row], head: HeadSlice, *, max_rows: int | None = None) -> list[Floats]:
     """For each row (n,) nats of its scored ids under the softmax `head`. max_rows: of one forward pass."""
-    found = [np.zeros(0)] * len(rows)
+    by_row = [np.zeros(0)] * len(rows)
     for batch, hidden, targets in _passes(model, rows, max_rows):
         nats = model.heads.token_nats(hidden, targets, head).double().cpu().numpy()
         for i, part in zip(batch, np.split(nats, _ends(rows, batch)), strict=True):
-            found[i] = part
-    return found
+            by_row[i] = part
+    return by_row
 
 
 @torch.no_grad()
@@ -40,10 +40,10 @@ def score(model: Decoder, rows: Sequence[Row], *, max_rows: int | None = None) -
     nats, right = np.zeros(len(rows)), np.zeros(len(rows), np.int64)
     allowed = torch.tensor(ALLOWED, device=next(model.parameters()).device)
     for batch, hidden, targets in _passes(model, rows, max_rows):
-        logits = model.heads.raw_logits(hidden).float()
+        logits = model.heads.raw_logits(hidden).float()  # (N, 320)
         lost = F.cross_entropy(logits, targets, reduction="none").double()
-        drawn = allowed[logits[:, allowed].argmax(1)] == targets
-        owner = np.repeat(batch, [len(rows[i][1]) for i in batch])
+        drawn = allowed[logits[:, allowed].argmax(1)] == targets  # (N,)
+        owner = np.repeat(batch, [len(rows[i][1]) for i in batch])  # (N,) the row of each id
         np.add.at(nats, owner, lost.cpu().numpy())
         np.add.at(right, owner, drawn.cpu().numpy())
     return nats, right
@@ -54,14 +54,15 @@ def _passes(model: Decoder, rows: Sequence[Row], max_rows: int | None) -> Iterat
     """For each batch: the numbers of its rows, and of all their scored ids together hidden states (N, d) and the ids (N,)."""
     device = next(model.parameters()).device
     for batch in _batches([len(before) + len(body) - 1 for before, body in rows], max_rows):
-        T = max(len(rows[i][0]) + len(rows[i][1]) for i in batch) - 1
+        T = max(len(rows[i][0]) + len(rows[i][1]) for i in batch) - 1  # of the longest row
         inputs, targets = np.zeros((len(batch), T), np.int64), np.full((len(batch), T), -1, np.int64)
         for at, i in enumerate(batch):
             before, body = rows[i]
             n = len(before) + len(body) - 1  # the last id is predicted, and read by nothing
             inputs[at, :n] = np.concatenate([before, body])[:-1]
+            # The last id of the context predicts the first of these.
             targets[at, len(before) - 1 : n] = body
-        scored = targets >= 0
+        scored = targets >= 0  # (rows, T)
         hidden = model(torch.from_numpy(inputs).to(device))  # padding follows the row, and attention is causal
         yield batch, hidden[torch.from_numpy(scored).to(device)], torch.from_numpy(targets[scored]).to(device)
 
@@ -70,6 +71,7 @@ def _batches(sizes: list[int], max_rows: int | None) -> Iterator[list[int]]:
     """Rows of similar length together, so that little is spent on padding; a very long one has a pass for itself."""
     ordered: list[int] = np.argsort(sizes, kind="stable").tolist()
     while ordered:
+        # Rows as long as the longest that is left.
         n = max(1, BATCH_POSITIONS // max(1, sizes[ordered[-1]]))
         n = min(n, max_rows or n)
         yield ordered[-n:]

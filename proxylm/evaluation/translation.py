@@ -25,8 +25,8 @@ from proxylm.view_spec import ViewSpec
 class Translation:
     """Sums over the beginnings of documents that fit into a context together with their compressed view."""
 
-    documents: int
-    n_bytes: int
+    documents: int  # of which a beginning fits
+    n_bytes: int  # of the beginnings
     right: int  # bytes that were the likeliest
     exact: int  # documents with no other byte
     bits: float  # -log2 p of the bytes
@@ -67,6 +67,7 @@ def translate(
 
 def _beginning(document: bytes, read: Callable[[bytes], Ints], positions: int) -> bytes:
     """The longest beginning that fits together with its symbols, by bisection."""
+    # bytes: a byte takes one position at least.
     fits, too_long = 0, min(len(document), positions) + 1
     while too_long - fits > 1:
         middle = (fits + too_long) // 2
@@ -78,6 +79,7 @@ def _beginning(document: bytes, read: Callable[[bytes], Ints], positions: int) -
 
 
 def _summed(model: Decoder, rows: list[tuple[Ints, Ints]]) -> Translation:
+    """rows: ids of the context, and of the bytes."""
     sizes = np.array([len(body) for _, body in rows])
     nats, right = score(model, rows)
     return Translation(

@@ -17,7 +17,7 @@ SPECIAL_IDS = {"bos_token_id": _BEGIN, "eos_token_id": _CLOSE, "pad_token_id": P
 
 
 def byte_tokenizer() -> Tokenizer:
-    """Byte b is id 64 + b, and a text begins `bos <raw>`; there are no merges, so no special comes of a text's bytes.
+    """Byte b is id 64 + b, and a text begins `bos <raw>`; it has no merges, so no special comes of a text's bytes.
 
     `tokenizers` finds the names of specials in a text all the same, unless `encode_special_tokens` is set; `transformers`
     sets it, as tokenizer_config.json says.

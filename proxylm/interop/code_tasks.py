@@ -37,9 +37,9 @@ _OVERRIDES = {
 class Problem:
     """A prompt that a program begins with, and the function it is to define."""
 
-    task_id: str
+    task_id: str  # HumanEval/0
     prompt: str
-    entry_point: str
+    entry_point: str  # name of the function
 
     @property
     def beginning(self) -> str:
@@ -51,7 +51,7 @@ class Problem:
 class Problems:
     """A data set of evalplus, by the name it has there."""
 
-    name: str
+    name: str  # humaneval or mbpp
     path: Path
     all: tuple[Problem, ...]
 

@@ -29,6 +29,7 @@ from proxylm.interop.byte_tokenizer import SPECIAL_IDS, byte_tokenizer, generati
 from proxylm.model.decoder import Decoder
 
 MODELLING = Path(__file__).with_name("modeling_proxylm.py")
+# Our names of parameters, and those of Qwen3 in `transformers`: of a block, then of the rest.
 _BLOCK = {
     "attention_norm": "input_layernorm",
     "attention.q": "self_attn.q_proj",
@@ -78,6 +79,7 @@ def export(model: Decoder, folder: Path, *, context: int, extra_heads: bool = Fa
 
 
 def _write(folder: Path, tensors: dict[str, Tensor], config: dict[str, Any], context: int) -> None:
+    """Write all files of an export: weights, configuration, tokenizer, and the modelling file if one is needed."""
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     for name, content in (
         ("config.json", config),

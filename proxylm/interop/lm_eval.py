@@ -67,6 +67,7 @@ class ProxycLM(LM):
         """(ln p of the continuation, is it the greedy one?) of every (context, continuation)."""
         rows, owners, sizes = [], [], []
         for number, (context, continuation) in enumerate(request.args for request in requests):
+            # First byte that is scored.
             text, first = (context + continuation).encode(), len(context.encode())
             sizes.append(len(text) - first)
             for begin, scored, end in stretches(first, len(text), self.window):
@@ -74,8 +75,8 @@ class ProxycLM(LM):
                 owners.append(number)
         nats, right = score(self.model, rows, max_rows=self.max_rows)
         owner = np.array(owners, np.int64)
-        total = np.bincount(owner, nats, len(requests))
-        greedy = np.bincount(owner, right, len(requests)) == sizes
+        total = np.bincount(owner, nats, len(requests))  # (requests,) nats
+        greedy = np.bincount(owner, right, len(requests)) == sizes  # all bytes were the likeliest
         return list(zip((-total).tolist(), greedy.tolist(), strict=True))
 
     def loglikelihood_rolling(self, requests: Sequence[Any], **_: Any) -> list[float]:
@@ -91,13 +92,13 @@ class ProxycLM(LM):
         groups: dict[Sampling, list[int]] = defaultdict(list)
         for number, request in enumerate(requests):
             groups[sampling_of(request.args[1])].append(number)
-        found = [""] * len(requests)
+        answers = [""] * len(requests)
         for sampling, numbers in groups.items():
             prompts = [requests[number].args[0].encode() for number in numbers]
             texts = complete(self.model, prompts, sampling, context=self.window)
             for number, text in zip(numbers, texts, strict=True):
-                found[number] = text.decode("utf-8", "replace")
-        return found
+                answers[number] = text.decode("utf-8", "replace")
+        return answers
 
 
 def _rows(batch_size: int | str | None) -> int | None:
@@ -112,7 +113,7 @@ def _rows(batch_size: int | str | None) -> int | None:
 def stretches(first: int, size: int, window: int) -> Iterator[tuple[int, int, int]]:
     """(begin, scored, end): bytes first..size-1 scored once each, in windows that keep half of theirs for what is before."""
     while first < size:
-        end = min(size, max(first + window // 2, window))
+        end = min(size, max(first + window // 2, window))  # the first window is full
         yield max(0, end - window), first, end
         first = end
 
@@ -139,7 +140,7 @@ def measure(
 ) -> dict[str, Any]:
     """What `lm_eval.simple_evaluate` finds. Raises `InvalidConfig` for an unknown task.
 
-    include: a folder with tasks of one's own, instead of the many thousand that come with it, whose index takes ten seconds.
+    include: a folder with tasks, instead of the many thousand that come with it, whose index takes ten seconds.
     """
     manager = TaskManager(include_path=include, include_defaults=include is None)
     unknown = [task for task in tasks if not manager.match_tasks([task])]
@@ -147,7 +148,7 @@ def measure(
         raise InvalidConfig(
             f"lm-eval has no task {', '.join(unknown)}; `lm-eval ls tasks` lists them, --include takes those of a folder"
         )
-    found: dict[str, Any] = simple_evaluate(
+    results: dict[str, Any] = simple_evaluate(
         model, tasks=manager.match_tasks(list(tasks)), task_manager=manager, num_fewshot=shots, limit=limit
     )
-    return found
+    return results

@@ -74,7 +74,8 @@ class HashNgrams(nn.Embedding):
             first = self.longest - 1 - back
             byte = torch.where(positions >= back, known[:, first : first + T], -1)
             number, whole = number * 257 + (byte + 1), whole & (byte >= 0)  # the bytes as digits; 8 of them wrap around
-            x = x + super().forward(torch.where(whole, ((number * _ODD) >> 32) % self.rows, self.rows))
+            rows = torch.where(whole, ((number * _ODD) >> 32) % self.rows, self.rows)  # Fibonacci hashing
+            x = x + super().forward(rows)
         return x
 
 
@@ -160,7 +161,7 @@ class ProxyLMModel(ProxyLMPreTrainedModel):
         self, input_ids=None, attention_mask=None, position_ids=None, past_key_values=None, inputs_embeds=None, use_cache=None,
         output_hidden_states=False, cache=None, previous_ids=None, **others,
     ):  # fmt: skip
-        """Either input_ids or inputs_embeds of T positions; attention_mask (B, S) 1 for what is no padding.
+        """Either input_ids or inputs_embeds of T positions; attention_mask (B, S) 1 for what is not padding.
 
         position_ids (B, T) start at 0 with each document: attention, offset keys and n-grams stay within one. previous_ids
         (B, past): all ids before these, where the cache does not know them. inputs_embeds get no n-grams.
@@ -172,7 +173,7 @@ class ProxyLMModel(ProxyLMPreTrainedModel):
         past = 0 if cache is None else int(cache.get_seq_length())
         x = inputs_embeds if inputs_embeds is not None else self.embed_tokens(input_ids)
         B, T, _ = x.shape
-        if position_ids is None:  # counted from the first that is no padding
+        if position_ids is None:  # counted from the first that is not padding
             padded = attention_mask is not None and attention_mask.ndim == 2
             there = attention_mask.long() if padded else torch.ones(1, past + T, dtype=torch.int64)
             position_ids = (there.cumsum(1) - 1).clamp(min=0)[:, past : past + T]
@@ -252,7 +253,7 @@ class ProxyLMForCausalLM(ProxyLMPreTrainedModel, GenerationMixin):
 
     @staticmethod
     def create_masks_for_generate(attention_mask: Tensor | None = None, **_: Any) -> Tensor | None:
-        """None is made ahead: the offset of keys needs to know where padding is."""
+        """No mask is made ahead: the offset of keys needs to know where padding is."""
         return attention_mask
 
 
@@ -266,6 +267,7 @@ def _mask(attention_mask: Tensor | None, position_ids: Tensor, past: int) -> tup
 
     An attention_mask (B, S) marks padding; one of four dimensions is taken as the first of the two.
     """
+    # S: with those in the cache.
     B, S, device = len(position_ids), past + position_ids.shape[1], position_ids.device
     keys, queries = torch.arange(S, device=device), torch.arange(past, S, device=device)
     begins = position_ids == 0
@@ -275,7 +277,7 @@ def _mask(attention_mask: Tensor | None, position_ids: Tensor, past: int) -> tup
         return attention_mask, first
     seen = (keys <= queries[:, None])[None]
     if not past and bool(begins[:, 1:].any()):  # several documents, or padding in front
-        document = begins.cumsum(1)
+        document = begins.cumsum(1)  # (B, T) number of each document in its row
         seen = seen & (document[:, :, None] == document[:, None, :])
     if attention_mask is not None:
         there = F.pad(attention_mask.to(device).bool(), (0, max(0, S - attention_mask.shape[1])))[:, :S]
@@ -286,13 +288,13 @@ def _mask(attention_mask: Tensor | None, position_ids: Tensor, past: int) -> tup
 
 def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary positions in the half-split layout: (x1, x2) -> (x1 cos - x2 sin, x2 cos + x1 sin)."""
-    a, b = x.float().chunk(2, -1)
+    a, b = x.float().chunk(2, -1)  # (B, H, T, K/2) each
     return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
 
 
 def _offset(k: Tensor, first: Tensor) -> Tensor:
     """(B, H, S, K) keys; of each the slow rotary pairs are those of the key before, zeros at `first` (B, S)."""
     before = F.pad(k[:, :, :-1], (0, 0, 1, 0)).masked_fill(first[:, None, :, None], 0)
-    fast = (k.shape[-1] // 2 + 1) // 2
+    fast = (k.shape[-1] // 2 + 1) // 2  # pairs that stay at their position
     pairs, pairs_before = k.unflatten(-1, (2, -1)), before.unflatten(-1, (2, -1))
     return torch.cat([pairs[..., :fast], pairs_before[..., fast:]], -1).flatten(-2)

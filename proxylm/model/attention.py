@@ -4,7 +4,7 @@ The dense mask is (B, 1, T, T), and all its pairs are computed. A block mask say
 of 128 keys it sees: those of other documents, and later ones, are skipped. What it needs (torch 2.13):
 
     GPU   `train.compile`, which makes the kernel; without it all T x T scores are held, and nothing is skipped
-    CPU   forward passes only, compiled or not: there is no backward, so runs are refused
+    CPU   forward passes only, compiled or not: torch has no backward for it, so runs are refused
 
 Bands are for training on CPUs: eight plain softmaxes, each over the keys up to the end of its queries, which `train.compile` fuses.
 B rows, T positions, H heads, K head width.
@@ -36,7 +36,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask | None, *, grouped: bool)
         return y
     if isinstance(mask, tuple):
         return _in_bands(q, k, v, mask)
-    causal = mask is None and q.shape[2] > 1
+    causal = mask is None and q.shape[2] > 1  # one query behind a cache sees all keys
     return F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, enable_gqa=grouped)
 
 
@@ -50,38 +50,40 @@ def document_mask(doc: Tensor) -> Tensor:
 def document_bands(doc: Tensor) -> tuple[Tensor, ...]:
     """The same for one band of queries after the other, each with the keys up to its own end."""
     mask, T = document_mask(doc), doc.shape[1]
-    size = -(-T // BANDS)
+    size = -(-T // BANDS)  # queries of a band, rounded up
     return tuple(mask[:, :, first : first + size, : first + size] for first in range(0, T, size))
 
 
 def _in_bands(q: Tensor, k: Tensor, v: Tensor, masks: tuple[Tensor, ...]) -> Tensor:
     """SDPA band by band; the softmax is in fp32, the products are in the dtype of v."""
+    # Query heads of a key head; queries of a band.
     groups, size = q.shape[1] // k.shape[1], masks[0].shape[2]
     q, k, v = (
         (q * q.shape[-1] ** -0.5).to(v.dtype),
         k.to(v.dtype).repeat_interleave(groups, 1),
         v.repeat_interleave(groups, 1),
     )
-    found = []
+    bands = []
     for band, mask in enumerate(masks):
-        last = mask.shape[3]
-        scores = q[:, :, band * size : last] @ k[:, :, :last].mT
+        last = mask.shape[3]  # keys up to the end of the band
+        scores = q[:, :, band * size : last] @ k[:, :, :last].mT  # (B, H, queries, keys)
         p = torch.where(mask, scores.float(), -torch.inf).softmax(-1).to(v.dtype)
-        found.append(p @ v[:, :, :last])
-    return torch.cat(found, 2)
+        bands.append(p @ v[:, :, :last])  # (B, H, queries, K)
+    return torch.cat(bands, 2)
 
 
 def document_blocks(doc: Tensor) -> BlockMask:
     """The same as blocks; doc (B, T), each document in one stretch.
 
-    Made from the ends of the blocks alone, where `create_block_mask` evaluates all T x T pairs.
+    Made only from the ends of the blocks, where `create_block_mask` evaluates all T x T pairs.
     """
     T, n = doc.shape[1], -(-doc.shape[1] // BLOCK)
+    # (B, n) the document at the first and at the last position of each block; the last block may be shorter.
     first, last = doc[:, ::BLOCK], torch.cat([doc[:, BLOCK - 1 :: BLOCK], doc[:, -1:]], 1)[:, :n]
     square = torch.ones(n, n, dtype=torch.bool, device=doc.device)  # query blocks x key blocks
-    touched = square.tril(-1) & (first[:, :, None] == last[:, None, :])
+    touched = square.tril(-1) & (first[:, :, None] == last[:, None, :])  # below the diagonal
     whole = touched & (last[:, :, None] == first[:, None, :])  # one document from the first key to the last query
-    partly = touched & ~whole | square.tril() & square.triu()
+    partly = touched & ~whole | square.tril() & square.triu()  # and the diagonal, for causality
 
     def sees(b: Tensor, h: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return (doc[b, query] == doc[b, key]) & (query >= key)
@@ -93,14 +95,15 @@ def document_blocks(doc: Tensor) -> BlockMask:
 
 def _listed(blocks: Tensor) -> tuple[Tensor, Tensor]:
     """(B, 1, n) how many key blocks each query block has, and (B, 1, n, n) which: those first."""
-    found = blocks[:, None].int()
-    return found.sum(-1, dtype=torch.int32), found.argsort(dim=-1, descending=True, stable=True).int()
+    ones = blocks[:, None].int()  # (B, 1, n, n)
+    # Sorting ones before zeros, stably, lists the blocks that are seen in their order.
+    return ones.sum(-1, dtype=torch.int32), ones.argsort(dim=-1, descending=True, stable=True).int()
 
 
 def mask_maker(attention: str, device: torch.device) -> Callable[[Tensor], Mask]:
     """What makes a mask of `doc` in a training run. Raises `InvalidConfig` where that cannot be trained with."""
     if attention == "flex" and device.type == "cpu":
-        raise InvalidConfig("train.attention is flex, which torch trains on GPUs alone; use bands or sdpa on a CPU")
+        raise InvalidConfig("train.attention is flex, which torch trains on GPUs only; use bands or sdpa on a CPU")
     makers: dict[str, Callable[[Tensor], Mask]] = {
         "sdpa": document_mask,
         "bands": document_bands,

@@ -47,18 +47,20 @@ class Attention(nn.Module):
         self.v = nn.Linear(D, config.kv_heads * self.width, bias=False)
         self.o = nn.Linear(config.n_heads * self.width, D, bias=False)
         self.q_norm, self.k_norm = nn.RMSNorm(self.width, 1e-6), nn.RMSNorm(self.width, 1e-6)
-        self.grouped = config.kv_heads != config.n_heads
+        self.grouped = config.kv_heads != config.n_heads  # several query heads share a key head
         self.partial_key_offset = config.partial_key_offset
 
     def forward(self, x: Tensor, where: Positions, mask: Mask | None, extend: Extend | None) -> Tensor:
+        """(B, T, D) from x (B, T, D). mask: None for causality only. extend: puts keys and values behind those of a cache."""
         B, T, _ = x.shape
         q, k, v = (f(x).view(B, T, -1, self.width).transpose(1, 2) for f in (self.q, self.k, self.v))  # (B, H, T, K)
+        # In fp32, under autocast too.
         q, k = _rotate(self.q_norm(q.float()), where), _rotate(self.k_norm(k.float()), where)
         if extend is not None:
-            k, v = extend(k, v)
+            k, v = extend(k, v)  # (B, H_kv, all positions, K)
         elif self.partial_key_offset:
             k = _offset(k, where.first)
-        y = attend(q, k, v, mask, grouped=self.grouped)
+        y = attend(q, k, v, mask, grouped=self.grouped)  # (B, H, T, K)
         return self.o(y.transpose(1, 2).reshape(B, T, -1))  # type: ignore[no-any-return] # torch is untyped here
 
 
@@ -74,8 +76,9 @@ class Block(nn.Module):
         self.down = nn.Linear(config.ff, D, bias=False)
 
     def forward(self, x: Tensor, where: Positions, mask: Mask | None, extend: Extend | None) -> Tensor:
+        """(B, T, D) from x (B, T, D); the arguments of `Attention.forward`."""
         x = x + self.attention(self.attention_norm(x), where, mask, extend)
-        y = self.mlp_norm(x)
+        y = self.mlp_norm(x)  # (B, T, D)
         return x + self.down(F.silu(self.gate(y)) * self.up(y))  # type: ignore[no-any-return] # torch is untyped here
 
 
@@ -86,11 +89,13 @@ class Decoder(nn.Module):
         """`bags`: bytes in the largest bag that is read at one position (`proxylm.data.bags`), 0 for none."""
         super().__init__()
         self.config, self.alphabet = config, alphabet
-        self.mask_of: Callable[[Tensor], Mask] = document_mask
+        self.mask_of: Callable[[Tensor], Mask] = document_mask  # training may put another kind here
         self.embedding = Embeddings(config, alphabet, bags)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         self.norm = nn.RMSNorm(config.d_model, 1e-6)
+        # Untied from the embedding.
         self.heads = SlicedHeads(config.d_model, alphabet.comp_size, config.n_ahead)
+        # Uniform with variance 1 / inputs, so that a layer keeps the size of what it is given.
         for parameter in (p for p in self.blocks.parameters() if p.ndim == 2):
             nn.init.uniform_(parameter, -((3 / parameter.shape[1]) ** 0.5), (3 / parameter.shape[1]) ** 0.5)
         for name, parameter in self.blocks.named_parameters():
@@ -129,34 +134,36 @@ class Decoder(nn.Module):
         else:
             mask, positions = None, torch.arange(T, device=ids.device)[None]
         where = self.where(positions)
-        x = self.embedding(ids, doc, cache, bags)
+        x = self.embedding(ids, doc, cache, bags)  # (B, T, D)
         for layer, block in enumerate(self.blocks):
             x = block(x, where, mask, None if cache is None else partial(cache.extend, layer))
         return self.norm(x)  # type: ignore[no-any-return] # torch is untyped here
 
     def where(self, positions: Tensor) -> Positions:
-        """positions (B, T), from 0 in each document."""
-        half = self.config.d_model // self.config.n_heads // 2
+        """Angles of the rotary positions, from positions (B, T), which count from 0 in each document."""
+        half = self.config.d_model // self.config.n_heads // 2  # pairs of a head
         frequency = self.config.rope_theta ** (-torch.arange(half, device=positions.device, dtype=torch.float32) / half)
-        angle = positions[:, None, :, None].float() * frequency
+        angle = positions[:, None, :, None].float() * frequency  # (B, 1, T, K/2)
         return Positions(angle.cos(), angle.sin(), (positions == 0)[:, None, :, None])
 
 
 def _rotate(x: Tensor, where: Positions) -> Tensor:
     """Rotary positions in the half-split layout of Hugging Face (x1, x2) -> (x1 cos - x2 sin, x2 cos + x1 sin)."""
-    a, b = x.chunk(2, -1)
+    a, b = x.chunk(2, -1)  # (B, H, T, K/2) each
     return torch.cat([a * where.cos - b * where.sin, b * where.cos + a * where.sin], -1)
 
 
 def _offset(k: Tensor, first: Tensor) -> Tensor:
     """(B, H, T, K) turned keys; of each the slow pairs are those of the position before, zeros at `first`."""
+    # Padding by one in front shifts all keys to the position behind theirs.
     before = F.pad(k[:, :, :-1], (0, 0, 1, 0)).masked_fill(first, 0)
     return torch.cat([halves(k)[0], halves(before)[1]], -1).flatten(-2)
 
 
 def document_positions(doc: Tensor) -> Tensor:
     """(B, T) positions that restart at 0 with every document."""
-    index = torch.arange(doc.shape[1], device=doc.device).expand_as(doc)
-    begins = torch.ones_like(doc, dtype=torch.bool)
+    index = torch.arange(doc.shape[1], device=doc.device).expand_as(doc)  # (B, T) place in the row
+    begins = torch.ones_like(doc, dtype=torch.bool)  # position 0 begins one in any case
     begins[:, 1:] = doc[:, 1:] != doc[:, :-1]
+    # The running maximum is the place at which the document at hand began.
     return index - torch.where(begins, index, 0).cummax(1).values

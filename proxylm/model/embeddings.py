@@ -1,7 +1,7 @@
 """What a position reads: the vector of its id, and what is made of bytes.
 
     bags        the mean of the bytes' vectors, each times a learnt vector of its place in the bag (`proxylm.data.bags`)
-    merges      a merge is read as the bag of its bytes, plus a vector of its own that starts as zero
+    merges      a merge is read as the bag of its bytes, plus one vector a merge that starts as zero
     n-grams     the vectors of the hashed 2..n bytes that end here are added (BLT, arXiv 2412.09871, section 3.2.1)
 
 A bag or a merge has the n-grams that end with its last byte and lie inside it, so that all views share the tables.
@@ -31,7 +31,7 @@ class Embeddings(nn.Embedding):
         """`bags`: bytes in the largest bag, 0 for none."""
         super().__init__(alphabet.size, config.d_model)
         n_merges = alphabet.n_merges
-        size = max(bags, LONGEST_PIECE if n_merges else 0)
+        size = max(bags, LONGEST_PIECE if n_merges else 0)  # places in the largest bag
         self.places = nn.Parameter(torch.ones(size, config.d_model)) if size else None
         self.ngrams = None
         if config.hash_ngrams:
@@ -45,12 +45,12 @@ class Embeddings(nn.Embedding):
         self, ids: Tensor, doc: Tensor | None = None, cache: Cache | None = None, bags: Tensor | None = None
     ) -> Tensor:
         """doc (B, T): n-grams stay within equal neighbouring values. bags (B, T, size): bytes of the targets that are bags."""
-        x = super().forward(ids)
+        x = super().forward(ids)  # (B, T, D)
         if self.ngrams is not None:
             before = None if cache is None else cache.read(ids, self.ngrams.longest - 1)
             x = x + self.ngrams(self.ngrams.newest_first(ids, doc, before))
         if bags is not None:
-            read = ids[:, 1:] == BAG
+            read = ids[:, 1:] == BAG  # a bag is the target of the position before
             x[:, 1:][read] = self._of_bytes(bags[:, :-1][read])
         if self.pieces is not None:
             read = (ids >= COMP_OFFSET) & (ids < COMP_OFFSET + len(self.pieces))
@@ -60,17 +60,19 @@ class Embeddings(nn.Embedding):
     def _of_bytes(self, bags: Tensor) -> Tensor:
         """(N, D) of bags of bytes (N, size), -1 behind the last."""
         assert self.places is not None
-        there = bags >= 0
+        there = bags >= 0  # (N, size)
         size, D = bags.shape[1], self.places.shape[1]
         # One row for each byte at each place: a bag is then a sum of rows.
         table = (self.places[:size, None] * self.weight[BYTE_OFFSET:RAW_SIZE]).view(size * 256, D)
+        # Of all bags, one after the other.
         rows = (torch.arange(size, device=bags.device) * 256 + bags.long())[there]
-        n_bytes = there.sum(1)
-        first = n_bytes.cumsum(0) - n_bytes
-        weights = torch.repeat_interleave(1 / n_bytes.to(table.dtype), n_bytes)
+        n_bytes = there.sum(1)  # (N,)
+        first = n_bytes.cumsum(0) - n_bytes  # (N,) the place of each bag's first row in `rows`
+        weights = torch.repeat_interleave(1 / n_bytes.to(table.dtype), n_bytes)  # a mean, not a sum
         x: Tensor = F.embedding_bag(rows, table, first, mode="sum", per_sample_weights=weights)
         if self.ngrams is None:
             return x
+        # (N, longest) places of the last byte, the one before it, ..; negative in front of the bag.
         places = n_bytes[:, None] - 1 - torch.arange(self.ngrams.longest, device=bags.device)
         newest_first = torch.where(places >= 0, bags.long().gather(1, places.clamp(min=0)), -1)
         return x + self.ngrams(newest_first.unbind(1))  # type: ignore[no-any-return] # torch is untyped here
@@ -86,19 +88,18 @@ class Ngrams(nn.Module):
 
     def forward(self, newest_first: Iterable[Tensor]) -> Tensor:
         """(..., D) from `longest` tensors (...) of bytes: the byte at hand, the one before it, ...; -1 for none."""
-        rows = torch.stack(list(self._rows(newest_first)), -1)
+        rows = torch.stack(list(self._rows(newest_first)), -1)  # (..., longest - 1)
         x = F.embedding_bag(rows.view(-1, rows.shape[-1]), self.table, mode="sum", padding_idx=self.rows)
         return x.view(*rows.shape[:-1], self.table.shape[1])
 
     def _rows(self, newest_first: Iterable[Tensor]) -> Iterator[Tensor]:
         """For each n: (...) rows of the table."""
-        last, *before = newest_first
+        last, *before = newest_first  # the byte at hand, and those before it
         number, whole = last + 1, last >= 0
         for byte in before:
-            number, whole = (
-                number * 257 + (byte + 1),
-                whole & (byte >= 0),
-            )  # the bytes as digits; wraps around from n = 8 on
+            number = number * 257 + (byte + 1)  # the bytes as digits; wraps around from n = 8 on
+            whole = whole & (byte >= 0)  # a gram with a gap in it is none
+            # Fibonacci hashing: the upper half of the product with 2^64 / golden ratio.
             yield torch.where(whole, ((number * _ODD) >> 32) % self.rows, self.rows)
 
     def newest_first(self, ids: Tensor, doc: Tensor | None, before: Tensor | None) -> Iterator[Tensor]:
@@ -109,13 +110,14 @@ class Ngrams(nn.Module):
         B, T = ids.shape
         if before is None:
             before = ids.new_zeros(B, self.longest - 1)
-        known = torch.cat([before, ids], 1)
+        known = torch.cat([before, ids], 1)  # (B, longest - 1 + T)
         known = torch.where((known >= BYTE_OFFSET) & (known < RAW_SIZE), known - BYTE_OFFSET, -1)
         for back in range(self.longest):
-            first = self.longest - 1 - back
+            first = self.longest - 1 - back  # where the T bytes that far back begin
             byte = known[:, first : first + T]
             if doc is not None:
                 same = torch.zeros_like(doc, dtype=torch.bool)
+                # Segments are stretches: equal ends suffice.
                 same[:, back:] = doc[:, back:] == doc[:, : T - back]
                 byte = torch.where(same, byte, -1)
             yield byte

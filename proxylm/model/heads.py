@@ -28,7 +28,7 @@ class SlicedHeads(nn.Module):
         self.raw = nn.Parameter(torch.empty(RAW_SIZE, d_model))
         self.comp = nn.Parameter(torch.empty(comp_size, d_model)) if comp_size else None
         for parameter in self.parameters():
-            nn.init.normal_(parameter, std=0.001)
+            nn.init.normal_(parameter, std=0.001)  # near-uniform predictions at first
         self.ahead = Ahead(d_model, n_ahead) if n_ahead else None
 
     def raw_logits(self, hidden: Tensor) -> Tensor:
@@ -57,8 +57,8 @@ class SlicedHeads(nn.Module):
         """
         totals = []
         for number, head in enumerate(slices):
-            here = (targets >= 0) & (mode == number)
-            wanted = _in_slice(targets[here], head)
+            here = (targets >= 0) & (mode == number)  # (B, T) scored under this softmax
+            wanted = _in_slice(targets[here], head)  # (N,)
             if bags is not None and head == RAW_SLICE:
                 wanted = _of_bags(wanted, bags[here])
             totals.append(linear_cross_entropy(hidden[here], wanted, *self._weights(head)))
@@ -70,7 +70,7 @@ class SlicedHeads(nn.Module):
     def token_nats(self, hidden: Tensor, targets: Tensor, head: HeadSlice) -> Tensor:
         """(N,) -ln p of each target under one softmax; hidden (N, d), targets (N,) ids."""
         weights, targets = self._weights(head), _in_slice(targets, head)
-        rows = max(1, CHUNK_LOGITS // len(head))
+        rows = max(1, CHUNK_LOGITS // len(head))  # tokens at a time
         parts = [
             F.cross_entropy(torch.cat([x @ w.T for w in weights], 1).float(), t, reduction="none")
             for x, t in zip(hidden.split(rows), targets.split(rows), strict=True)
@@ -78,12 +78,13 @@ class SlicedHeads(nn.Module):
         return torch.cat(parts)
 
     def _weights(self, head: HeadSlice) -> list[Tensor]:
+        """(V_i, d) the rows of one softmax, as one or two slices: to put them together would copy them."""
         common = self.raw[: head.common]
         return [common] if self.comp is None or head.first == head.last else [common, self.comp[head.first : head.last]]
 
 
 def _of_bags(targets: Tensor, bags: Tensor) -> Tensor:
-    """(N, size) ids of the bytes in each bag, -1 behind the last; a target that is no bag stands alone."""
+    """(N, size) ids of the bytes in each bag, -1 behind the last; of other targets the id itself and -1."""
     ids = torch.where(bags >= 0, bags.long() + BYTE_OFFSET, -1)
     ids[:, 0] = torch.where(bags[:, 0] >= 0, ids[:, 0], targets)
     return ids
@@ -108,6 +109,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, targets: Tensor, *weights: Tensor) -> Tensor:
+        """() the sum; x (N, d), targets (N, size), weights (V_i, d)."""
         needed = any(ctx.needs_input_grad)
         sizes = [len(w) for w in weights]
         d_x = torch.zeros_like(x) if needed else None
@@ -115,17 +117,20 @@ class _LinearCrossEntropy(torch.autograd.Function):
         if torch.is_autocast_enabled(x.device.type):  # products in bf16; sums, and the softmax, in fp32
             x, *weights = (t.to(torch.get_autocast_dtype(x.device.type)) for t in (x, *weights))  # type: ignore[assignment] # a list again
         total = x.new_zeros((), dtype=torch.float32)
+        # As many tokens at a time as CHUNK_LOGITS allows: the gradient of a chunk is made while its logits are at hand.
         for first in range(0, len(x), max(1, CHUNK_LOGITS // sum(sizes))):
             here = slice(first, first + max(1, CHUNK_LOGITS // sum(sizes)))
             part, target = x[here], targets[here]
-            logits = torch.empty(len(part), sum(sizes), device=x.device)
+            logits = torch.empty(len(part), sum(sizes), device=x.device)  # (n, V) fp32
             for w, column in zip(weights, logits.split(sizes, 1), strict=True):
-                column.copy_(part @ w.T)
-            log_z = torch.logsumexp(logits, 1, keepdim=True)
+                column.copy_(part @ w.T)  # (n, V_i)
+            log_z = torch.logsumexp(logits, 1, keepdim=True)  # (n, 1)
+            # (n, size) 1 / ids of the target.
             share = (target >= 0) / (target >= 0).sum(1, keepdim=True)
             target = target.clamp(min=0)  # where the share is 0
             total -= ((logits.gather(1, target) - log_z) * share).sum()
             if d_x is not None:
+                # Softmax - target, in place.
                 d_logits = logits.sub_(log_z).exp_().scatter_add_(1, target, -share)
                 for w, d_w, d_part in zip(weights, d_weights, d_logits.to(x.dtype).split(sizes, 1), strict=True):
                     d_x[here] += d_part @ w
@@ -135,4 +140,5 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, d_total: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients are those of the sum; d_total () scales them."""
         return tuple(g if g is None else g * d_total for g in ctx.gradients)

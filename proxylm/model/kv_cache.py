@@ -1,4 +1,4 @@
-"""Keys and values (and ids) of what has been read: allocated once, and every row of a batch has a length of its own.
+"""Keys and values (and ids) of what has been read: allocated once, with one length for each row of a batch.
 
 Rows need no padding in front. Shorter texts are padded behind, where the mask hides what was written for the padding until
 the next ids are written over it. What has been read is forgotten by making `lengths` smaller.
@@ -21,9 +21,11 @@ class Cache:
 
     def __init__(self, config: ModelConfig, rows: int, positions: int, like: Tensor) -> None:
         """`like`: a tensor whose dtype and device the keys and values get."""
-        shape = (config.n_layers, rows, config.kv_heads, positions + 1, config.d_model // config.n_heads)
+        # One place more than ids, for shifted keys.
+        shape = config.n_layers, rows, config.kv_heads, positions + 1, config.d_model // config.n_heads
         self.keys, self.values = like.new_zeros(shape), like.new_zeros(shape)  # (L, B, H_kv, positions + 1, K)
         self.partial_key_offset = config.partial_key_offset
+        # For n-grams.
         self.ids = torch.zeros(rows, positions, dtype=torch.int64, device=like.device)
         self.lengths = [0] * rows
 
@@ -36,7 +38,7 @@ class Cache:
         """(B, 1, T, longest + T) True where the next ids may look; None where that is plain causality, or everything."""
         if not any(self.lengths) or (T == 1 and len(set(self.lengths)) == 1):
             return None
-        keys = torch.arange(max(self.lengths) + T, device=self.keys.device)
+        keys = torch.arange(max(self.lengths) + T, device=self.keys.device)  # (longest + T,)
         return (keys <= self.positions(T)[:, :, None])[:, None]
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -44,8 +46,10 @@ class Cache:
 
         `lengths` stay: they grow once all layers have been through.
         """
+        # end: of what the longest row will hold.
         keys, values, end = self.keys[layer], self.values[layer], max(self.lengths) + k.shape[2]
         if self.partial_key_offset:
+            # Fast pairs stay at their position, slow ones go to the next.
             for cached, new, shift in zip(halves(keys), halves(k), (0, 1), strict=True):
                 self._write(cached, new, shift)
         else:
@@ -54,10 +58,10 @@ class Cache:
         return keys[:, :, :end], values[:, :, :end]
 
     def _write(self, cached: Tensor, new: Tensor, shift: int = 0) -> None:
-        """new (B, H_kv, T, ...) into cached (B, H_kv, positions + 1, ...), `shift` places behind what each row has."""
+        """Copy new (B, H_kv, T, ...) into cached (B, H_kv, positions + 1, ...), `shift` places behind what each row has."""
         T, first = new.shape[2], self.lengths[0] + shift
         if len(set(self.lengths)) == 1:
-            cached[:, :, first : first + T] = new
+            cached[:, :, first : first + T] = new  # one copy where all rows are equally long
         else:
             rows = torch.arange(len(self.lengths), device=new.device)[:, None]
             cached[rows, :, self.positions(T) + shift] = new.transpose(1, 2)
@@ -66,6 +70,7 @@ class Cache:
         """(B, n) the ids read just before these (B, T), 0 for none; these are remembered too."""
         rows = torch.arange(len(self.lengths), device=ids.device)[:, None]
         self.ids[rows, self.positions(ids.shape[1])] = ids
+        # (B, n) places of the ids before; negative in front of the text.
         back = self.positions(n) - n
         return torch.where(back >= 0, self.ids[rows, back.clamp(min=0)], 0)
 
@@ -87,6 +92,6 @@ class Cache:
 
 def halves(k: Tensor) -> tuple[Tensor, Tensor]:
     """(..., 2, K/4) views of keys (..., K): their fast rotary pairs, and their slow ones, which come last in both parts of a pair."""
-    pairs = k.unflatten(-1, (2, -1))
-    fast = (pairs.shape[-1] + 1) // 2
+    pairs = k.unflatten(-1, (2, -1))  # (..., 2, K/2): the two parts of each pair
+    fast = (pairs.shape[-1] + 1) // 2  # frequencies fall along the pairs, so the first half is fast
     return pairs[..., :fast], pairs[..., fast:]

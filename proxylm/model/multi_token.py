@@ -1,6 +1,6 @@
 """Extra heads: bytes beyond the next one, predicted from the same hidden state, for faster generation (`proxylm.generation`).
 
-Head i (from 1) has a residual block of its own, as in Medusa (arXiv 2401.10774), and behind it the head of raw bytes. They
+Head i (from 1) is a residual block, as in Medusa (arXiv 2401.10774), and behind it the head of raw bytes. They
 are trained with the model from the start and their gradient flows into it, as in multi-token prediction (arXiv
 2404.19737), at raw positions only: generation writes raw bytes.
 """
@@ -32,11 +32,12 @@ class Ahead(nn.Module):
         hidden (B, T, d); targets, doc, mode (B, T) as in `proxylm.data.loader.Batch`.
         """
         for i, w in enumerate(self.blocks, 1):
-            here = predicts(targets, doc, mode, i)
+            here = predicts(targets, doc, mode, i)  # (B, T - i)
             yield _block(hidden[:, :-i][here], w), targets[:, i:][here]
 
 
 def _block(x: Tensor, w: Tensor) -> Tensor:
+    """(..., d) from x (..., d) and w (d, d)."""
     return x + F.silu(F.linear(x, w))
 
 
@@ -46,7 +47,7 @@ def predicts(targets: Any, doc: Any, mode: Any, i: int) -> Any:
     targets, doc, mode (B, T): tensors or arrays.
     """
     raw, T = (targets >= 0) & (mode == 0), targets.shape[1]
-    here = doc[:, : T - i] == doc[:, i:]
+    here = doc[:, : T - i] == doc[:, i:]  # position t and position t + i
     for between in range(i + 1):
         here = here & raw[:, between : T - i + between]
     return here

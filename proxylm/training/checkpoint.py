@@ -71,12 +71,12 @@ def save_best(run: Path, model: Decoder, step: int, bits_per_byte: float, *, wri
 
 def _whole(tensors: dict[str, Tensor], keep: bool) -> dict[str, Tensor]:
     """Without slices, on the CPU; nothing if not `keep`. One by one: no GPU holds more than one whole tensor."""
-    found = {}
+    kept = {}
     for name, tensor in tensors.items():
-        together = whole(tensor)
+        together = whole(tensor)  # every process takes part in this, whoever keeps it
         if keep:
-            found[name] = together.cpu()
-    return found
+            kept[name] = together.cpu()
+    return kept
 
 
 def _write(target: Path, tensors: dict[str, dict[str, Tensor]], state: dict[str, Any]) -> Path:
@@ -93,6 +93,7 @@ def _write(target: Path, tensors: dict[str, dict[str, Tensor]], state: dict[str,
         for name, found in tensors.items():
             save_file({key: tensor.contiguous() for key, tensor in found.items()}, temporary / f"{name}.safetensors")
         (temporary / "state.json").write_text(json.dumps(state))
+        # On disk before the folder gets its name: a crash leaves either the whole checkpoint or none.
         for file in temporary.iterdir():
             with open(file, "rb") as opened:
                 os.fsync(opened.fileno())
@@ -119,8 +120,8 @@ def _best(run: Path) -> Path:
 
 def latest(run: Path) -> Path | None:
     """The newest whole checkpoint of a run, or None."""
-    found = _all(run)
-    return found[-1] if found else None
+    checkpoints = _all(run)
+    return checkpoints[-1] if checkpoints else None
 
 
 def load(checkpoint: Path, model: Decoder, optimizers: list[torch.optim.Optimizer]) -> dict[str, Any]:
@@ -134,7 +135,7 @@ def load(checkpoint: Path, model: Decoder, optimizers: list[torch.optim.Optimize
     except (SafetensorError, RuntimeError, OSError, ValueError) as error:
         raise CheckpointError(f"{checkpoint} cannot be read ({in_one_line(error)}); {_remedy(checkpoint)}") from error
     for name, tensor in tensors.items():
-        which, index, key = name.split(".")
+        which, index, key = name.split(".")  # as `_optimizer_tensors` names them
         optimizer = optimizers[int(which)]
         parameter = [p for group in optimizer.param_groups for p in group["params"]][int(index)]
         optimizer.state[parameter][key] = sliced_like(tensor, parameter)
@@ -183,8 +184,8 @@ def load_weights(run: Path, model: Decoder) -> None:
                 f"{run} cannot be the beginning: its {name} is {tuple(weights[name].shape)}, here {tuple(own[name].shape)}; "
                 "give the same model settings"
             )
-    missing = {name for name in own if name not in weights} - _OF_VIEWS
-    further = {name for name in weights if name not in own} - _OF_VIEWS
+    missing = {name for name in own if name not in weights} - _OF_VIEWS  # only here
+    further = {name for name in weights if name not in own} - _OF_VIEWS  # only there
     if missing or further:
         raise InvalidConfig(
             f"{run} cannot be the beginning: {', '.join(sorted(missing | further))} is in one model only; give the same settings"
@@ -207,6 +208,7 @@ def _remedy(checkpoint: Path) -> str:
 
 
 def _all(run: Path) -> list[Path]:
+    """The checkpoints of the last steps, the oldest first: numbers have eight digits, so names sort as they do."""
     return sorted((run / "checkpoints").glob("step-*"))
 
 

@@ -18,7 +18,9 @@ class Place:
 
     device: torch.device
     rank: int = 0
+    """Its number; process 0 writes the files of the run."""
     world: int = 1
+    """Number of processes."""
 
     @classmethod
     @contextmanager
@@ -46,7 +48,7 @@ class Place:
         return bool(torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
     def summed(self, values: Tensor) -> Tensor:
-        """The sum over all processes, on the CPU."""
+        """The sum over all processes, on the CPU; of any shape. Every process must ask."""
         if self.world > 1:
             values = values.to(self.device)
             dist.all_reduce(values)
@@ -61,9 +63,11 @@ class Place:
             return
         parameters = list(model.parameters())
         gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+        # (parameters,)
         used = torch.tensor([float(p.grad is not None) for p in parameters], device=gradients[0].device)
         flat = torch.cat([*(g.flatten() for g in gradients), used])
         dist.all_reduce(flat)
+        # used: by how many processes.
         *parts, used = flat.split([*(g.numel() for g in gradients), len(used)])
         for parameter, part, anywhere in zip(parameters, parts, used.tolist(), strict=True):
             parameter.grad = part.view_as(parameter) if anywhere else None

@@ -25,6 +25,7 @@ def diverged(loss: float, step: int, batch: Batch, first_row: int, row_bits: Seq
     loss: bits per symbol of the step; first_row: the number of the batch's first row in the run; row_bits (rows,): bits
     per symbol of each row.
     """
+    # The worst first, and before them those that are not numbers.
     order = np.argsort([-bits if math.isfinite(bits) else -math.inf for bits in row_bits], kind="stable")[:3]
     rows = "; ".join(
         f"row {first_row + i} ({row_bits[i]:.2f} bits per symbol, documents {', '.join(map(str, batch.documents[i]))})"

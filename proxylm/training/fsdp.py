@@ -43,7 +43,8 @@ def shard(model: Decoder, place: Place) -> None:
         if isinstance(unit, FSDPModule):
             unit.set_force_sum_reduction_for_comms(True)  # else a multiplied sum, which gloo does not have
             unit.set_gradient_divide_factor(1.0)
-            unit.set_reduce_scatter_unused_params(True)  # a bag may be in the rows of one process alone
+            # Bags may be in the rows of one process only.
+            unit.set_reduce_scatter_unused_params(True)
 
 
 def release(model: nn.Module) -> None:
@@ -54,6 +55,7 @@ def release(model: nn.Module) -> None:
 
 
 def _is_sliced(tensor: Tensor) -> TypeGuard[DTensor]:
+    """Known by an attribute, so that a run of one process does not import DTensor."""
     return hasattr(tensor, "device_mesh")
 
 
@@ -88,17 +90,22 @@ def of_whole(work: Callable[[Tensor], Tensor], matrices: list[Tensor]) -> Tensor
     n, _, columns = here.shape
     mesh, rows = first.device_mesh, _shares(len(first), first.device_mesh.size())
     counts = [len(part) for part in torch.arange(n).tensor_split(mesh.size())]  # matrices of each process
+    # mine: matrices that this process does; sliced: numbers in its slice of one matrix.
     mine, sliced = counts[mesh.get_local_rank()], here.shape[1] * columns
+    # Numbers that each process sends here.
     group, to_me = mesh.get_group(), [mine * r * columns for r in rows]
-    received = here.new_empty(sum(to_me))
+    received = here.new_empty(sum(to_me))  # my matrices, the slices of one process after the other
     dist.all_to_all_single(received, here.flatten(), to_me, [count * sliced for count in counts], group)
+    # By process.
     parts = [part.view(mine, r, columns) for part, r in zip(received.split(to_me), rows, strict=True)]
+    # Cut as they came.
     done = torch.cat([part.flatten() for part in work(torch.cat(parts, 1)).split(rows, 1)])
+    # And back.
     dist.all_to_all_single(here.view(-1), done, [count * sliced for count in counts], to_me, group)
     return here
 
 
 def _shares(rows: int, world: int) -> list[int]:
     """Rows of each process's slice: as `torch.chunk` cuts them, none for those it leaves out."""
-    most = -(-rows // world)
+    most = -(-rows // world)  # rounded up
     return [max(0, min(most, rows - rank * most)) for rank in range(world)]

@@ -10,8 +10,10 @@ from proxylm.config import TrainConfig
 
 
 def factor(config: TrainConfig, progress: float) -> float:
-    """What every rate is multiplied by at `progress`, a share of the run, 0 to 1."""
+    """What every rate is multiplied by at `progress`, a share of the run, 0 to 1: between 0 and 1."""
+    # Rises through 1 where the warm-up ends.
     warmed = progress / config.warmup if config.warmup else 1.0
+    # Falls through 1 where the decay begins.
     left = (1 - progress) / config.decay if config.decay else 1.0
     return min(1.0, warmed, left)
 

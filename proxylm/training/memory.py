@@ -21,10 +21,11 @@ def one_line(config: TrainConfig) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
+        # On a CPU torch says it as a plain RuntimeError.
         known = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
         if not known or isinstance(error, OutOfMemory):
             raise
-        rows = config.micro_rows or config.rows
+        rows = config.micro_rows or config.rows  # of one forward pass
         raise OutOfMemory(
             f"not enough memory for a pass over {rows} rows of {config.row_length} positions; set train.micro_rows below {rows}, "
             "or make the model smaller"

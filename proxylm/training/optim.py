@@ -39,29 +39,31 @@ class Muon(torch.optim.Optimizer):
             for shape, parameters in by_shape.items():
                 momenta = [self._momentum(p, group["momentum"]) for p in parameters]
                 updates = of_whole(partial(orthogonal, bf16=self._bf16), momenta)
+                # Tall matrices get larger updates, as in K. Jordan's code.
                 scale = max(1.0, shape[0] / shape[1]) ** 0.5
                 for parameter, update in zip(parameters, updates, strict=True):
                     local(parameter).add_(update, alpha=-group["lr"] * scale)
 
     def _momentum(self, parameter: Tensor, momentum: float) -> Tensor:
-        """Nesterov momentum of the gradient."""
+        """Nesterov momentum, of the shape of the gradient: the new momentum, mixed with the gradient once more."""
         state = self.state[parameter]
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(parameter)
         assert parameter.grad is not None
+        # momentum * old + (1 - momentum) * gradient.
         state["momentum"].lerp_(parameter.grad, 1 - momentum)
         return parameter.grad.lerp(state["momentum"], momentum)
 
 
 def orthogonal(matrices: Tensor, steps: int = 5, *, bf16: bool = False) -> Tensor:
     """Nearly orthogonal matrices (n, rows, columns) with the singular vectors of `matrices`; singular values in about 0.7-1.2."""
-    a, b, c = 3.4445, -4.7750, 2.0315
+    a, b, c = 3.4445, -4.7750, 2.0315  # K. Jordan's: steepest at 0, so that five steps suffice
     x = matrices.bfloat16() if bf16 or matrices.is_cuda else matrices
-    tall = x.shape[1] > x.shape[2]
+    tall = x.shape[1] > x.shape[2]  # the Gram matrix is taken of the shorter side
     x = x.mT if tall else x
-    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)  # largest singular value 1 at most
     for _ in range(steps):
-        gram = x @ x.mT
+        gram = x @ x.mT  # (n, shorter side, shorter side)
         x = a * x + (b * gram + c * gram @ gram) @ x
     result: Tensor = (x.mT if tall else x).to(matrices.dtype)
     return result
@@ -73,6 +75,7 @@ def make_optimizers(model: Decoder, config: TrainConfig) -> list[torch.optim.Opt
     heads = [p for name, p in model.heads.named_parameters() if not name.startswith("ahead.")]
     ngrams = [] if model.embedding.ngrams is None else list(model.embedding.ngrams.parameters())
     taken = {id(p) for p in (*matrices, *heads, *ngrams)}
+    # Embeddings, gains, places in bags.
     rest = [p for p in model.parameters() if id(p) not in taken]
     groups = [
         {"params": params, "lr": lr}
@@ -86,5 +89,5 @@ def make_optimizers(model: Decoder, config: TrainConfig) -> list[torch.optim.Opt
     ]
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["full_lr"] = group["lr"]
+            group["full_lr"] = group["lr"]  # `lr_schedule` sets "lr" from it
     return optimizers

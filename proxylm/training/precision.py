@@ -35,6 +35,7 @@ def best_dtype(config: RunConfig, place: Place) -> str:
         return "fp32"
     if place.device.type == "cuda":
         return "bf16"
+    # More rows than these would only take longer to measure.
     rows = min(2048, config.train.row_length * (config.train.micro_rows or config.train.rows))
     x = torch.randn(rows, config.model.d_model, requires_grad=True)
     w = torch.randn(config.model.ff, config.model.d_model, requires_grad=True)
@@ -50,7 +51,7 @@ def _seconds(work: Callable[[], None]) -> float:
     """The shortest of some calls, after one that warms up."""
     work()
     times: list[float] = []
-    until = time.perf_counter() + 0.2
+    until = time.perf_counter() + 0.2  # seconds
     while len(times) < 3 or (len(times) < 50 and time.perf_counter() < until):
         began = time.perf_counter()
         work()

@@ -45,6 +45,7 @@ def claim(run: Path, config: RunConfig, plan: RunPlan, held_out: Sequence[bytes]
 
 
 def _facts_of(config: RunConfig, plan: RunPlan, held_out: Sequence[bytes], init: Path | None) -> dict[str, Any]:
+    """What run.json says: all that decides the run. "chosen" is what `auto` in the configuration stands for."""
     views, store, settled = sorted({spec.view for spec in config.mix.specs} - {RAW}), plan.store, plan.config.train
     return {
         "format": FORMAT,
@@ -102,7 +103,7 @@ def view_of(run: Path, codec: Compressor) -> str:
     trained: dict[str, str] = _facts(run)["views"]
     made_by = {fingerprint: view for view, fingerprint in trained.items()}
     if codec.fingerprint not in made_by:
-        known = ", ".join(f"{name} {made[:12]}" for name, made in trained.items()) or "raw bytes alone"
+        known = ", ".join(f"{name} {digits[:12]}" for name, digits in trained.items()) or "raw bytes only"
         raise FingerprintMismatch(
             f"{run} was trained on {known}, not on {codec.name} {codec.fingerprint[:12]}; give that artifact"
         )
@@ -110,10 +111,11 @@ def view_of(run: Path, codec: Compressor) -> str:
 
 
 def _facts(run: Path) -> dict[str, Any]:
+    """What run.json says. Raises `InputError` if it is missing, damaged, or of another format."""
     try:
         facts: dict[str, Any] = json.loads((run / "run.json").read_text())
     except (OSError, ValueError) as error:
-        raise InputError(f"{run} is no training run ({error}); make one with `proxyc train`") from error
+        raise InputError(f"{run} is not a training run ({error}); make one with `proxyc train`") from error
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         written = facts.get("version", "a version before 0.1") if isinstance(facts, dict) else "something else"
         raise InputError(
@@ -156,9 +158,11 @@ class Log:
     """RUN/log.jsonl: one record a step; after a resume the records of steps that are done again are cut off."""
 
     def __init__(self, path: Path, step: int, *, write: bool) -> None:
+        """step: the first that will be written. write: whether this process does; the others do nothing."""
         self._path, self._step, self._write = path, step, write
 
     def __enter__(self) -> Log:
+        """Raises `InputError` if another process writes here, or if records before `step` are missing."""
         if self._write:
             self._folder = os.open(self._path.parent, os.O_RDONLY)
             try:  # a process left over from a grid that was killed would write the same files
@@ -167,7 +171,7 @@ class Log:
                 os.close(self._folder)
                 raise InputError(f"another process trains in {self._path.parent}; wait for it, or end it") from error
             lines = self._path.read_text().splitlines(keepends=True) if self._path.exists() else []
-            whole = sum(line.endswith("\n") for line in lines)
+            whole = sum(line.endswith("\n") for line in lines)  # a kill may have cut the last line
             if whole < self._step:
                 os.close(self._folder)
                 raise InputError(
@@ -179,6 +183,7 @@ class Log:
         return self
 
     def write(self, record: dict[str, Any]) -> None:
+        """One line of JSON, flushed at once: who watches the run sees it."""
         if self._write:
             self._file.write(json.dumps(record) + "\n")
 

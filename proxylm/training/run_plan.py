@@ -1,4 +1,4 @@
-"""How long a run is and what it costs, from its row plan alone: every length is found by one search."""
+"""How long a run is and what it costs, from its row plan: every length is found by one search."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class RunPlan:
     loader: Loader
     """Its rows."""
     steps: int
+    """Its length."""
 
     @classmethod
     def of(cls, store: Store, config: RunConfig, *, n_bytes: float | None = None) -> RunPlan:
@@ -50,6 +51,7 @@ class RunPlan:
 
     @cached_property
     def _scan(self) -> Scan:
+        """What all rows show, counted from lengths: no id is read."""
         return self.loader.planner.scan(0, self.steps * self.config.train.rows)
 
     @cached_property
@@ -76,14 +78,15 @@ def most_steps(cost: Callable[[int], float], budget: float) -> int:
 
     Cost grows with the steps, and nearly in proportion. So the first guesses are close, and three or four runs are planned.
     """
-    fits, too_many, guess = 0, 0, 1
+    fits, too_many, guess = 0, 0, 1  # too_many 0: no bound is known yet
     while too_many - fits != 1:
         spent = cost(guess)
         if spent <= budget:
             fits = guess
         else:
             too_many = guess
+        # In proportion, and at least one step on.
         guess = max(int(guess * budget / spent), fits + 1)
-        if too_many:
+        if too_many:  # stay between the bounds
             guess = min(guess, too_many - 1)
     return fits

@@ -21,17 +21,17 @@ def signals_received() -> Iterator[list[int]]:
     numbers: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
     before = {n: handler for n in numbers if (handler := signal.getsignal(n)) != signal.SIG_IGN}
 
-    def told(number: int, _: object) -> None:
+    def note(number: int, _: object) -> None:
         received.append(number)
         if number == signal.SIGINT:
-            signal.signal(number, before[number])
+            signal.signal(number, before[number])  # a second Ctrl-C ends the run at once
 
     for number in before:
-        signal.signal(number, told)
+        signal.signal(number, note)
     try:
         yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
         if received:
-            signal.raise_signal(received[0])
+            signal.raise_signal(received[0])  # now that the step and its checkpoint are done

@@ -36,6 +36,7 @@ class StepSums:
     @classmethod
     def of(cls, batch: Batch, n_heads: int, n_ahead: int, stop: bool) -> StepSums:
         """Those of the rows of one process."""
+        # (heads,)
         targets = np.bincount(batch.mode[batch.targets >= 0], minlength=n_heads).tolist()
         ahead = multi_token.counts(batch.targets, batch.doc, batch.mode, n_ahead)
         return cls(int(stop), batch.checksum, batch.shares, targets, ahead)
@@ -64,8 +65,8 @@ class StepSums:
         nats (heads + n_ahead,): summed losses.
         """
         n_heads = len(heads)
-        bits = [n / math.log(2) for n in nats]
-        n_raw, n_comp = self.targets[0], sum(self.targets[1:])
+        bits = [n / math.log(2) for n in nats]  # (heads + n_ahead,)
+        n_raw, n_comp = self.targets[0], sum(self.targets[1:])  # head 0 is that of the bytes
         ahead = zip(bits[n_heads:], self.ahead, strict=True)
         flops = training_flops(
             config.model,
@@ -93,4 +94,5 @@ class StepSums:
 
 
 def _counts(shares: Shares) -> tuple[dict[str, Any], ...]:
+    """The counters in the order of `to_tensor`."""
     return shares.documents, shares.symbols, shares.n_bytes

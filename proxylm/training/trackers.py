@@ -10,7 +10,10 @@ from typing import Any
 
 @contextmanager
 def board(run: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """A report that writes every number of a record to RUN/tensorboard; steps that are done again replace those before."""
+    """A report (`proxylm.training.trainer.Report`) that writes every number of a record to RUN/tensorboard.
+
+    Steps that are done again after a resume replace those before.
+    """
     from torch.utils.tensorboard import SummaryWriter
 
     writer: list[SummaryWriter] = []
@@ -18,6 +21,7 @@ def board(run: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
     def report(record: dict[str, Any]) -> None:
         step = record["step"]
         if not writer:
+            # Hides records of later steps.
             writer.append(SummaryWriter(str(run / "tensorboard"), purge_step=step))
         for name, value in _numbers(record):
             writer[0].add_scalar(name, value, step)

@@ -30,7 +30,7 @@ from proxylm.training.run_plan import RunPlan
 from proxylm.training.signals import signals_received
 from proxylm.training.step_sums import StepSums
 
-Report = Callable[[dict[str, Any]], None]  # told each step's log record
+Report = Callable[[dict[str, Any]], None]  # called with each step's log record
 
 
 class Stopped(UserWarning):
@@ -137,6 +137,7 @@ class Trainer:
     """Model, optimizers and rows of a run; `step` does one."""
 
     def __init__(self, plan: RunPlan, place: Place) -> None:
+        """Weights are drawn from `train.seed` on the CPU, so that they do not depend on the device or the processes."""
         config, self.loader, self.steps, self.place = plan.config, plan.loader, plan.steps, place
         self.config = config = resolved(config, place, {})
         torch.manual_seed(config.train.seed)
@@ -150,11 +151,13 @@ class Trainer:
             self.model.to(place.device)
         self.model.mask_of = mask_maker(config.train.attention, place.device)
         n_heads, n_ahead = len(self.loader.heads), config.model.n_ahead
-        weights = [1.0] * n_heads + [config.train.ahead_weight / max(n_ahead, 1)] * n_ahead
+        weights = [1.0] * n_heads + [
+            config.train.ahead_weight / max(n_ahead, 1)
+        ] * n_ahead  # the extra heads by their mean
         self.weights = torch.tensor(weights, device=place.device)  # of the losses of every softmax and extra head
         self.optimizers = make_optimizers(self.model, config.train)
         for block in self.model.blocks if config.train.compile else ():
-            block.compile(dynamic=False)
+            block.compile(dynamic=False)  # all batches have one shape
 
     def resume(self, run: Path, init: Path | None = None) -> int:
         """Read the newest checkpoint of `run`, or begin with the weights of the run `init`; the step that comes next."""
@@ -175,9 +178,10 @@ class Trainer:
         batch = self.loader.batch(step, place.rank, place.world)
         own = StepSums.of(batch, len(heads), self.config.model.n_ahead, stop)
         sums = StepSums.from_tensor(place.summed(own.to_tensor()), len(heads))
+        # The loss is the mean over the targets of all processes, so gradients of parts and processes add up to its own.
         nats, total = torch.zeros(len(self.weights), dtype=torch.float64), sum(sums.targets)
         for part in batch.parts(self.config.train.micro_rows or len(batch.inputs)):
-            lost = self._nats(part)
+            lost = self._nats(part)  # (heads + n_ahead,)
             ((lost @ self.weights) / total).backward()
             nats += lost.detach().double().cpu()
         nats = place.summed(nats)
@@ -188,6 +192,7 @@ class Trainer:
             raise diverged(
                 loss, step, batch, self.loader.first_row(step, place.rank, place.world), self._row_bits(batch)
             )
+        # The middle of the step.
         set_rates(self.optimizers, self.config.train, (step + 0.5) / self.steps)
         for optimizer in self.optimizers:
             optimizer.step()
@@ -215,6 +220,7 @@ class Trainer:
     def _gradients_are_finite(self) -> bool:
         """In all processes."""
         gradients = [fsdp.local(p.grad) for p in self.model.parameters() if p.grad is not None]
+        # Not a number if one number is not.
         norms = torch.stack([gradient.norm() for gradient in gradients])
         wrong = (~norms.isfinite()).any().double()
         return not (self.place.summed(wrong) if self.sharded else wrong).item()

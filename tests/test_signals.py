@@ -1,4 +1,4 @@
-"""Signals that end a run: noted once, heeded twice, left alone where they are ignored."""
+"""Signals that end a run: noted once, heeded twice, still ignored where they were ignored."""
 
 import signal
 from collections.abc import Iterator

@@ -123,7 +123,7 @@ def assert_half_each(one, two):
 
 
 def test_two_sharded_processes_are_one(tmp_path, bpe, documents):
-    """Runs are named by the numbers of processes that went on with them."""
+    """Runs are named by the numbers of processes that resumed them."""
     store = encode([Document(str(i), d[:3000]) for i, d in enumerate(documents)], tmp_path / "s", {"bpe": bpe})
     train(store, config("proxy"), tmp_path / "one", held_out=TEXT)
     train(store, config("bags"), tmp_path / "bags", held_out=TEXT)

@@ -234,7 +234,7 @@ def test_row_i_of_a_step_continues_row_i_of_the_step_before(store):
 
 def test_paper_schedule_rises_then_stays():
     table = mixture.table(MixConfig(view="v", recipe="proxy").schedule, steps=1000)
-    assert table[0].tolist() == pytest.approx([1 - 0.4 / 0.6, 1 - 0.4 / 0.6, 1])  # rate 0.4: raw alone or pair
+    assert table[0].tolist() == pytest.approx([1 - 0.4 / 0.6, 1 - 0.4 / 0.6, 1])  # rate 0.4: raw only, or a pair
     assert table[199, 0] == 0
     assert table[200].tolist() == pytest.approx([0.1, 1.0, 1.0])
     assert table[999].tolist() == pytest.approx([0.1, 1.0, 1.0])
