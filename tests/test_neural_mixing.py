@@ -28,7 +28,7 @@ def test_streams_of_before_are_read_and_not_written(codec: compressors.Compresso
 
 
 def test_a_network_of_before_takes_the_start_of_the_package() -> None:
-    """And one that has a start of its own does not."""
+    """And one that brings its start does not."""
     artifact = compressors.get("neural", preset="fast").artifact
     assert not any(name.startswith("mix_") for name in artifact.arrays)
     model = models.Model.of(artifact.settings, artifact.arrays)
@@ -66,7 +66,7 @@ def test_binary_data_has_contexts_of_its_own() -> None:
 
 
 def test_damaged_streams_are_refused_or_bounded(codec: compressors.Compressor) -> None:
-    """A stream has no checksum of its own (files have): what is cut or flipped decodes to as many bytes, or is refused."""
+    """A stream has no checksum (files have): what is cut or flipped decodes to as many bytes, or is refused."""
     stream = codec.compress(TEXT)
     for damaged in (stream[:-3], stream[:4] + bytes([stream[4] ^ 16]) + stream[5:], stream + b"x"):
         assert len(codec.decompress(damaged)) == len(TEXT)

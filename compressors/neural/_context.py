@@ -1,6 +1,6 @@
 """What the model sees of the bytes already coded: hashed contexts, the document's own history, rows of the tables.
 
-Integers only. Everything a position sees depends on earlier bytes alone, so the decoder sees the same.
+Integers only. Everything a position sees depends only on earlier bytes, so the decoder sees the same.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Fitting of what the mixing starts with, on documents that the network has not seen.
 
-Every document is coded, and the mixers and maps go on from one to the next; the mean of the weights after each document of
+Every document is coded, and the mixers and maps continue from one to the next; the mean of the weights after each document of
 the second half is kept, since a start should favour none.
 """
 

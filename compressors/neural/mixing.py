@@ -24,7 +24,7 @@ NAMES = ("mix_weights", "mix_final", "mix_maps", "mix_matches")
 RECIPROCAL = np.array([(1 << 17) // (2 * n + 3) for n in range(1024)], np.int64)  # 1 / (n + 1.5) in 1/2^16
 # log2 of the bytes of the histories: a byte of text takes about 60 of them.
 _SMALLEST, _LARGEST = 13, 26
-_BINARY_LIMIT = 160  # counts of the maps of histories, which are not fitted for what is no text and always learn there
+_BINARY_LIMIT = 160  # counts of the maps of histories, which are not fitted for binary data and always learn there
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class Layout:
     """The contexts whose histories a preset mixes, and how fast it learns."""
 
     text: tuple[int, ...]  # numbers of the contexts of `_mixed_code`
-    binary: tuple[int, ...]  # for data that is no text
+    binary: tuple[int, ...]  # for binary data
     counters: int  # of the last 0, 1, ... bytes
     sets: tuple[int, ...]  # of weights, by what chooses their row
     maps: int  # that refine the answer: 1 or 2
@@ -105,7 +105,7 @@ class Start:
 
     @cached_property
     def binary(self) -> Start:
-        """The start of data that is no text."""
+        """The start for binary data."""
         return Start.plain(self.layout)
 
 

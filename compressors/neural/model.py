@@ -39,7 +39,7 @@ class Shape:
 
     @cached_property
     def row_bits(self) -> Ints:
-        """(contexts,) log2 of the rows of each context's table; the last byte alone needs 256."""
+        """(contexts,) log2 of the rows of each context's table; that of only the last byte needs 256."""
         return np.array([min(self.bits, 8 if k == 0 else 16 if k == 1 else self.bits) for k in self.contexts], np.int64)
 
     @cached_property
@@ -161,7 +161,7 @@ class Model:
         return model
 
     def encode(self, data: bytes, binary: bool = False) -> bytes | None:
-        """The coded bytes, or None if they would be more than `data`; `binary`: with the contexts for what is no text."""
+        """The coded bytes, or None if they would be more than `data`; `binary`: with the contexts for binary data."""
         raw, stream = np.frombuffer(data, np.uint8).copy(), np.empty(len(data) + 64, np.uint8)
         used = self._code(raw, 0, stream, binary)
         return None if used < 0 else stream[:used].tobytes().rstrip(b"\0")  # the decoder reads zeros after the end

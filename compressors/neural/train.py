@@ -132,9 +132,9 @@ class Trainer:
         try:
             opened = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise InvalidConfig(f"{path} is no unfinished training ({error}); delete it to begin anew") from error
+            raise InvalidConfig(f"{path} is not an unfinished training ({error}); delete it to begin again") from error
         if not isinstance(opened, np.lib.npyio.NpzFile):
-            raise InvalidConfig(f"{path} is no unfinished training; delete it to begin anew")
+            raise InvalidConfig(f"{path} is not an unfinished training; delete it to begin again")
         with opened as saved:
             if str(saved.get("task")) != task:
                 raise InvalidConfig(
@@ -149,7 +149,7 @@ def train(
 ) -> Trainer:
     """Train on `n_bytes` bytes of `documents`, in a shuffled order, again and again if they are fewer.
 
-    With `checkpoint` the state is saved there every few minutes, and an interrupted training goes on from it bit for bit.
+    With `checkpoint` the state is saved there every few minutes, and an interrupted training resumes from it bit for bit.
     """
     trainer, chosen = Trainer.new(shape, seed), [document for document in documents if document]
     task = digest([asdict(shape), n_bytes, seed, _digest(chosen)])
@@ -175,7 +175,7 @@ def _digest(documents: Sequence[bytes]) -> str:
 
 
 def _chunks(documents: Sequence[bytes], seed: int) -> Iterator[list[bytes]]:
-    """Pieces of documents, about `_CHUNK` bytes at a time, in an order of their own for every pass."""
+    """Pieces of documents, about `_CHUNK` bytes at a time, in another order for every pass."""
     chunk: list[bytes] = []
     size = n_passes = 0
     while documents:

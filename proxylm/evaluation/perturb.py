@@ -51,7 +51,7 @@ def changed(documents: Sequence[bytes], name: str, seed: int = 0) -> list[bytes]
     """Each document after the change called `name`; each byte that is not UTF-8 counts as one character."""
     texts = (document.decode("utf-8", "surrogateescape") for document in documents)
     # A document's change does not depend on the others.
-    draws = random.Random(f"{seed} {name} {i}") for i in range(len(documents))
+    draws = (random.Random(f"{seed} {name} {i}") for i in range(len(documents)))
     return [
         CHANGES[name](text, draw).encode("utf-8", "surrogateescape") for text, draw in zip(texts, draws, strict=True)
     ]
