@@ -102,9 +102,9 @@ def test_wrong_usage_is_exit_code_2():
         (["encode", "corpus", "-o", "s", "--view", "zstd", "--view", "zstd"], "same name"),
         (["train", "nowhere", "-o", "r", "--steps", "1"], "not a finished view store"),
         (["train", "nowhere", "-o", "r", "--steps", "1", "--view", "bpe"], "recipe 'raw' never shows --view bpe; add"),
-        (["eval", "nowhere", "corpus"], "no training run"),
-        (["generate", "nowhere", "x"], "no training run"),
-        (["export", "nowhere", "x"], "no training run"),
+        (["eval", "nowhere", "corpus"], "not a training run"),
+        (["generate", "nowhere", "x"], "not a training run"),
+        (["export", "nowhere", "x"], "not a training run"),
     ],
 )
 def test_errors_are_one_line_and_exit_code_1(fitted, arguments, message):
@@ -246,3 +246,15 @@ def test_fit_takes_a_sample_for_every_codec_and_leaves_out_what_is_excluded(tmp_
     card = compressors.load(tmp_path / "d.pxa").artifact.card
     assert 300_000 <= card["bytes"] < 302_000
     assert card["documents"] < 1500
+
+
+def test_waiting_threads_sleep_unless_the_user_says_otherwise(tmp_path):
+    """The variable must be set before torch is loaded: a command sees it, and so do the processes it starts."""
+    code = "import os, sys; sys.argv = ['proxyc', 'codecs']; from proxylm.cli.main import main\n"
+    code += "try: main()\nexcept SystemExit: print('POLICY', os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    without = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    for given, expected in (({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")):
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=without | given, capture_output=True, text=True, cwd=tmp_path
+        )
+        assert f"POLICY {expected} False" in done.stdout, done.stderr

@@ -245,5 +245,5 @@ def test_an_interrupted_training_goes_on_bit_for_bit(tmp_path: Path, documents: 
     whole_file = path.read_bytes()
     for damaged in (b"", whole_file[:-100], b"no archive"):
         path.write_bytes(damaged)
-        with pytest.raises(compressors.InvalidConfig, match="no unfinished training"):
+        with pytest.raises(compressors.InvalidConfig, match="not an unfinished training"):
             train.train(documents, tiny, checkpoint=path, **arguments)

@@ -212,7 +212,7 @@ def test_another_configuration_or_codec_is_refused(store, tmp_path, bpe, documen
     with pytest.raises(FingerprintMismatch, match="trained on bpe"):
         view_of(tmp_path / "r", type(bpe).fit(documents[:5], vocab_size=300))
     assert view_of(tmp_path / "r", bpe) == "bpe"
-    with pytest.raises(InputError, match="no training run"):
+    with pytest.raises(InputError, match="not a training run"):
         load_run(tmp_path)
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="is a file, and a run is a folder"):
