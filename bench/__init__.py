@@ -1,1 +1,4 @@
-"""Ratio, speed and loss of compressors, side by side. Imports proxylm and compressors; nothing imports it."""
+"""Ratio, speed and loss of compressors, side by side.
+
+Imports proxylm and compressors; nothing imports it.
+"""

@@ -1,7 +1,9 @@
-"""The program of every child process: `python bench/child.py MODULE:FUNCTION JSON` calls FUNCTION(**JSON) and prints its answer.
+"""The program of every child process: `python bench/child.py MODULE:FUNCTION JSON` calls
+FUNCTION(**JSON) and prints its answer.
 
-`python -m` would put the current folder first on the path, and a folder `bench` or a file `brotli.py` there would be
-imported in place of ours. A script puts its own folder there instead, which is taken away before anything is imported.
+`python -m` would put the current folder first on the path, and a folder `bench` or a file
+`brotli.py` there would be imported in place of ours. A script puts its own folder there instead,
+which is taken away before anything is imported.
 """
 
 import sys

@@ -1,4 +1,6 @@
-"""The default corpus: the standard library of the running Python, so that the benches need no download."""
+"""The default corpus: the standard library of the running Python, so that the benches need no
+download.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +12,10 @@ from compressors.errors import InputError
 
 # Whole packages, never trained on: no file of theirs may leak into the other part.
 HELD_OUT = ("asyncio", "email", "http", "json", "logging", "unittest")
+# Folders: tests, editors, what others installed, copies of packages.
 _LEFT_OUT = (
-    "test",
-    "tests",
-    "idlelib",
-    "idle_test",
-    "site-packages",
-    "dist-packages",
-    "ensurepip",
-    "lib2to3",
-    "__pycache__",
-)
+    "test", "tests", "idlelib", "idle_test", "site-packages", "dist-packages", "ensurepip", "lib2to3", "__pycache__",
+)  # fmt: skip
 _SMALLEST, _LARGEST = 200, 500_000  # bytes of a file; outside are stubs and generated tables
 
 
@@ -39,5 +34,5 @@ def standard_library() -> tuple[list[Document], list[Document]]:
         part = held_out if parts[0] in HELD_OUT else training
         part.append(Document("/".join(parts), path.read_bytes()))
     if not training or not held_out:
-        raise InputError(f"no Python sources below {root}; give a corpus of your own")
+        raise InputError(f"no Python sources below {root}; give another corpus")
     return training, held_out

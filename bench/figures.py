@@ -19,7 +19,9 @@ COSTS = {
 
 
 def curve(run: list[dict[str, Any]], cost: str, loss: str, smooth: float) -> tuple[Any, Any]:
-    """(points,) cost so far, (points,) mean loss: each point is the mean over a `smooth` share of the steps with this loss."""
+    """(points,) cost so far, (points,) mean loss: each point is the mean over a `smooth` share of
+    the steps with this loss.
+    """
     spent = np.cumsum([COSTS[cost](record) for record in run])
     there = np.array([record[loss] is not None for record in run])
     values = np.array([record[loss] for record in run if record[loss] is not None], float)
@@ -31,7 +33,10 @@ def curve(run: list[dict[str, Any]], cost: str, loss: str, smooth: float) -> tup
 
 @contextmanager
 def axes_of(path: Path, size: tuple[float, float], panels: int = 1) -> Iterator[tuple[Any, Any]]:
-    """(axes of the panels, side by side; the figure), which is saved to `path` at the end. `size`: of a panel, in inches."""
+    """(axes of the panels, side by side; the figure), which is saved to `path` at the end.
+
+    `size`: of a panel, in inches.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -47,10 +52,13 @@ def axes_of(path: Path, size: tuple[float, float], panels: int = 1) -> Iterator[
 def ratio_against_loss(
     points: Sequence[dict[str, Any]], path: Path, title: str, curves: Sequence[dict[str, Any]] = ()
 ) -> None:
-    """Bytes per symbol in training against bits per byte when read, bars the bootstrap interval; learning curves beside it.
+    """Bytes per symbol in training against bits per byte when read, bars the bootstrap interval.
 
-    points: name, bytes_per_symbol, bits_per_byte, low, high, distance (of the view at 10 % deletion: blue 0, red 1, grey unknown).
-    curves: name, points {"training FLOPs": [(spent, bits per byte), ...]}.
+    Learning curves beside it.
+
+    points: name, bytes_per_symbol, bits_per_byte, low, high, distance (of the view at 10 %
+    deletion: blue 0, red 1, grey unknown). curves: name, points {"training FLOPs": [(spent, bits
+    per byte), ...]}.
     """
     with axes_of(path, (6.4, 4.8), 1 + bool(curves)) as (panels, chart):
         from matplotlib import cm

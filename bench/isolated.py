@@ -1,4 +1,6 @@
-"""Measuring in processes of their own: bound to as many cores as they have threads, with a memory peak of their own."""
+"""Measuring in separate processes: each is bound to as many cores as it has threads, and has its
+memory peak.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,16 @@ _CHILD = Path(__file__).with_name("child.py")
 
 
 def command(function: str, **arguments: Any) -> list[str]:
-    """The command line that calls `function` ("module:name") in a new process and prints its answer as JSON."""
+    """The command line that calls `function` ("module:name") in a new process and prints its answer
+    as JSON.
+    """
     return [sys.executable, str(_CHILD), function, json.dumps(arguments)]
 
 
 def answer(function: str, *, threads: int, timeout: float | None = None, **arguments: Any) -> dict[str, Any] | str:
-    """What `function` returns in a process of its own, bound to `threads` cores; if it fails, a line that says why.
+    """What `function` returns in a new process, bound to `threads` cores.
+
+    If it fails, a line that says why.
 
     `arguments` travel as JSON. The process is ended after `timeout` seconds.
     """
@@ -43,7 +49,9 @@ def answer(function: str, *, threads: int, timeout: float | None = None, **argum
 
 
 def forget_peak() -> float | None:
-    """Make the largest resident size that of now, which is returned, in MB; None where the system cannot (Linux can).
+    """Make the largest resident size that of now, which is returned, in MB.
+
+    None where the system cannot (Linux can).
 
     A child begins with its parent's peak.
     """

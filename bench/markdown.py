@@ -11,9 +11,12 @@ DASH = "-"  # in place of what was not measured
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str | None]], text: int = 1) -> str:
-    """Rows under their heads. The first `text` columns are words, at the left; the others are numbers, at the right.
+    """Rows under their heads.
 
-    A cell that is None becomes a dash. Raises `ValueError` if a row has more or fewer cells than there are heads.
+    The first `text` columns are words, at the left; the others are numbers, at the right.
+
+    A cell that is None becomes a dash. Raises `ValueError` if a row has more or fewer cells than
+    there are heads.
     """
     marks = ["---"] * text + ["---:"] * (len(heads) - text)
     lines = [_line(heads), f"|{'|'.join(marks)}|"]
@@ -25,6 +28,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str | None]], text: int 
 
 
 def _line(cells: Sequence[str]) -> str:
+    """One line of a table."""
     return f"| {' | '.join(cells)} |"
 
 

@@ -1,4 +1,6 @@
-"""What every measurement needs: texts and their digest, interleaved rounds, medians, the machine, progress."""
+"""What every measurement needs: texts and their digest, interleaved rounds, medians, the machine,
+progress.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,10 @@ T = TypeVar("T")
 
 
 def documents(paths: Sequence[Path], max_bytes: int | None = None) -> list[bytes]:
-    """The first documents of a corpus that together have `max_bytes` bytes or a little more; all of them by default."""
+    """The first documents of a corpus that together have `max_bytes` bytes or a little more.
+
+    All of them by default.
+    """
     return [document.data for document in take(Reader(list(paths)), max_bytes)]
 
 
@@ -45,7 +50,8 @@ def rounds(
     work: Mapping[K, Callable[[], object]], repeats: int, *, warm: int = 0,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[K, list[float]]:  # fmt: skip
-    """Seconds of each piece of work, `repeats` of them: they take turns, so that a busy minute does not fall on one alone.
+    """Seconds of each piece of work, `repeats` of them: they take turns, so that a busy minute
+    falls on all.
 
     The first `warm` rounds are not counted: they load, compile and fill caches.
     """
@@ -88,7 +94,9 @@ def environment() -> str:
 
 
 def processor() -> str:
-    """Name, family, model and vector units: clouds give several generations one name, and seconds differ between them."""
+    """Name, family, model and vector units: clouds give several generations one name, and seconds
+    differ between them.
+    """
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
@@ -103,14 +111,19 @@ def processor() -> str:
 
 
 class Progress:
-    """Lines on standard error: how much is done, and about how long the rest takes at the rate so far."""
+    """Lines on standard error: how much is done, and about how long the rest takes at the rate so
+    far.
+    """
 
     def __init__(self, what: str = "", *, lines: int | None = None) -> None:
-        """`what`: begins each line. `lines`: about so many in all; None: one for each call."""
+        """`what`: begins each line. `lines`: about how many in all; None: one for each call."""
         self._what, self._lines, self._began, self._first = what, lines, 0.0, -1
 
     def at(self, done: int, total: int, note: str = "") -> None:
-        """Say that `done` of `total` are finished. The first call says where it began: a resumed run is not at 0."""
+        """Say that `done` of `total` are finished.
+
+        The first call says where it began: a resumed run is not at 0.
+        """
         if self._first < 0:
             self._began, self._first = time.monotonic(), done
         if self._lines and done * self._lines // total == (done - 1) * self._lines // total:

@@ -23,17 +23,23 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class OutputFile(click.Path):
-    """A file to write. What keeps it from being written is said before anything is measured: hours would have nowhere to go."""
+    """A file to write. What keeps it from being written is said before anything is measured: hours
+    would have nowhere to go.
+    """
 
     def __init__(self, *suffixes: str, beside: Sequence[str] = ()) -> None:
-        """`suffixes`: those it may have, any if none is given. `beside`: it is written with each of these in their place."""
+        """`suffixes`: those it may have, any if none is given.
+
+        `beside`: it is written with each of these in their place.
+        """
         super().__init__(path_type=Path, dir_okay=False)
         self._suffixes, self._beside = suffixes, beside
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path, if it can be written; else a usage error that says what to do."""
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
         if not path.parent.is_dir():
-            self.fail(f"{path}: there is no folder {path.parent}; make it first", param, ctx)
+            self.fail(f"{path}: the folder {path.parent} is missing; make it first", param, ctx)
         if self._suffixes and path.suffix not in self._suffixes:
             self.fail(f"{path}: expected a name that ends in {' or '.join(self._suffixes)}", param, ctx)
         for target in self.targets(path):
@@ -53,9 +59,11 @@ def output(
     """The options `-o FILE` and `--force` of a bench; without `--force` no file is replaced."""
 
     def forced(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        """Eager, so that it is known before `-o` is checked."""
         ctx.meta[_FORCE] = value
 
     def decorate(command: F) -> F:
+        """Adds both options; `--force` reaches the command only through `OutputFile`."""
         force = click.option(
             "-f", "--force", is_flag=True, is_eager=True, expose_value=False, callback=forced,
             help="Replace what -o names if it is there.",
@@ -78,7 +86,10 @@ def write_json(path: Path, found: Any) -> None:
 
 
 def read_json(path: Path, bench: str) -> dict[str, Any]:
-    """The result of a bench; one from before the schema has no `bench` and is taken as it is. Raises `InputError`."""
+    """The result of a bench; one from before the schema has no `bench` and is taken as it is.
+
+    Raises `InputError`.
+    """
     try:
         found: dict[str, Any] = json.loads(path.read_bytes())
         other = found.get("bench", bench) != bench or found.get("schema", SCHEMA) > SCHEMA

@@ -5,6 +5,14 @@
 >>> codec.decode(codec.encode(b"hello")) == b"hello"
 True
 
+Start with `base`, the contract that every codec keeps, and `registry`, which finds codecs by name.
+Each
+codec is a module or a package here: `identity`, `gzip`, `zstd`, `brotli`, `pack`, `bpe`, `neural`.
+`files`
+reads and writes compressed files, `cli` is the command line, `testing` the conformance kit for
+plugins,
+`corpus` reads documents for fitting.
+
 Names are imported when they are first used: `import compressors` loads no codec and no library.
 """
 
@@ -30,6 +38,7 @@ from compressors.errors import (
 )
 from compressors.registry import entries, get, get_class, load, names, parse
 
+# For type checkers and editors, which do not see `__getattr__`: the names of `_LAZY` again.
 if TYPE_CHECKING:
     from compressors.bpe.codec import BPE
     from compressors.brotli import Brotli
@@ -43,7 +52,7 @@ if TYPE_CHECKING:
 
     __version__: str
 
-# name -> module
+# Name -> the module that defines it. A new public name goes here, into the imports above, and into `__all__`.
 _LAZY = {
     "BPE": "compressors.bpe.codec",
     "Brotli": "compressors.brotli",
@@ -62,6 +71,9 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
+    """Import a name of `_LAZY` when it is first used (PEP 562). Raises AttributeError for any other
+    name.
+    """
     if name == "__version__":
         from importlib.metadata import version
 

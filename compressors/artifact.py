@@ -1,4 +1,10 @@
-"""One safe file per fitted compressor: safetensors with JSON metadata, identified by a fingerprint of its content."""
+"""One safe file per fitted compressor: safetensors with JSON metadata, identified by its fingerprint.
+
+A file holds no code, so loading one runs none. `fit` of a codec makes an `Artifact`,
+`save`
+writes it as ``*.pxa``, `registry.load` finds the codec it belongs to. Its fingerprint goes into the
+codec's fingerprint and into the headers of files.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +23,7 @@ from compressors.errors import FingerprintMismatch, InputError, InvalidConfig
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-FORMAT = "1"
+FORMAT = "1"  # of the metadata; a reader refuses any other
 ASSETS = Path(__file__).parent / "assets"  # the artifacts that come with the package
 
 
@@ -28,16 +34,18 @@ class Artifact:
     `settings` are part of the identity; `card` (data, licences, command) is not.
     """
 
-    codec: str
-    settings: Mapping[str, Any]
+    codec: str  # the registered name of the codec that it was made for
+    settings: Mapping[str, Any]  # JSON values that the codec needs beside the arrays
     arrays: Mapping[str, npt.NDArray[Any]]
-    card: Mapping[str, Any]
+    card: Mapping[str, Any]  # where it came from, for people
 
     @cached_property
     def fingerprint(self) -> str:
         """64 hex digits over codec, settings and arrays (name, dtype, shape, little-endian bytes)."""
         import numpy as np
 
+        # Names, types and shapes go in between NULs: moving a byte from one array to the next
+        # changes the digest.
         digest = hashlib.sha256(json.dumps([self.codec, self.settings], sort_keys=True).encode())
         for name in sorted(self.arrays):
             array = self.arrays[name]
@@ -64,7 +72,11 @@ class Artifact:
     @staticmethod
     @cache
     def packaged(name: str) -> Artifact:
-        """The artifact `name` that comes with the package, read once."""
+        """The artifact `name` that comes with the package, read once.
+
+        The pickle of such an artifact is its name (`__reduce__`). Raises `InputError` for an
+        unknown name.
+        """
         artifact = Artifact.load(ASSETS / f"{name}.pxa")
         artifact.__dict__["_packaged"] = name
         return artifact
@@ -91,7 +103,10 @@ class Artifact:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Artifact:
-        """Read a file that `save` wrote. Raises `InputError` if it cannot be read, `InvalidConfig` if it is no artifact."""
+        """Read a file that `save` wrote.
+
+        Raises `InputError` if the file is missing, `InvalidConfig` if it is not an artifact.
+        """
         from safetensors import SafetensorError, safe_open
 
         if not Path(path).is_file():
@@ -116,6 +131,7 @@ class Artifact:
 
 
 def _artifact(codec: str, settings: dict[str, Any], arrays: dict[str, Any], card: dict[str, Any]) -> Artifact:
+    """Make an artifact from a pickle: a function, since the class takes only keywords."""
     return Artifact(codec=codec, settings=settings, arrays=arrays, card=card)
 
 

@@ -1,4 +1,9 @@
-"""Files that get their name only once they are whole and on disk."""
+"""Files that get their name only once they are whole and on disk.
+
+Every output of the package is written here. The steps: a temporary file beside the target, fsync,
+rename. After a crash or a loss of power there is the old file or the whole new one, and perhaps a
+hidden `.NAME.*.tmp`.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +19,9 @@ import compressors.file_metadata as file_metadata
 from compressors.errors import InputError
 
 _unfinished: dict[Path, int] = {}  # temporary names in use and the process that made them, for `discard_unfinished`
-BUFFER = 1 << 20
-_ZEROS = bytes(4096)  # so many, where a block of the file begins, become a hole
-SYNC_EVERY = 32 << 20
+BUFFER = 1 << 20  # bytes given to the writing thread at once
+_ZEROS = bytes(4096)  # a block of the file that holds only zeros becomes a hole
+SYNC_EVERY = 32 << 20  # bytes written between two syncs in the background
 
 
 def write_atomically(path: Path, data: bytes | memoryview) -> None:
@@ -39,10 +44,12 @@ def atomic_file(target: Path, *, source: Path | None = None, force: bool = False
     if target.exists() and source is not None and target.samefile(source):
         raise InputError(f"{target} is the input; name another output")
     if target.exists() and not target.is_file():
-        raise InputError(f"{target} is no ordinary file; to write to a device use -c and a redirection")
+        raise InputError(f"{target} is not an ordinary file; to write to a device use -c and a redirection")
     exists = InputError(f"{target} exists already; use --force to replace it")
     if target.exists() and not force:
         raise exists
+    # Only the metadata of ordinary files is copied: a pipe or a device says nothing about an
+    # output.
     copied = source.stat() if source is not None and source.is_file() else None
     with _temporary(target) as temporary:
         try:
@@ -96,6 +103,7 @@ def _new(path: str, flags: int, mode: int = 0o666) -> int:
 
 
 def _new_private(path: str, flags: int) -> int:
+    """Open a new file that only its owner may read, until it gets the mode of its source."""
     return _new(path, flags, 0o600)
 
 
@@ -103,6 +111,7 @@ def _rename(old: Path, new: Path, *, replace: bool) -> None:
     """Raises `FileExistsError` if `new` has come to be meanwhile, unless it may be replaced."""
     if not replace:
         try:
+            # A link fails where the name exists; a rename would replace it without a word.
             os.link(old, new)
         except FileExistsError:
             raise
@@ -114,10 +123,10 @@ def _rename(old: Path, new: Path, *, replace: bool) -> None:
 
 
 class _Beside(io.FileIO):
-    """Writes beside the work that makes the rest, and sends what is written to the disk every 32 MB; leaves holes.
+    """Writes in a second thread while the caller makes the next piece, and syncs to disk every 32 MB.
 
-    The last fsync then has little left to wait for; the zstd tool writes in a thread of its own, too. What whole commands
-    take is measured by `bench/file_speed.py`.
+    The last fsync then has little left to wait for. The zstd tool writes in a separate thread, too.
+    Blocks of zeros are skipped, so they become holes of the file.
     """
 
     def __init__(self, path: Path, mode: str, *, opener: Callable[[str, int], int]) -> None:
@@ -128,12 +137,16 @@ class _Beside(io.FileIO):
         self._unsynced = self._size = 0
 
     def write(self, data: Any, /) -> int:
+        """Start writing `data` once the piece before it is written. Raises the OSError of that one."""
         if self._writing is not None:
             self._writing.result()
         self._writing = self._writer.submit(self._write_all, bytes(data))  # the caller uses its buffer again
         return len(data)
 
     def _write_all(self, data: bytes) -> None:
+        """In the writing thread: write `data` but for its holes; start a sync every `SYNC_EVERY`
+        bytes.
+        """
         at = 0
         for start, end in _holes(data, self._size):
             self._write_data(memoryview(data)[at:start])
@@ -161,6 +174,7 @@ class _Beside(io.FileIO):
         self.truncate(self._size)  # the end may be a hole
 
     def close(self) -> None:
+        """Wait for both threads, and close the file."""
         self._writer.shutdown()
         self._syncer.shutdown()
         super().close()
@@ -169,6 +183,7 @@ class _Beside(io.FileIO):
 def _holes(data: bytes, offset: int) -> Iterator[tuple[int, int]]:
     """Begin and end in `data`, which stands at `offset` of a new file, of runs of whole blocks of zeros."""
     block = len(_ZEROS)
+    # The first byte of `data` that begins a block of the file.
     at = -offset % block
     while (at := data.find(_ZEROS, at)) >= 0:
         at += -(offset + at) % block  # the zeros may begin within a block

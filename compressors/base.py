@@ -87,6 +87,7 @@ class Ragged:
 
     @classmethod
     def from_rows(cls, rows: Sequence[Symbols], dtype: npt.DTypeLike) -> Ragged:
+        """Join `rows`, each (n,), into one buffer of `dtype`; no rows give an empty buffer."""
         import numpy as np
 
         offsets = np.zeros(len(rows) + 1, np.int64)
@@ -100,6 +101,7 @@ class Ragged:
     def __getitem__(self, i: int) -> Symbols:
         if not -len(self) <= i < len(self):
             raise IndexError(f"row {i} of {len(self)}")
+        # A negative index counts from the end, as in a list.
         i %= len(self)
         return self.values[self.offsets[i] : self.offsets[i + 1]]
 
@@ -119,6 +121,7 @@ class Compressor(ABC):
     archive_suffixes: ClassVar[tuple[str, ...]] = ()  # of compressed archives: what is in them ends in .tar
 
     def __init_subclass__(cls, **options: Any) -> None:
+        """Give a one-way view a `decode` that raises `OneWay`, so that its class is not abstract."""
         super().__init_subclass__(**options)
         if cls.lossless is False and cls.decode is Compressor.decode:
             cls.decode = _refusing  # type: ignore[assignment] # so that nothing abstract is left
@@ -186,11 +189,14 @@ class Compressor(ABC):
         return {key: getattr(value, "fingerprint", value) for key, value in values.items()}
 
     def stream_config(self) -> dict[str, Any]:
-        """The part of `config` that `decompress` depends on: a `.pxc` file names it, and no more is asked of a reader."""
+        """The part of `config` that `decompress` depends on.
+
+        A `.pxc` file records it, and a reader's codec has to agree with nothing else.
+        """
         return self.config()
 
     def library_versions(self) -> dict[str, str]:
-        """Versions of the libraries that shape the symbols; empty where the codec alone decides."""
+        """Versions of the libraries that shape the symbols; empty where no library does."""
         return {}
 
     @cached_property
@@ -227,7 +233,7 @@ def digest(value: object) -> str:
 
 
 def checked_symbols(codec: Compressor, symbols: Symbols) -> Symbols:
-    """`symbols` as ``vocab.dtype``, or `CorruptStream` if they are no symbols of this codec."""
+    """`symbols` (n,) as ``vocab.dtype``. Raises `CorruptStream` for a value this codec never emits."""
     import numpy as np
 
     symbols = np.asarray(symbols)

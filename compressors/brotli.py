@@ -1,4 +1,7 @@
-"""`brotli`: symbols and files are the same brotli stream, which has neither header nor checksum."""
+"""`brotli`: symbols and files are the same brotli stream, which has neither header nor checksum.
+
+So a `.br` file is known by its suffix, or by `--codec brotli`, and damage may go unnoticed.
+"""
 
 from __future__ import annotations
 

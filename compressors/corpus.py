@@ -1,4 +1,13 @@
-"""Documents from files and folders, in a stated order: arguments as given, folders by sorted relative path, records in order."""
+"""Documents from files and folders, in a stated order.
+
+The order: arguments as given, the files of a folder by sorted relative path, records as they stand
+in
+their file. `Reader` reads paths, `documents` takes whatever else holds documents. `corpus_sources`
+finds
+and opens the files, `corpus_formats` decompresses them and tells what they hold. `proxyc fit`,
+`proxyc
+encode` and the benches read their text through this module.
+"""
 
 from __future__ import annotations
 
@@ -97,6 +106,8 @@ class Reader:
             if content.kind == "parquet":
                 yield from self._rows(source, content, n_before)
                 return
+            # The name leaves open what is inside: the first two lines decide, and are then put back
+            # in front.
             first = content.file.readline() if content.kind == "open" else b""
             second = content.file.readline() if first else b""
             if content.kind == "records" or (first and self._are_records(first, second)):
@@ -115,8 +126,12 @@ class Reader:
         )
 
     def _records(self, source: Source, content: Content, lines: Iterable[bytes], n_before: int) -> Iterator[Document]:
+        """One document for each line of JSON; its id is NAME:LINE. A line that does not fit is a bad
+        record.
+        """
+        # `first` and `second` are empty where nothing had to be looked at.
         for number, line in enumerate((line for line in lines if line), 1):
-            if not line.strip():  # a blank line is no record, as for pandas, pyarrow and datasets
+            if not line.strip():  # pandas, pyarrow and datasets skip blank lines, too
                 continue
             try:
                 data = json.loads(line)[self.text_field].encode()
@@ -144,6 +159,8 @@ class Reader:
                     if data is None:
                         self._bad(f"{source.name}:{number}: null")
                     else:
+                        # Parquet is not read from front to back: the share of the rows stands for
+                        # the share of the bytes.
                         n_read = source.size * number // opened.metadata.num_rows
                         yield Document(f"{source.name}:{number}", data, n_before + n_read)
         except (pyarrow.ArrowException, OSError) as error:
@@ -152,6 +169,9 @@ class Reader:
             raise InputError(f"cannot read {source.name}: {error}") from error
 
     def _check_column(self, source: Source, schema: Any) -> None:
+        """Raise `InputError` unless the text column exists and holds strings or bytes, plain or by
+        dictionary.
+        """
         if self.text_field not in schema.names:
             known = ", ".join(map(repr, schema.names))
             raise InputError(
@@ -162,29 +182,29 @@ class Reader:
             raise InputError(f"{source.name}: column {self.text_field!r} has {kind}, expected strings or bytes")
 
     def _bad(self, what: str) -> None:
+        """Count one bad record, `what` says which and why; raise `InputError` if `strict`."""
         if self.strict:
             raise InputError(f"bad record, expected a string in {self.text_field!r}: {what}")
         self.n_bad += 1
         self.first_bad = self.first_bad or what
 
 
-def documents(given: Iterable[Any] | Path | str, text_field: str = "text") -> Iterator[Document]:
+def documents(source: Iterable[Any] | Path | str, text_field: str = "text") -> Iterator[Document]:
     """Whatever has documents, as documents: a path or URL, a `Reader`, or an iterable, also one that streams.
 
     Its items are `Document`, bytes, strings, or mappings with a string or bytes in `text_field`, as the rows of Hugging
     Face `datasets` are; an `id` in a mapping is kept. Raises `InputError` for any other item.
     """
-    for number, item in enumerate(Reader(given, text_field) if isinstance(given, str | Path) else given, 1):
+    items = Reader(source, text_field) if isinstance(source, str | Path) else source
+    for number, item in enumerate(items, 1):
         if isinstance(item, Document):
             yield item
             continue
         row = isinstance(item, Mapping)
         data = item.get(text_field) if row else item
         if not isinstance(data, str | bytes | bytearray | memoryview):
-            found = f"a mapping with {data!r:.40} in {text_field!r}" if row else type(item).__name__
-            raise InputError(
-                f"document {number} is {found}; expected bytes, a string, or a mapping with a string there"
-            )
+            kind = f"a mapping with {data!r:.40} in {text_field!r}" if row else type(item).__name__
+            raise InputError(f"document {number} is {kind}; expected bytes, a string, or a mapping with a string there")
         name = item.get("id") if row else None
         try:
             text = data.encode() if isinstance(data, str) else bytes(data)
@@ -196,6 +216,7 @@ def documents(given: Iterable[Any] | Path | str, text_field: str = "text") -> It
 def take(documents: Iterable[Document], n_bytes: int | None = None) -> Iterator[Document]:
     """Whole documents, in order, until they hold `n_bytes` together; None: all. No more are read than are given."""
     left = n_bytes
+    # The check comes after the yield: the document that crosses the limit is still given whole.
     for document in documents if left is None or left > 0 else ():
         yield document
         if left is not None:

@@ -1,7 +1,11 @@
-"""Files of a corpus, on this machine or, as URLs, on any file system that fsspec knows: s3://, hf://, https://, memory:// ...
+"""The files of a corpus, on this machine or on any file system of fsspec: s3://, hf://, https://, ...
 
-Both are found and read the same way and in the same order: arguments as given, the files of a folder by sorted relative
-path. What cannot be read is an `InputError` of one line that names it; only hidden files are left out.
+Both kinds are found and read the same way and in the same order: arguments as given, the files of a
+folder by sorted relative path. A file that cannot be read is an `InputError` of one line that names
+it.
+Only hidden files, and those that the user excludes, are left out. `corpus.Reader` calls `find`;
+nothing
+is opened before `Source.open`.
 """
 
 from __future__ import annotations
@@ -78,12 +82,16 @@ def _fits(name: str, pattern: str) -> bool:
     """Does the end of `name` match the shell pattern, part by part? ``**`` is any number of folders."""
 
     def fits(parts: list[str], patterns: list[str]) -> bool:
+        """Match the remaining path parts against the remaining patterns; ``**`` tries every number of
+        parts.
+        """
         if not patterns or not parts:
             return not patterns and not parts
         if patterns[0] == "**":
             return len(patterns) == 1 or any(fits(parts[n:], patterns[1:]) for n in range(len(parts)))
         return fnmatchcase(parts[0], patterns[0]) and fits(parts[1:], patterns[1:])
 
+    # A leading ** anchors the pattern at the right: `*.py` fits at any depth.
     return fits(name.split("/"), ["**", *pattern.split("/")])
 
 
@@ -91,6 +99,7 @@ def _fits(name: str, pattern: str) -> bool:
 
 
 def _local(path: Path, choice: Choice) -> list[Source]:
+    """The files at a path, below a folder, or under a glob pattern that a shell has not expanded."""
     if glob.has_magic(str(path)) and not os.path.lexists(path):
         if "**" in path.parts:  # `glob` would follow links in circles
             raise InputError(f"{path}: give the folder, and what to take from it with --glob '**/...'")
@@ -103,12 +112,14 @@ def _local(path: Path, choice: Choice) -> list[Source]:
         raise InputError(f"no file or folder {path}")
     if not path.is_dir():
         return [] if choice.excludes(path.name) else [_file(path)]
+    # Sort by the path with /, so that the order is the same on Windows.
     inside = {file.relative_to(path).as_posix(): file for file in _walk(path)}
     return [_file(inside[name], inside=True) for name in sorted(inside) if choice.takes(name)]
 
 
 def _walk(root: Path) -> Iterator[Path]:
     """Every visible file below `root`. Each folder is read once, those that are linked last, so that loops end."""
+    # `seen` holds (device, inode) of every folder read: a link back to one of them is skipped.
     real, linked, seen = [root], list[Path](), set[tuple[int, int]]()
     while real or linked:
         folder = real.pop() if real else linked.pop(0)
@@ -126,7 +137,10 @@ def _walk(root: Path) -> Iterator[Path]:
 
 
 def _file(path: Path, *, inside: bool = False) -> Source:
-    """One found in a folder must be an ordinary file: of a pipe nobody would know when it ends."""
+    """One file as a `Source`; size 0 for pipes and devices, whose size is not known.
+
+    `inside` a folder only ordinary files are allowed: nobody knows when a pipe there ends.
+    """
     try:
         status = path.stat()
     except FileNotFoundError as error:
@@ -142,6 +156,7 @@ def _file(path: Path, *, inside: bool = False) -> Source:
 
 
 def _remote(url: str, choice: Choice) -> list[Source]:
+    """The files at a URL, below a remote folder, or under a remote glob pattern."""
     import fsspec
 
     system, root = fsspec.url_to_fs(url)
@@ -151,6 +166,8 @@ def _remote(url: str, choice: Choice) -> list[Source]:
         matches = system.glob(root, detail=True) if glob.has_magic(root) else {}
         if not matches:
             raise
+        # Leave out hidden files, but only below the part of the pattern that the user wrote in
+        # full.
         shown = root[: min(root.find(sign) for sign in "*?[" if sign in root)].rpartition("/")[0]
         matches = {name: info for name, info in matches.items() if "/." not in name.removeprefix(shown)}
     return [source for name in sorted(matches) for source in _below(system, name, matches[name], choice)]
@@ -184,14 +201,18 @@ def _failures(name: str) -> Iterator[None]:
 
 def _in_one_line(name: str, error: BaseException) -> str:
     """What went wrong, by the first cause: fsspec says `FileNotFoundError` whatever a server answered."""
+    # Follow `raise ... from` down to the error that started it.
     causes: list[BaseException] = [error]
     while (cause := causes[-1].__cause__) is not None:
         causes.append(cause)
+    # aiohttp keeps the HTTP status on the error, requests on its response.
     answers = (getattr(e, "status", None) or getattr(getattr(e, "response", None), "status_code", None) for e in causes)
     status = next((int(answer) for answer in answers if isinstance(answer, int)), 0)
     first = causes[0] if isinstance(error, ImportError) else causes[-1]  # fsspec's names the package to install
     if status == 404 or (not status and isinstance(first, FileNotFoundError)):
         return f"no file or folder {name}"
+    # The system's own words if there are any, else the message on one line, else the name of the
+    # error.
     reason = getattr(first, "strerror", None) or " ".join(str(first).split()) or type(first).__name__
     remedy = _STATUS.get(status) or _STATUS.get(status // 100)
     if "://" in name and any(isinstance(e, OSError) or "Connect" in type(e).__name__ for e in causes):

@@ -1,4 +1,11 @@
-"""`proxyc doctor`: is this installation sound? Every codec round-trips, every numeric path gives the digest it must."""
+"""`proxyc doctor`: is this installation sound?
+
+`examine` lists versions, compares the digest of every numeric path with the one it must have, and
+runs
+the laws of `testing` over every registered codec. `warm` compiles all kernels ahead of their first
+use.
+Each check is a `Finding`; no check raises, so one broken plugin does not hide the other results.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +28,7 @@ from compressors import registry, testing
 from compressors.base import Compressor
 from compressors.errors import InvalidConfig, PluginError, ProxycError, SlowPath
 
+# Packages whose versions a bug report needs; all but the last two are required.
 _PACKAGES = ("proxyc", "numpy", "numba", "zstandard", "brotli", "tokenizers", "safetensors", "constriction", "torch")
 # SHA-256 of the stream of 5,000 fixed ids: equal on every machine, or files written here cannot be read elsewhere.
 _IDS_DIGEST = "28ffaec2086f27002f932cd25be98962a06c4c49132b54ac5e42ff78d1a41b42"
@@ -32,10 +40,10 @@ _TEXT = (
 ).encode() + b"\xff\x00\t"
 _DIGESTS: dict[str, tuple[str, ...]] = {
     "bpe": ("a111a92366216ee3", "5afb4933c38fd537"),
-    "neural:preset=best": ("ced734c8fa12ecbc", "8158331bbc8cd1de"),
-    "neural:preset=fast": ("ced734c8fa12ecbc", "ce5efdefc4237399"),
-    "neural:policy=dense": ("f5cf412d19f06444", "8158331bbc8cd1de"),
-    "neural:policy=word": ("ad8f3fe517b86a51", "8158331bbc8cd1de"),
+    "neural:preset=best": ("ced734c8fa12ecbc", "2410259d38715975"),
+    "neural:preset=fast": ("ced734c8fa12ecbc", "b6f0e52f5b3d9489"),
+    "neural:policy=dense": ("f5cf412d19f06444", "2410259d38715975"),
+    "neural:policy=word": ("ad8f3fe517b86a51", "2410259d38715975"),
     "entropy-windows": ("5c9d48f2d0d31e13",),
 }
 
@@ -49,6 +57,7 @@ class Finding:
     detail: str
 
     def to_json(self) -> str:
+        """One line, which the child process of `warm` prints and its parent reads."""
         return json.dumps(asdict(self))
 
 
@@ -82,11 +91,13 @@ def warm() -> Iterator[Finding]:
     yield kept
 
 
+# The program of each child of `warm`: compile one codec's kernels, print the finding.
 _CHILD = "import sys; from compressors import doctor; print(doctor.warmed(sys.argv[1]).to_json())"
 
 
 def _warmed_apart(name: str) -> Finding:
-    """In a process of its own: Numba compiles one function at a time, whatever the threads."""
+    """Run `warmed` in a new process: within one process Numba compiles one function at a time."""
+    # The child must find plugins that only this process's path has.
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", _CHILD, name]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -111,6 +122,7 @@ def warmed(name: str) -> Finding:
 
 
 def _use(codec: Compressor) -> None:
+    """Call every path of `codec` that a kernel may serve: batches, decoding, both ways of the stream."""
     data = "def f(x):\n    return 'naïve' * 1234567\n".encode() * 20 + b"\xff"
     symbols = codec.encode_batch([data])
     if codec.lossless:
@@ -119,6 +131,7 @@ def _use(codec: Compressor) -> None:
 
 
 def _kernels() -> Finding:
+    """Can machine code be kept on disk? Else every process compiles again, for many seconds."""
     with warnings.catch_warnings():  # it says the same
         warnings.simplefilter("ignore", SlowPath)
         try:
@@ -130,33 +143,44 @@ def _kernels() -> Finding:
 
 
 def _ids() -> Finding:
+    """The coder of BPE ids on 5,000 fixed ids: its stream must be the same on every machine."""
     from compressors.bpe.id_coder import Model
 
+    # Squares modulo a prime: fixed, spread over the vocabulary, and with repetitions for the
+    # contexts.
     model, ids = Model({}, 1000), np.arange(5000, dtype=np.uint32) ** 2 % 7919 % 1000
     stream = model.encode(ids)
-    found = hashlib.sha256(stream).hexdigest()
-    if found != _IDS_DIGEST or not np.array_equal(model.decode(stream), ids):
+    digest = hashlib.sha256(stream).hexdigest()
+    if digest != _IDS_DIGEST or not np.array_equal(model.decode(stream), ids):
         return Finding(
-            "id coding", False, f"digest {found[:12]}, expected {_IDS_DIGEST[:12]}: do not write .pxc files here"
+            "id coding", False, f"digest {digest[:12]}, expected {_IDS_DIGEST[:12]}: do not write .pxc files here"
         )
-    return Finding("id coding", True, f"digest {found[:12]}")
+    return Finding("id coding", True, f"digest {digest[:12]}")
 
 
 def _numbers(spec: str) -> Finding:
-    """Symbols and stream of a text must be those of every other machine, or what is written here cannot be read there."""
+    """Symbols and stream of a text must be those of every other machine, or what is written here cannot be
+    read there.
+    """
     try:
         codec = registry.parse(spec)
+        # Symbols as 4-byte integers, so that the digest does not depend on the dtype of the
+        # vocabulary.
         outputs = [codec.encode(_TEXT).astype("<u4").tobytes(), *([codec.compress(_TEXT)] if codec.lossless else [])]
     except ProxycError as error:
         return Finding(f"{spec} digests", False, str(error))
-    found = tuple(hashlib.sha256(output).hexdigest()[:16] for output in outputs)
-    if found != _DIGESTS[spec]:
-        detail = f"{' and '.join(found)}, expected {' and '.join(_DIGESTS[spec])}: do not write with it here"
+    digests = tuple(hashlib.sha256(output).hexdigest()[:16] for output in outputs)
+    if digests != _DIGESTS[spec]:
+        detail = f"{' and '.join(digests)}, expected {' and '.join(_DIGESTS[spec])}: do not write with it here"
         return Finding(f"{spec} digests", False, detail)
-    return Finding(f"{spec} digests", True, ", ".join(map(" ".join, zip(("symbols", "stream"), found, strict=False))))
+    named = zip(("symbols", "stream"), digests, strict=False)
+    return Finding(f"{spec} digests", True, ", ".join(map(" ".join, named)))
 
 
 def _codec(entry: registry.Entry) -> Finding:
+    """All laws of one registered codec. A codec without a default configuration is not checked, which
+    is fine.
+    """
     name = entry.name
     try:
         registry.class_of(entry)  # two claims to one name are found here

@@ -2,6 +2,8 @@
 
 Every class also derives from the built-in kind, so that ``except ValueError`` works as people expect. Anything else
 that escapes is a bug and keeps its traceback.
+
+Every module of the package raises these; the command line prints them as one line.
 """
 
 

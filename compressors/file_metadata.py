@@ -47,15 +47,17 @@ def _mode(descriptor: int, status: os.stat_result, lost: list[str]) -> int:
     here = os.fstat(descriptor)
     owned = here.st_uid == status.st_uid or _done(lambda: os.fchown(descriptor, status.st_uid, -1))
     grouped = here.st_gid == status.st_gid or _done(lambda: os.fchown(descriptor, -1, status.st_gid))
-    if not (owned and grouped) and os.geteuid() == 0:  # others may not give files away, which is no surprise
+    if not (owned and grouped) and os.geteuid() == 0:  # only root may give files away, so others get no warning
         lost.append("owner")
     mode = stat.S_IMODE(status.st_mode)
     if not grouped:
+        # The bits of the group (070) stay only where all others (007) have them, too.
         mode &= 0o7707 | (mode & 0o007) << 3
     return mode if owned and grouped else mode & 0o777
 
 
 def _copy_attributes(descriptor: int, source: Path) -> None:
+    """Copy the extended attributes that belong to users; only Linux has them in this form."""
     if sys.platform != "linux":
         return
     for name in os.listxattr(source):
@@ -64,6 +66,7 @@ def _copy_attributes(descriptor: int, source: Path) -> None:
 
 
 def _done(change: Callable[[], object]) -> bool:
+    """Make the change; was it possible?"""
     with suppress(OSError, NotImplementedError):  # Windows has not all of them for descriptors
         change()
         return True

@@ -1,4 +1,7 @@
-"""`gzip`: symbols are the raw deflate stream; files are gzip members with the time set to 0."""
+"""`gzip`: symbols are the raw deflate stream; files are gzip members with the time set to 0.
+
+The version of zlib is part of the fingerprint, since it decides the bytes.
+"""
 
 import zlib
 from dataclasses import dataclass
@@ -57,6 +60,8 @@ class _Inflater:
         return self._inflate.unused_data
 
     def decompress(self, data: bytes, /) -> bytes:
+        # zlib keeps input that it did not need for this part of the output: it comes first next
+        # time.
         out = self._inflate.decompress(self._inflate.unconsumed_tail + data, OUTPUT_PART)
         self.has_more = not self.eof and len(out) == OUTPUT_PART  # less would have been all there is
         return out

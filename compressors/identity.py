@@ -11,7 +11,10 @@ from compressors.base import Compressor, Symbols, Vocab, check_output, checked_s
 
 @dataclass(frozen=True, kw_only=True)
 class Identity(Compressor):
-    """Symbols are the bytes themselves; `compress` stores them as they are."""
+    """Symbols are the bytes themselves; `compress` stores them as they are.
+
+    The smallest codec, and a template for a new one: `vocab`, `encode` and `decode` are required.
+    """
 
     name: ClassVar[str] = "bytes"
 
@@ -23,6 +26,8 @@ class Identity(Compressor):
         return np.frombuffer(data, np.uint8)
 
     def decode(self, symbols: Symbols, *, max_output: int | None = None) -> bytes:
+        # `checked_symbols` raises `CorruptStream` for other types and values; of uint8 every value
+        # is a symbol.
         data = checked_symbols(self, symbols).tobytes()
         check_output(self.name, len(data), max_output)
         return data

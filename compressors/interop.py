@@ -1,9 +1,9 @@
 """Our compressors in other people's registries: numcodecs (zarr) and fsspec.
 
 `pip install 'proxyc[bridges]'` brings both. numcodecs finds the codec by its entry point:
-``numcodecs.get_codec({"id": "proxyc", "codec": "zstd:level=19"})``. fsspec has no entry points for compressions, so
-`register_fsspec()` is called once, after which ``fsspec.open("x.pxc", compression="infer")`` reads `.pxc`, `.br` and the files
-of plugins.
+``numcodecs.get_codec({"id": "proxyc", "codec": "zstd:level=19"})``. fsspec has no entry points for
+compressions, so `register_fsspec()` is called once, after which ``fsspec.open("x.pxc",
+compression="infer")`` reads `.pxc`, `.br` and the files of plugins.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ FOLDERS = "PROXYC_ARTIFACTS"  # environment variable: folders with artifacts, as
 class Proxyc(numcodecs.abc.Codec):  # type: ignore[misc] # an untyped base
     """Any registered compressor as a numcodecs codec; `codec` is its command-line form, e.g. ``bpe=code.pxa``.
 
-    A chunk is the codec's payload behind a head of 20 bytes with length and checksums; with ``checksum=False`` it is the
-    payload alone, as before there was a head, and only zstd and gzip notice damage.
+    A chunk is a head of 20 bytes with length and checksums, and the codec's payload. With
+    ``checksum=False`` a chunk has no head, as in the first version; then only zstd and gzip notice damage.
     `artifact` is the fingerprint of the artifact that `codec` names. Where the file is not at that place, it is looked
     for in the folders of PROXYC_ARTIFACTS, by its name or any other. Raises `FingerprintMismatch` if it is not there.
     """
@@ -49,7 +49,9 @@ class Proxyc(numcodecs.abc.Codec):  # type: ignore[misc] # an untyped base
         self.artifact = _fingerprint(self._compressor) if "=" in codec.partition(":")[0] else None
 
     def get_config(self) -> dict[str, Any]:
-        """What makes an equal codec, on any machine: the name of an artifact's file, not its folder, and its fingerprint."""
+        """What makes an equal codec, on any machine: the name of an artifact's file, not its folder, and its
+        fingerprint.
+        """
         config: dict[str, Any] = {"id": self.codec_id, "codec": self.codec}
         if self.artifact is not None:
             config["artifact"] = self.artifact
@@ -87,6 +89,7 @@ class Proxyc(numcodecs.abc.Codec):  # type: ignore[misc] # an untyped base
 
 
 def _bytes_of(buf: Any) -> bytes:
+    """The bytes of any contiguous buffer or array, whatever its dtype."""
     return bytes(numcodecs.compat.ensure_contiguous_ndarray(buf).view("u1"))
 
 
@@ -94,11 +97,14 @@ def _compressor(spec: str, fingerprint: str | None) -> Compressor:
     """The compressor of `spec`, with the artifact of this fingerprint if there is one."""
     if fingerprint is None:
         return registry.parse(spec)
+    # NAME=FILE, and settings behind it that stay as they are.
     match = re.fullmatch(r"([^=:]+)=(.+?)((?::\w+=.*)?)", spec)
     if match is None:
         raise InvalidConfig(f"proxyc: {spec!r} names no artifact; write NAME=FILE, or leave the fingerprint out")
     name, path, settings = match[1], Path(match[2]), match[3]
     folders = [Path(folder) for folder in os.environ.get(FOLDERS, "").split(os.pathsep) if folder]
+    # First the path as given, then its name in the folders, then any artifact there: the
+    # fingerprint decides.
     by_name = [path, *(folder / path.name for folder in folders)]
     for file in [*by_name, *(file for folder in folders for file in sorted(folder.glob("*.pxa")))]:
         try:
@@ -113,6 +119,7 @@ def _compressor(spec: str, fingerprint: str | None) -> Compressor:
 
 
 def _fingerprint(codec: Compressor) -> str | None:
+    """The fingerprint of the artifact that `codec` uses, or None."""
     artifact = getattr(codec, "artifact", None)
     return artifact.fingerprint if isinstance(artifact, Artifact) else None
 

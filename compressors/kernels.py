@@ -4,9 +4,13 @@ Kernels work on arrays that their caller keeps alive, so they need no reference 
 atomic instructions, wherever an array or a row of it is handed to another function, and its pruning misses many of
 these in inlined code: splitting text ran at 0.99 GB/s with counts and runs at 2.14 without. The price is that such a
 kernel cannot allocate: its caller brings the work space.
+
+`kernel` compiles a function that Python calls, `inlined` one that only kernels call, `allocating`
+one that makes arrays. Machine code is kept on disk, with a checksum; `folder` says where.
 """
 
 import hashlib
+import os
 import pickle
 import secrets
 import warnings
@@ -22,6 +26,7 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 from compressors.errors import InvalidConfig, SlowPath
 
+# Kernels run beside other Python threads; `_nrt` False turns reference counts off (see above).
 _OPTIONS: dict[str, Any] = {"nogil": True, "_nrt": False}
 _DIGEST = hashlib.sha256().digest_size
 
@@ -29,8 +34,8 @@ _DIGEST = hashlib.sha256().digest_size
 class _CheckedFiles(IndexDataCacheFile):
     """Numba's files of one kernel, with a checksum of name and content behind each.
 
-    A crash or a full disk leaves them empty or cut short. Numba raises whatever pickle does of such a file, for ever, or
-    runs machine code with a hole in it, or that of another function.
+    A crash or a full disk leaves them empty or cut short. Numba raises whatever pickle does of such a file,
+    for ever, or runs machine code with a hole in it, or that of another function.
     """
 
     _named = ""  # the file that is written
@@ -63,16 +68,21 @@ class _CheckedFiles(IndexDataCacheFile):
 
 
 def _digest(name: str, data: bytes) -> bytes:
+    """SHA-256 of the name and content of a cache file: a file under another name does not pass."""
     return hashlib.sha256(name.encode() + b"\0" + data).digest()
 
 
 def _check(name: str, data: bytes) -> None:
+    """Raise ValueError unless `data` ends with its digest. `_Cache` then compiles again."""
     if _digest(name, data[:-_DIGEST]) != data[-_DIGEST:]:
         raise ValueError("the checksum differs")
 
 
 class _Cache(FunctionCache):
-    """The machine code of one kernel on disk. What cannot be read is removed and made again; what cannot be kept is said."""
+    """The machine code of one kernel on disk.
+
+    A file that cannot be read is removed and compiled again; a warning says if none can be kept.
+    """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
@@ -104,15 +114,19 @@ class _Cache(FunctionCache):
 def _compiled(function: Callable[..., Any], **options: Any) -> Any:
     """`function` compiled when it is first called, its machine code kept on disk if there is a place for that."""
     if config.DISABLE_JIT:  # type: ignore[attr-defined] # set while Numba starts
+        if (
+            os.environ.get("PROXYC_KERNELS") == "python"
+        ):  # the tests run kernels as Python, in an environment made for it
+            return function
         raise InvalidConfig("NUMBA_DISABLE_JIT is set, but the kernels are right only when compiled; unset it")
-    made = numba.njit(**(_OPTIONS | options))(function)
+    dispatcher = numba.njit(**(_OPTIONS | options))(function)
     try:
-        made._cache = _Cache(function)
+        dispatcher._cache = _Cache(function)
     except RuntimeError as error:
         if "no locator available" not in str(error):
             raise
         _say_once(HOMELESS)
-    return made
+    return dispatcher
 
 
 @cache
@@ -125,7 +139,7 @@ def _say_damaged(place: str) -> None:
     warnings.warn(f"compiled kernels in {place} are damaged or not ours, and are made again", SlowPath, stacklevel=4)
 
 
-HOMELESS = "there is no writable folder to keep them in; set NUMBA_CACHE_DIR to one"
+HOMELESS = "no writable folder was found to keep them in; set NUMBA_CACHE_DIR to one"
 kernel = _compiled
 inlined = partial(_compiled, forceinline=True)
 allocating = partial(_compiled, _nrt=True)  # kernels that make arrays themselves
@@ -133,11 +147,11 @@ allocating = partial(_compiled, _nrt=True)  # kernels that make arrays themselve
 
 @kernel
 def _nothing() -> None:
-    pass
+    """A kernel whose only use is to ask where kernels are kept."""
 
 
 def folder() -> str | None:
-    """Where the machine code of the kernels beside this file is kept; None if there is no place."""
+    """Where the machine code of the kernels beside this file is kept; None if no folder is writable."""
     path: str | None = _nothing.stats.cache_path
     return path
 

@@ -7,7 +7,7 @@
     pack:codec=gzip,bits=16            bytes of the deflate stream in pairs
 
 Each inner symbol is written with all bits of its type (8, 16 or 32), most significant first, and the bits are cut into
-groups of k. What is left at the end, t < k bits, becomes one symbol of its own above 2^k, by t and value: so nothing is
+groups of k. The t < k bits left at the end become one symbol above 2^k, by t and value: so nothing is
 padded, and no tail is lost (an odd byte, a NUL at the end).
 """
 
@@ -82,6 +82,8 @@ class Pack(Compressor):
     def _tails(self) -> dict[int, int]:
         """First symbol for each number of bits that may be left at the end."""
         begin, tails = 1 << self.bits, {}
+        # Only multiples of gcd(width, bits) can be left over: whole inner symbols less whole
+        # groups.
         step = math.gcd(self._width, self.bits)
         for n_bits in range(step, self.bits, step):
             tails[n_bits] = begin
@@ -95,7 +97,9 @@ class Pack(Compressor):
     def encode(self, data: bytes) -> Symbols:
         inner = self.codec.encode(data)
         if self.gray:
+            # Gray code: neighbours differ in one bit.
             inner = inner ^ (inner >> 1)
+        # Big-endian bytes, so that the bits of a symbol stand in order, most significant first.
         bits = np.unpackbits(inner.astype(inner.dtype.newbyteorder(">")).view(np.uint8))
         whole = len(bits) // self.bits * self.bits
         symbols = _values(bits[:whole].reshape(-1, self.bits))
@@ -110,13 +114,14 @@ class Pack(Compressor):
             raise CorruptStream("pack: a symbol for the end stands before the end")
         parts = [_bits(values, self.bits)]
         if len(values) and values[-1] >= 1 << self.bits:
+            # The symbol of the tail: which length it belongs to, then its bits.
             n_bits, begin = max(
                 (item for item in self._tails.items() if item[1] <= values[-1]), key=lambda item: item[1]
             )
             parts = [_bits(values[:-1], self.bits), _bits(values[-1:] - begin, n_bits)]
         bits = np.concatenate(parts)
         if len(bits) % self._width:
-            raise CorruptStream(f"pack: {len(bits)} bits are no whole symbols of {self._width} bits")
+            raise CorruptStream(f"pack: {len(bits)} bits are not a whole number of symbols of {self._width} bits")
         dtype = self.codec.vocab.dtype
         inner = np.packbits(bits).view(dtype.newbyteorder(">")).astype(dtype)
         return self.codec.decode(_from_gray(inner) if self.gray else inner, max_output=max_output)
@@ -126,6 +131,7 @@ class Pack(Compressor):
         inner = self.codec.spans(data)
         if inner is None or self.bits % self._width:
             return None
+        # Sums of `group` neighbouring spans; the last group may be shorter.
         group = self.bits // self._width
         return np.add.reduceat(inner, np.arange(0, len(inner), group)) if len(inner) else inner
 
@@ -147,6 +153,7 @@ def _bits(values: npt.NDArray[np.int64], n_bits: int) -> npt.NDArray[np.uint8]:
 
 
 def _from_gray(symbols: Symbols) -> Symbols:
+    """The inverse of ``x ^ (x >> 1)``: XOR of all right shifts, by doubling."""
     shift = 1
     while shift < 8 * symbols.dtype.itemsize:
         symbols = symbols ^ (symbols >> shift)

@@ -1,7 +1,14 @@
-"""Names to compressors: a sorted table of strings, and guests from the entry-point group `proxyc.compressors`.
+"""Names to compressors: the built-ins of `BUILTIN`, and plugins ("guests") from entry points.
 
-Listing imports nothing. A guest that cannot be imported, or takes a name that is taken, is shown as broken and harms nobody
-else: a built-in is found without asking who else claims its name.
+A plugin registers its class in the entry-point group `proxyc.compressors`. Listing imports nothing.
+A
+guest that cannot be imported, or takes a name that is taken, is shown as broken and harms nobody
+else:
+a built-in is found without asking who else claims its name.
+
+Commands, benches and the trainer get their codecs here: `get` from Python, `parse` from a command
+line,
+`load` from a fitted file, and `files` from the header of a `.pxc`.
 """
 
 from __future__ import annotations
@@ -45,7 +52,10 @@ class Entry:
 
 
 def entries() -> dict[str, Entry]:
-    """All registered compressors, sorted by name. Imports none of them."""
+    """All registered compressors by name, sorted. Imports none of them.
+
+    An entry that two distributions claim holds both: `class_of` raises for it.
+    """
     from importlib.metadata import entry_points  # here: a small .zst file feels its time
 
     claims = {name: [("proxyc", target)] for name, target in BUILTIN.items()}
@@ -68,12 +78,13 @@ def get_class(name: str) -> type[Compressor]:
     """The class behind `name`.
 
     Raises `UnknownCompressor`, `MissingExtra` if the class needs a package that is not installed, or `PluginError` if a
-    guest does not import, is no compressor, or shares its name with another guest.
+    guest does not import, is not a `Compressor`, or shares its name with another guest.
     """
     if name in BUILTIN:
         return class_of(Entry(name, BUILTIN[name], ("proxyc",)))
     table = entries()
     if name not in table:
+        # Suggest the one registered name that is written most alike.
         near = difflib.get_close_matches(name, table, 1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise UnknownCompressor(
@@ -101,6 +112,8 @@ def class_of(entry: Entry) -> type[Compressor]:
     if not (isinstance(found, type) and issubclass(found, Compressor)):
         remedy = "an instance: register its class" if isinstance(found, Compressor) else "no Compressor"
         raise PluginError(f"compressor {name!r} of {entry.distributions[0]} is broken: {entry.target} is {remedy}")
+    # A class that is still abstract, or is registered under another name than its own, cannot be
+    # used.
     wrong = f"it lacks {', '.join(sorted(found.__abstractmethods__))}" if found.__abstractmethods__ else ""
     if getattr(found, "name", None) != name:
         wrong = f"its name is {getattr(found, 'name', None)!r}, but it is registered as {name!r}"
@@ -121,10 +134,14 @@ def get(spec: str, /, **config: Any) -> Compressor:
     known = [f.name for f in fields(cls)]
     if unknown := set(config) - set(known):
         raise InvalidConfig(f"{spec}: no setting {', '.join(sorted(unknown))}; it has: {', '.join(known) or 'none'}")
+    # An artifact may stand as a path: the codec reads its own file formats (a tokenizer.json, a
+    # dictionary).
     hints = typing.get_type_hints(cls)
     for key, value in config.items():
         if hints[key] == Artifact | None and isinstance(value, (str, os.PathLike)):
             config[key] = getattr(cls, "read_artifact", Artifact.load)(value)
+    # A dataclass would raise a bare TypeError for a missing or mistyped field: both are checked
+    # here, so that the message names the setting.
     required = [f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING]
     if missing := [field for field in required if field not in config]:
         raise InvalidConfig(f"{spec} needs {', '.join(missing)}, e.g. {spec}:{missing[0]}=...")
@@ -147,6 +164,7 @@ def load(path: str | os.PathLike[str]) -> Compressor:
     if os.path.isfile(path):
         with open(path, "rb") as file:
             start = file.read(1 << 10)
+        # The first bytes tell the three kinds apart; a UTF-8 byte order mark may precede JSON.
         if start.startswith(_ZSTD_DICTIONARY):
             return get("zstd", artifact=path)
         if start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
@@ -171,16 +189,23 @@ def parse_named(text: str) -> tuple[str, Compressor]:
 
 
 def parse(spec: str) -> Compressor:
-    """A compressor from its command-line form ``NAME[=FILE][:setting=value,...]``, e.g. ``bpe=code.pxa``, ``zstd:level=19``."""
+    """A compressor from its command-line form ``NAME[=FILE][:setting=value,...]``.
+
+    Examples: ``bpe=code.pxa``, ``zstd:level=19``. Raises like `get`, and `InvalidConfig` for text
+    of another
+    form.
+    """
     name, config = _taken_apart(spec)
     return get(name, **config)
 
 
 def _taken_apart(spec: str) -> tuple[str, dict[str, Any]]:
     """(name, configuration) of a compressor's command-line form. Raises `InvalidConfig`."""
+    # NAME, then =FILE, then :key=value,... FILE may hold colons: the settings start at the first colon
+    # behind which everything is key=value.
     match = re.fullmatch(r"(?P<name>[^=:]+)(=(?P<file>.+?))?(:(?P<settings>\w+=[^,]*(,\w+=[^,]*)*))?", spec)
     if match is None:
-        raise InvalidConfig(f"{spec!r} is no compressor; write NAME, NAME=FILE or NAME:setting=value")
+        raise InvalidConfig(f"{spec!r} is not a compressor; write NAME, NAME=FILE or NAME:setting=value")
     config: dict[str, Any] = {"artifact": match["file"]} if match["file"] else {}
     for setting in filter(None, (match["settings"] or "").split(",")):
         key, _, value = setting.partition("=")

@@ -1,4 +1,7 @@
-"""A sample of a corpus that does not depend on the order in which its documents come, in bounded memory."""
+"""A sample of a corpus that does not depend on the order in which its documents come, in bounded memory.
+
+`codec.BPE.fit` and `corpus.Reader.sample` draw their samples with it.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ class Sample:
         self._heap: list[tuple[int, bytes]] = []  # the greatest hash first
 
     def add(self, document: bytes) -> None:
+        """Offer one document; the one with the greatest hash leaves while enough bytes remain."""
         digest = hashlib.blake2b(document, digest_size=8).digest()
         heapq.heappush(self._heap, (-int.from_bytes(digest, "big"), document))
         self._held += len(document)

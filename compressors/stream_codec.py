@@ -1,8 +1,12 @@
 """Codecs whose symbols are the bytes of a standard stream: what gzip, zstd and brotli share.
 
-Each gives two stream classes of its library: one for symbols (`encode`: no magic number, time, name, size or
-checksum, which would be noise to a model), one for files (`compress`: the standard format, checksummed where the
-format can be).
+Each gives two stream classes of its library. One is for symbols (`encode`: without magic number,
+time,
+name, size and checksum, which would be noise to a model). One is for files (`compress`: the
+standard
+format, checksummed where the format can be). A new codec of this kind subclasses `StreamCodec` and
+writes
+four methods; `files.whole` then reads and writes its files.
 """
 
 from __future__ import annotations
@@ -16,13 +20,15 @@ from typing import Any, ClassVar, Protocol
 from compressors.base import Compressor, Symbols, Vocab, check_output, checked_symbols
 from compressors.errors import CorruptStream, VerifyError
 
-# So much input is decoded at once: what follows the end of a short member or frame is copied for each of them.
+# Bytes of input decoded at once. What follows the end of a member or frame is copied for each of them, so a
+# larger piece would make files of many short members slow.
 INPUT_PIECE = 1 << 14
-OUTPUT_PART = (
-    1 << 20
-)  # about so much output a decoder gives at once, so that a bomb is noticed before it fills the memory
-_NO_MEMORY = ("Allocation error", "ot enough memory", "Error -4 ")  # zstd, brotli, zlib
-_REMEDIES = {  # by what the library says
+# Bytes of output, about, that a decoder gives at once: a bomb is noticed before it fills the memory.
+OUTPUT_PART = 1 << 20
+# Parts of the messages by which zstd, brotli and zlib say that they got no memory.
+_NO_MEMORY = ("Allocation error", "ot enough memory", "Error -4 ")
+# Part of a library's message -> the remedy to add to it; {} is the name of the codec.
+_REMEDIES = {
     "ictionary": "; it was written with a dictionary: give it with --codec {}=FILE",
     "too much memory": "; its window is larger than 128 MB: where the source is trusted, `zstd -d --long=31` has the memory",
 }
@@ -59,13 +65,20 @@ class StreamCodec(Compressor):
     writes_size: ClassVar[bool] = False  # the format can say the size of the data
 
     @abstractmethod
-    def symbol_encoder(self) -> Encoder: ...
+    def symbol_encoder(self) -> Encoder:
+        """A fresh encoder of the bare stream, for `encode`."""
+
     @abstractmethod
-    def symbol_decoder(self) -> Decoder: ...
+    def symbol_decoder(self) -> Decoder:
+        """A fresh decoder of the bare stream, for `decode`."""
+
     @abstractmethod
-    def file_encoder(self) -> Encoder: ...
+    def file_encoder(self) -> Encoder:
+        """A fresh encoder of the standard format, for `compress` and files."""
+
     @abstractmethod
-    def file_decoder(self) -> Decoder: ...
+    def file_decoder(self) -> Decoder:
+        """A fresh decoder of the standard format, for `decompress` and files."""
 
     @property
     def vocab(self) -> Vocab:
@@ -109,15 +122,22 @@ class StreamCodec(Compressor):
         )
 
     def verified_stream(self, pieces: Iterable[bytes], **how: Any) -> Iterator[bytes]:
-        """What `compress_stream` gives, decompressed again as it goes by. Raises `VerifyError` at the end on a difference."""
+        """What `compress_stream` gives, decompressed again as it goes by.
+
+        Raises `VerifyError` at the end on a difference.
+        """
+        # Hash what goes in and what comes back. `passed` holds compressed pieces that the decoder
+        # below has read but the caller has not got yet.
         given, back, passed = hashlib.sha256(), hashlib.sha256(), list[bytes]()
 
         def seen() -> Iterator[bytes]:
+            """`pieces`, hashed on their way to the encoder."""
             for piece in pieces:
                 given.update(piece)
                 yield piece
 
         def packed() -> Iterator[bytes]:
+            """The compressed pieces, noted on their way to the decoder."""
             for out in self.compress_stream(seen(), **how):
                 passed.append(out)
                 yield out
@@ -140,11 +160,17 @@ def decoded(
     padding: bytes = b"",
     max_output: int | None = None,
 ) -> Iterator[bytes]:
-    """Decode up to `frames` frames (None: any number) from `pieces`; what follows the last is an error."""
+    """Decode up to `frames` frames (None: any number) from `pieces`; what follows the last is an error.
+
+    `padding`: bytes that may stand between frames and after the last. Raises `CorruptStream` for
+    damaged or missing data, and `OutputLimitExceeded` beyond `max_output` bytes.
+    """
     decoder, started, n_bytes, n_frames = new_decoder(), False, 0, 0
     for piece in (part for whole in pieces for part in _cut(whole)):
         rest = piece
         while rest:
+            # Between frames only padding may stand; where a frame has begun, every byte belongs to
+            # it.
             if n_frames and not started and not (rest := rest.lstrip(padding) if padding else rest):
                 break
             if n_frames == frames:
@@ -153,6 +179,7 @@ def decoded(
                 n_bytes += len(out)
                 check_output(codec, n_bytes, max_output)
                 yield out
+            # The end of a frame: what the library did not use starts the next one.
             started, rest = True, b""
             if decoder.eof:
                 rest = decoder.unused_data
@@ -163,6 +190,9 @@ def decoded(
 
 
 def _outputs(codec: str, decoder: Decoder, data: bytes) -> Iterator[bytes]:
+    """All output for one piece of input, in parts. Raises `CorruptStream` for any error of the
+    library.
+    """
     try:
         yield decoder.decompress(data)
         while getattr(decoder, "has_more", False):
@@ -177,6 +207,7 @@ def _outputs(codec: str, decoder: Decoder, data: bytes) -> Iterator[bytes]:
 
 
 def _cut(data: bytes) -> Iterator[bytes]:
+    """`data` in pieces of at most `INPUT_PIECE` bytes."""
     view = memoryview(data)
     return (bytes(view[start : start + INPUT_PIECE]) for start in range(0, len(data), INPUT_PIECE))
 

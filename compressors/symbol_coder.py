@@ -1,12 +1,14 @@
-"""The default `compress` of a codec: its symbols, entropy-coded by constriction under counts of the symbols before them.
+"""The default `compress` of a codec: its symbols, entropy-coded by constriction under counts of the symbols
+before them.
 
-A codec that writes `vocab`, `encode` and `decode` gets files from this. The document itself is the model: symbols are
-coded in blocks, each under the counts of all blocks before it, so there is no table to store. A symbol that was not
-seen before is an escape in its block. The symbols that were escaped follow the block: how many binary digits each has,
-then the digits. The cost of a block is proportional to the document's alphabet, not to the vocabulary.
+A codec that writes `vocab`, `encode` and `decode` gets files from this. The document itself is the model:
+symbols are coded in blocks, each under the counts of all blocks before it, so no table is stored. A symbol
+that was not seen before is an escape in its block. The symbols that were escaped follow the block: how many
+binary digits each has, then the digits. The cost of a block is proportional to the document's alphabet, not
+to the vocabulary.
 
-Weights are integers that add up to what constriction distributes, so its arithmetic has nothing to round: streams are
-equal on every machine. docs/reference/symbols.md describes them byte by byte.
+Weights are integers that add up to what constriction distributes, so its arithmetic has nothing to round:
+streams are equal on every machine. docs/reference/symbols.md describes them byte by byte.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ _MOST_SYMBOLS = 64  # symbols for each byte of a document, and as many more: a d
 
 
 def compress(codec: Compressor, data: bytes) -> bytes:
-    """`data` as kind, lengths, checksum and the coded symbols of ``codec.encode(data)``: the kind that gives the fewest.
+    """`data` as kind, lengths, checksum and the coded symbols of ``codec.encode(data)``: the kind that gives
+    the fewest.
 
     Raises `InvalidConfig` for vocabularies of 2^24 symbols or more, and for more than 64 symbols a byte.
     """
@@ -43,6 +46,7 @@ def compress(codec: Compressor, data: bytes) -> bytes:
             f"{codec.name}: {len(symbols)} symbols for {len(data)} bytes; the default `compress` takes at most "
             f"{_MOST_SYMBOLS} a byte: write `compress` and `decompress` for this codec"
         )
+    # Kind 2 knows all symbols from the start: worth a try only if a quarter of them occurs.
     kinds = [0, 1, 2] if 4 * len(np.unique(symbols)) >= size else [0, 1]
     coded = {kind: _encoded(symbols, size, kind) for kind in (kinds if len(symbols) > FIRST_BLOCK else [0])}
     kind = min(coded, key=lambda kind: len(coded[kind]))
@@ -119,6 +123,7 @@ class _Counts:
         )
         counts = np.bincount(self._numbers[symbols], minlength=len(self._symbols))
         self._counts += counts
+        # A decaying count: each block adds its counts and takes a tenth of the sum away.
         self._late += 16 * counts - self._late // 10
 
     def weights(self) -> npt.NDArray[np.int64]:
@@ -133,7 +138,9 @@ class _Counts:
         return _scaled(parts)
 
     def bit_weights(self) -> npt.NDArray[np.int64]:
-        """(bits + 1,) of the number of bits of an escaped symbol: counts so far, and 32 more as the vocabulary has them."""
+        """(bits + 1,) of the number of bits of an escaped symbol: counts so far, and 32 more as the vocabulary
+        has them.
+        """
         ends = np.minimum(1 << np.arange(len(self._bits)), self._size)
         return _scaled(64 * self._bits + 1 + 2048 * np.diff(ends, prepend=0) // self._size)
 
@@ -165,6 +172,8 @@ def _encoded(symbols: Symbols, size: int, kind: int) -> npt.NDArray[np.uint32]:
             n_bits = _n_bits(escaped)
             coder.encode(n_bits, _categorical(coding, seen.bit_weights()))
             long = n_bits > 1
+            # The first binary digit is 1: only the others are coded, each number below 2^(bits -
+            # 1).
             halves = 1 << n_bits[long] - 1
             coder.encode(escaped[long] - halves, coding.model.Uniform(), halves)
         seen.add(block)
@@ -225,17 +234,19 @@ def _size(codec: Compressor) -> int:
 
 
 def _constriction() -> Any:
+    """The module `constriction.stream`. Raises `MissingExtra` with the pip command."""
     try:
         import constriction
     except ImportError as error:
         raise MissingExtra(
-            "files of codecs without a `compress` of their own need constriction: pip install constriction (on Linux for "
+            "files of codecs that do not define `compress` need constriction: pip install constriction (on Linux for "
             "Arm and with musl it has no wheel: it is built from source, with a Rust compiler)"
         ) from error
     return constriction.stream
 
 
 def _varint(value: int) -> bytes:
+    """`value` in base 128, low digits first; the high bit says that more follow."""
     digits = bytearray()
     while value > 127:
         digits.append(value & 127 | 128)

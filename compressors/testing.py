@@ -1,12 +1,19 @@
-"""The conformance kit: `check(codec)` runs every law of `compressors.base` and says which one fails, and on what.
+"""The conformance kit: `check(codec)` runs every law of `compressors.base`.
 
-Of a one-way view (``lossless = False``) it runs the laws that need no decoding, and asks that the rest is refused.
+A law that fails raises `LawBroken`, which names the law and the data. A plugin's test is one line:
 
-def test_my_codec():
-    compressors.testing.check(MyCodec(level=3))
+    def test_my_codec():
+        compressors.testing.check(MyCodec(level=3))
 
-With ``processes=True`` it also compares with fresh processes under other hash seeds; then the codec's class must be importable
-by its module's name.
+Of a one-way view (``lossless = False``) the kit runs the laws that need no decoding, and checks
+that the
+other methods raise `OneWay`. With ``processes=True`` it also compares with fresh processes under
+other
+hash seeds; then the codec's class must be importable by the name of its module. `proxyc doctor`
+runs the
+kit on every registered codec. The laws of files are in `testing_files`, those of threads and
+processes
+in `testing_processes`.
 """
 
 from __future__ import annotations
@@ -28,7 +35,9 @@ class LawBroken(AssertionError):
 
 
 def samples() -> list[bytes]:
-    """Byte strings that have broken codecs: empty, all bytes, invalid UTF-8, NUL tails, odd lengths, long runs, noise."""
+    """Byte strings that have broken codecs: empty, all bytes, invalid UTF-8, NUL tails, odd lengths, long
+    runs, noise.
+    """
     noise = random.Random(0)
     text = "def f(x):\n    return x + 1  # naïve — 日本語 🙂 \u017f \u00a0\r\n\tI'LL can't\n"
     return [
@@ -40,7 +49,12 @@ def samples() -> list[bytes]:
 
 
 def check(codec: Compressor, documents: list[bytes] | None = None, *, processes: bool = False) -> None:
-    """Raise `LawBroken` unless `codec` keeps every law on `documents`; by default on `samples()`, and those of files."""
+    """Raise `LawBroken` unless `codec` keeps every law on `documents`.
+
+    By default the documents are `samples()`, and the laws of files are checked, too; with other
+    documents
+    they are left out. `processes` adds the laws that start new interpreters.
+    """
     from compressors import testing_files, testing_processes  # these state their laws with `law`, from here
 
     with_files, documents = documents is None, samples() if documents is None else documents
@@ -65,7 +79,11 @@ def check(codec: Compressor, documents: list[bytes] | None = None, *, processes:
 
 
 def law(holds: bool, codec: Compressor, text: str, data: object = None, *, found: object = None) -> None:
-    """Raise `LawBroken` with the `text` of the law unless it `holds`."""
+    """Raise `LawBroken` with the `text` of the law unless it `holds`.
+
+    `data`: the document it fails on; `found`: what the codec gave instead. Both are cut short in
+    the message.
+    """
     if not holds:
         shown = "" if data is None else f" on {data!r:.100}"
         raise LawBroken(f"{codec.name}: {text}{shown}" + ("" if found is None else f"; found {found!s:.200}"))
@@ -77,10 +95,11 @@ def _mistakes(codec: object) -> None:
         raise LawBroken(f"{codec.__name__}: found the class, expected a codec: check({codec.__name__}())")
     if not isinstance(codec, Compressor):
         raise LawBroken(f"{codec!r:.100}: found {type(codec).__name__}, expected a compressors.Compressor")
+    # A field is annotated and in the dataclass; forgetting the decorator leaves it only annotated.
     fields = {field.name for field in dataclasses.fields(codec)}
     annotated = {name for name, hint in inspect.get_annotations(type(codec)).items() if "ClassVar" not in str(hint)}
     forgot = ", ".join(sorted(annotated - fields))
-    law(not forgot, codec, f"{forgot} is no field: expected @dataclass(frozen=True, kw_only=True) above the class")
+    law(not forgot, codec, f"{forgot} is not a field: expected @dataclass(frozen=True, kw_only=True) above the class")
     law(isinstance(getattr(codec, "name", None), str), codec, "a codec has a name: expected name: ClassVar[str] = ...")
     size = getattr(codec.vocab, "size", None)
     law(
@@ -96,9 +115,11 @@ def _mistakes(codec: object) -> None:
 
 
 def _symbols(codec: Compressor, data: bytes) -> None:
+    """Law 3, and the half of law 2 that one process can see: shape, dtype, range, the same again."""
     symbols, dtype = codec.encode(data), codec.vocab.dtype
-    found = f"{symbols.ndim}-d {symbols.dtype}, expected 1-d {dtype}"
-    law(symbols.ndim == 1 and symbols.dtype == dtype, codec, "symbols are 1-d of dtype vocab.dtype", data, found=found)
+    is_right = symbols.ndim == 1 and symbols.dtype == dtype
+    kind = f"{symbols.ndim}-d {symbols.dtype}, expected 1-d {dtype}"
+    law(is_right, codec, "symbols are 1-d of dtype vocab.dtype", data, found=kind)
     largest = int(symbols.max()) if symbols.size else 0
     law(
         largest < codec.vocab.size,
@@ -112,15 +133,17 @@ def _symbols(codec: Compressor, data: bytes) -> None:
 
 def _one_way(codec: Compressor) -> None:
     """A view without a way back says so wherever it is asked for one."""
-    for method, given in (("decode", codec.encode(b"a")), ("compress", b"a"), ("decompress", b"a")):
+    calls = (("decode", codec.encode(b"a")), ("compress", b"a"), ("decompress", b"a"))
+    for method, argument in calls:
         try:
-            getattr(codec, method)(given)
+            getattr(codec, method)(argument)
         except OneWay:
             continue
         law(False, codec, f"{method} of a codec with lossless = False raises OneWay")
 
 
 def _round_trip(codec: Compressor, data: bytes) -> None:
+    """Law 1, exactly: both ways back give the data, within a limit of its length and never beyond it."""
     symbols, packed = codec.encode(data), codec.compress(data)
     back = codec.decode(symbols)
     law(back == data, codec, "decode(encode(data)) == data", data, found=_difference(back, data))
@@ -142,6 +165,7 @@ def _difference(found: bytes, expected: bytes) -> str:
 
 
 def _spans(codec: Compressor, data: bytes) -> None:
+    """Law 4: spans add up to the data; where symbols have fixed pieces, these are the data."""
     spans, symbols = codec.spans(data), codec.encode(data)
     if spans is None:
         return
@@ -154,6 +178,8 @@ def _spans(codec: Compressor, data: bytes) -> None:
 def _damage(codec: Compressor, data: bytes) -> None:
     """Damaged input decodes to something or raises `CorruptStream`, within the limit; it never does anything else."""
     coded, limit = codec.compress(data), len(data) + 1000
+    # Halved, one byte short, one byte long, empty, constant; then one bit flipped at about 40
+    # places.
     damaged = [coded[: len(coded) // 2], coded[:-1], coded + b"\0", b"", b"\xff" * 40]
     damaged += [
         coded[:i] + bytes([coded[i] ^ 1 << i % 8]) + coded[i + 1 :] for i in range(0, len(coded), 1 + len(coded) // 40)
@@ -161,8 +187,10 @@ def _damage(codec: Compressor, data: bytes) -> None:
     symbols = codec.encode(data)
     for bad in damaged:
         _survives(codec, "decompress", bad, limit)
+    # Valid symbols in an order that `encode` did not write.
     for bad_symbols in (symbols[: len(symbols) // 2], symbols[::-1], np.roll(symbols, 1)):
         _survives(codec, "decode", bad_symbols, limit)
+    # The first number that is not a symbol, in a type wide enough to hold it.
     outside = _survives(codec, "decode", np.array([codec.vocab.size], np.int64), limit)
     law(not outside, codec, "a symbol outside the vocabulary raises CorruptStream")
 
@@ -180,6 +208,7 @@ def _survives(codec: Compressor, method: str, bad: object, limit: int) -> bool:
 
 
 def _batches(codec: Compressor, documents: list[bytes]) -> None:
+    """Law 5: a batch equals its documents one by one, for any number of threads, and decodes to them."""
     one_by_one = [codec.encode(data) for data in documents]
     for threads in (1, 3):
         batch = codec.encode_batch(documents, threads=threads)
@@ -193,6 +222,7 @@ def _batches(codec: Compressor, documents: list[bytes]) -> None:
 
 
 def _identity(codec: Compressor, documents: list[bytes]) -> None:
+    """Law 7: pickling, fingerprint, hash and JSON configuration all describe the same codec."""
     twin = pickle.loads(pickle.dumps(codec))
     law(twin == codec and twin.fingerprint == codec.fingerprint, codec, "pickling keeps configuration and fingerprint")
     data = max(documents, key=len)
@@ -211,6 +241,7 @@ def _identity(codec: Compressor, documents: list[bytes]) -> None:
 
 
 def _vocabulary(codec: Compressor) -> None:
+    """The claims of `Vocab`: one piece for each symbol, and splits that join two earlier symbols."""
     vocab = codec.vocab
     if vocab.pieces is not None:
         law(len(vocab.pieces) == vocab.size, codec, "vocab.pieces has vocab.size entries")

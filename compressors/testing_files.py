@@ -1,4 +1,9 @@
-"""The laws of files, a part of the conformance kit: any ratio, pieces of any size, bounded memory both ways."""
+"""The laws of files, a part of the conformance kit: any ratio, pieces of any size, bounded memory.
+
+`testing.check` calls `check_files` for every lossless codec. It works through `compressors.files`,
+as the
+command line does, so it also covers the `.pxc` container around codecs without a file format.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,8 @@ from compressors.base import Compressor
 from compressors.stream_codec import StreamCodec
 from compressors.testing import law
 
+# Ratios of text to noise: incompressible text, ordinary text, and two that make a decoder's output
+# explode.
 RATIOS = (1, 10, 1_000, 100_000)
 # A decoder gives its output in parts: no part of any output may be larger. A .pxc block has 1 MiB.
 LARGEST_PART = 2 << 20
@@ -25,9 +32,11 @@ def text_of_ratio(n_bytes: int, ratio: int) -> bytes:
 def check_files(codec: Compressor, n_bytes: int | None = None, ratios: Sequence[int] = RATIOS) -> None:
     """Raise `LawBroken` unless files of `codec` hold texts of all `ratios`, however they are read and written.
 
-    The texts have `n_bytes`; by default 3 MB for formats of their own where that takes no time, else 100 kB.
+    The texts have `n_bytes`; by default 3 MB for stream codecs and ratios of 1,000 or more, else 100 kB.
     """
     for ratio in ratios:
+        # 3 MB only where the text is nearly all repetition: a stream codec then needs no time for
+        # it.
         streams = isinstance(codec, StreamCodec) and ratio >= 1_000
         text = text_of_ratio(n_bytes or (3_000_000 if streams else 100_000), ratio)
         _round_trips(codec, text, f"a text of ratio {ratio:,}")
@@ -35,6 +44,9 @@ def check_files(codec: Compressor, n_bytes: int | None = None, ratios: Sequence[
 
 
 def _round_trips(codec: Compressor, text: bytes, what: str) -> None:
+    """Symbols and files of `text` give it back, and no part of the output is large; `what` names the
+    text.
+    """
     law(codec.decode(codec.encode(text)) == text, codec, f"decode(encode(data)) == data, for {what}")
     packed = _packed(codec, text, len(text) + 1)
     parts = list(_unpacked(codec, packed, len(packed) + 1))
@@ -71,16 +83,19 @@ class _Slow(io.BytesIO):
 
 
 def _packed(codec: Compressor, text: bytes, size: int) -> bytes:
+    """The file of `text`, its source read in pieces of at most `size` bytes."""
     sink = io.BytesIO()
     files.compress_stream(codec, _Slow(text, size), sink)
     return sink.getvalue()
 
 
 def _unpacked(codec: Compressor, packed: bytes, size: int) -> Iterator[bytes]:
+    """The parts that a decoder gives when the file is read in pieces of at most `size` bytes."""
     return files.decompressed(_Slow(packed, size), codec=codec, name=f"file{codec.suffix}")
 
 
 def _sizes(parts: Sequence[bytes], text: bytes) -> str:
+    """What a message shows instead of megabytes of data: both lengths."""
     return f"{sum(map(len, parts))} bytes, expected {len(text)}"
 
 

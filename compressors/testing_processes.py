@@ -1,4 +1,9 @@
-"""The laws of threads and processes, a part of the conformance kit."""
+"""The laws of threads and processes, a part of the conformance kit.
+
+Data loaders encode in threads, in forked workers and in spawned ones: a codec must give the same
+symbols
+in all of them. `testing.check` calls these functions.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +24,11 @@ FORK_SECONDS = 60  # a forked child that says nothing for so long hangs on a loc
 
 
 def check_threads(codec: Compressor, documents: list[bytes]) -> None:
-    """One object used by several threads at once gives what it gives alone."""
-    alone = [codec.encode(data).tobytes() for data in documents] * 3
+    """One object used by several threads at once gives what it gives in one thread."""
+    in_one_thread = [codec.encode(data).tobytes() for data in documents] * 3
     with ThreadPoolExecutor(4) as pool:
         symbols = list(pool.map(codec.encode, documents * 3))
-        law([row.tobytes() for row in symbols] == alone, codec, "encode works from several threads")
+        law([row.tobytes() for row in symbols] == in_one_thread, codec, "encode works from several threads")
         if codec.lossless:
             back, packed = list(pool.map(codec.decode, symbols)), list(pool.map(codec.compress, documents * 3))
             law(back == documents * 3, codec, "encode and decode work from several threads")
@@ -42,6 +47,8 @@ def check_fork(codec: Compressor, documents: list[bytes]) -> None:
     """A child forked after the codec was used, also by threads, gives what the parent gives, and ends."""
     if not hasattr(os, "fork"):
         return
+    # Using the codec first fills its caches and starts its threads, if it has any: then comes the
+    # fork.
     expected = digest_of(codec, documents).encode()
     reader, writer = os.pipe()
     with warnings.catch_warnings():
@@ -55,6 +62,7 @@ def check_fork(codec: Compressor, documents: list[bytes]) -> None:
         finally:
             os._exit(0)
     os.close(writer)
+    # A child that deadlocks never writes: wait for the pipe, not for the child, and then kill it.
     said, _, _ = select.select([reader], [], [], FORK_SECONDS)
     found = os.read(reader, 100) if said else b""
     os.close(reader)
@@ -64,6 +72,7 @@ def check_fork(codec: Compressor, documents: list[bytes]) -> None:
     law(found == expected, codec, "symbols and bytes in a forked process are the parent's")
 
 
+# The program of a fresh process: read a pickled (codec, documents), print their digest.
 _CHILD = """
 import pickle, sys
 from compressors import testing_processes
@@ -73,8 +82,9 @@ print(testing_processes.digest_of(*pickle.load(sys.stdin.buffer)))
 
 def check_fresh_processes(codec: Compressor, documents: list[bytes]) -> None:
     """Fresh processes, under other hash seeds, locales and time zones, give the same symbols, bytes and fingerprint."""
+    # A codec pickles as its configuration, so the child builds its tables itself.
     sent = pickle.dumps((codec, documents))
-    found = set()
+    digests = set()
     for seed, zone in (("0", "UTC"), ("1", "Asia/Tokyo")):
         environment = os.environ | {
             "PYTHONHASHSEED": seed,
@@ -90,8 +100,8 @@ def check_fresh_processes(codec: Compressor, documents: list[bytes]) -> None:
             codec,
             f"works in a fresh process, which said {done.stderr.decode(errors='replace')[-300:]}",
         )
-        found.add(done.stdout)
-    law(len(found) == 1, codec, "symbols, bytes and fingerprint are the same in every process")
+        digests.add(done.stdout)
+    law(len(digests) == 1, codec, "symbols, bytes and fingerprint are the same in every process")
 
 
 __all__ = ["check_fork", "check_fresh_processes", "check_threads", "digest_of"]

@@ -1,4 +1,9 @@
-"""`zstd`: symbols are a frame without magic number, size or checksum; files are standard frames, checksummed."""
+"""`zstd`: symbols are a frame without magic number, size or checksum; files are standard frames.
+
+Files carry a checksum, and may use a dictionary: `Zstd.fit` trains one, ``zstd -D`` reads the same. Data in
+memory is compressed in one call (`_OneShot`), a stream by zstd's streaming interface; `zstd_frames`
+decompresses.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +21,7 @@ from compressors.base import check_range
 from compressors.errors import InputError, InvalidConfig
 from compressors.stream_codec import Decoder, Encoder, StreamCodec
 
-_OUTPUT_PART = 1 << 17
+_OUTPUT_PART = 1 << 17  # bytes of compressed output that a stream gives at once
 _QUICK = 9  # the highest level at which a part of the output takes no time that a person would notice
 
 
@@ -50,6 +55,7 @@ class Zstd(StreamCodec):
         import numpy as np
         import zstandard
 
+        # The trainer wants all samples at once: this is why a large corpus needs --sample.
         samples: list[bytes | bytearray | memoryview] = list(documents)
         try:
             dictionary = zstandard.train_dictionary(dictionary_size, samples, level=level)
@@ -88,6 +94,7 @@ class Zstd(StreamCodec):
 
     @cached_property
     def _dictionary(self) -> Any:
+        """The dictionary as the library takes it, or None."""
         import zstandard
 
         return self.artifact and zstandard.ZstdCompressionDict(self.artifact.arrays["dictionary"].tobytes())
@@ -98,6 +105,7 @@ class Zstd(StreamCodec):
         return threading.local()
 
     def _compressor(self, **parameters: Any) -> Any:
+        """A compressor of this level and dictionary, with more `parameters` of the library."""
         import zstandard
 
         # Without explicit table sizes zstd fits them to the size of each document: faster, and smaller, on short ones.
@@ -127,15 +135,16 @@ class Zstd(StreamCodec):
         return _OneShot(self._own.files)
 
     def compress_stream(self, pieces: Iterable[bytes], *, threads: int = 1, size: int | None = None) -> Iterator[bytes]:
-        """One frame, made by zstd's own threads: at least one beside ours, as the bytes then depend on no number of them.
+        """One frame, made by at least one thread of zstd, so that the bytes do not depend on `threads`.
 
-        With `size`, of all pieces together, the frame says it, and zstd takes tables and a window that are no larger: two
-        bytes at level 22 need 744 MB otherwise, and 128 MB of whoever reads them.
-        Who lets go of a stream waits for zstd's threads to finish their jobs (12 MB at level 19: 28 s), so the command
-        line ends without doing so.
+        `size`: bytes of all pieces together. The frame says it, and zstd makes its tables and window no
+        larger. Without it two bytes at level 22 need 744 MB, and 128 MB in every reader.
+        Closing a stream early waits until zstd's threads finish their jobs (12 MB at level 19: 28 s). The
+        command line ends without closing it.
         """
         compressor = self._compressor(write_checksum=True, write_dict_id=True, threads=max(1, threads))
         chunker = compressor.chunker(size=-1 if size is None else size, chunk_size=_OUTPUT_PART)
+        # At a quick level a second thread would only cost time.
         if self.level <= _QUICK:
             for piece in pieces:
                 yield from chunker.compress(piece)
@@ -150,6 +159,7 @@ class Zstd(StreamCodec):
         return self._decoder()
 
     def _decoder(self, *, has_magic: bool = True, **options: Any) -> Decoder:
+        """A decoder of frames, with or without magic number; `options` go to the library."""
         import zstandard
 
         from compressors.zstd_frames import FrameDecoder

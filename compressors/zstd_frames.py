@@ -2,6 +2,8 @@
 
 The library gives all that its input stands for at once, and 4 bytes may stand for 128 KiB. So the input is cut where
 blocks begin (RFC 8878, section 3.1.1), and a few blocks are decompressed at a time.
+
+`zstd.Zstd` makes a `FrameDecoder` for symbols and for files, and `stream_codec.decoded` drives it.
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ class FrameDecoder:
         """What the next blocks stand for, at most `OUTPUT_PART` bytes and one block more."""
         self._held, self._at = self._held[self._at :] + data, 0
         end, output = 0, 0
+        # Take whole parts (header, blocks) from what is held until they stand for enough output.
         while output < OUTPUT_PART:
             if not self._left:
                 part = self._part(end)
@@ -51,6 +54,7 @@ class FrameDecoder:
                     break
                 self._left, expected = part
                 output += expected
+            # A part may continue in the next input: `_left` counts what is missing.
             taken = min(self._left, len(self._held) - end)
             if not taken:
                 break
@@ -84,6 +88,8 @@ class FrameDecoder:
                 return None
             self._next = "nothing"
             return 8 + int.from_bytes(start[4:], "little"), 0
+        # Frame_Header_Descriptor: bits 7-6 size of the content size, 5 single segment (then the
+        # window byte is left out), 2 checksum, 1-0 size of the dictionary id.
         descriptor = start[len(magic)]
         one_segment = descriptor >> 5 & 1
         content_size = (one_segment, 2, 4, 8)[descriptor >> 6]
@@ -95,9 +101,14 @@ class FrameDecoder:
         if len(self._held) < at + 3:
             return None
         header = int.from_bytes(self._held[at : at + 3], "little")
+        # Bit 0: the last block; bits 1-2: its kind; the rest: its size, or of a run how often its
+        # byte repeats.
         kind, size = header >> 1 & 3, header >> 3
         length = 3 + (1 if kind == _RLE else size)
         if header & 1:
             self._next = "nothing"
             length += 4 * self._checksum
         return length, BLOCK_MAX if kind == _COMPRESSED else min(size, BLOCK_MAX)
+
+
+__all__ = ["FrameDecoder"]

@@ -36,7 +36,7 @@ WITH_DICTIONARY = "zstd:dictionary"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--rewrite-golden", action="store_true", help="write tests/golden again, from the codecs as they are"
+        "--rewrite-golden", action="store_true", help="write tests/golden again from the codecs as they are"
     )
 
 
@@ -47,7 +47,7 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# One-way views neither decode nor write files; those of the package have their test module.
+# One-way views neither decode nor write files; tests/test_entropy.py tests those of the package.
 LOSSLESS = [name for name in compressors.names() if compressors.get_class(name).lossless is not False]
 
 

@@ -1,4 +1,4 @@
-"""The stream of ids that `bpe` writes, read by Python's integers from its description in docs/pxc.md alone."""
+"""The stream of ids that `bpe` writes, read with Python's integers, by the description in docs/pxc.md and nothing else."""
 
 from typing import Any
 

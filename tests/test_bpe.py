@@ -49,7 +49,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def foreign(kind: str, documents: list[bytes]) -> Tokenizer:
-    """Tokenizers as others make them: ids of their own, special and added tokens, several pre-tokenizers."""
+    """Tokenizers as others make them: other ids, special and added tokens, several pre-tokenizers."""
     if kind == "digits":
         stages = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), _level()])
     elif kind == "gpt2":

@@ -246,3 +246,15 @@ def test_fit_takes_a_sample_for_every_codec_and_leaves_out_what_is_excluded(tmp_
     card = compressors.load(tmp_path / "d.pxa").artifact.card
     assert 300_000 <= card["bytes"] < 302_000
     assert card["documents"] < 1500
+
+
+def test_waiting_threads_sleep_unless_the_user_says_otherwise(tmp_path):
+    """The variable must be set before torch is loaded: a command sees it, and so do the processes it starts."""
+    code = "import os, sys; sys.argv = ['proxyc', 'codecs']; from proxylm.cli.main import main\n"
+    code += "try: main()\nexcept SystemExit: print('POLICY', os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    without = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    for given, expected in (({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")):
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=without | given, capture_output=True, text=True, cwd=tmp_path
+        )
+        assert f"POLICY {expected} False" in done.stdout, done.stderr

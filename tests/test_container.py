@@ -25,7 +25,7 @@ TEXT = b"def f(self):\n    return self.x\n" * 2
 
 
 def independent(data: bytes, undo: Callable[[bytes], bytes]) -> tuple[dict[str, Any], bytes]:
-    """Header and content of a `.pxc` file, by docs/pxc.md alone."""
+    """Header and content of a `.pxc` file, read by docs/pxc.md and nothing else."""
     magic, version, n = struct.unpack_from("<4sHI", data)
     text, at, raw, places = data[10 : 10 + n], 14 + n, b"", b""
     assert (magic, version, crc(data[: 10 + n])) == (b"\x8ePXC", 1, data[10 + n : at])
@@ -280,3 +280,16 @@ def test_another_or_no_artifact_is_refused_before_decoding(bpe: BPE, documents: 
             _unpack(packed[:-60], wrong)
     with pytest.raises(FingerprintMismatch, match="--codec bpe=FILE"):
         _unpack(packed)
+
+
+def test_blocks_are_as_large_as_wanted() -> None:
+    """The file says how large each is; a reader takes up to 64 MiB."""
+    data = hashlib.shake_256(b"x").digest(3 * pxc.BLOCK_SIZE + 5)
+    sizes = {}
+    for size in (0, 2 * pxc.BLOCK_SIZE, 1 << 62):
+        packed, out = BytesIO(), BytesIO()
+        files.compress_stream(compressors.get("bytes"), BytesIO(data), packed, block_size=size)
+        files.decompress_stream(BytesIO(packed.getvalue()), out)
+        assert out.getvalue() == data
+        sizes[size] = packed.getvalue().count(pxc.BLOCK)
+    assert list(sizes.values()) == [4, 2, 1]

@@ -1,4 +1,4 @@
-"""The published windows, for comparison: cut where the network is uncertain, each coded alone, and not decodable."""
+"""The published windows, for comparison: cut where the network is uncertain, each coded by itself, and not decodable."""
 
 import math
 
@@ -36,9 +36,9 @@ def test_a_window_is_a_function_of_its_bytes(codec: PublishedWindows, model: Mod
     assert symbols.dtype == codec.vocab.dtype == np.uint16
     assert len(spans) == len(symbols)
     assert spans.sum() == len(TEXT)
-    alone = EntropyWindows(model, 16)
+    fresh = EntropyWindows(model, 16)
     for symbol, end, n in zip(symbols.tolist(), np.cumsum(spans).tolist(), spans.tolist(), strict=True):
-        assert alone._segment(TEXT[end - n : end]) == [(symbol, n)]
+        assert fresh._segment(TEXT[end - n : end]) == [(symbol, n)]
 
 
 def test_windows_begin_wherever_the_network_is_uncertain(codec: PublishedWindows, model: Model) -> None:
@@ -49,7 +49,7 @@ def test_windows_begin_wherever_the_network_is_uncertain(codec: PublishedWindows
 
 
 def test_the_entropy_is_that_of_the_256_bytes(model: Model) -> None:
-    """Of the first byte: nothing is known of the document, so that the network alone decides, computed here in floats."""
+    """Of the first byte: nothing is known of the document, so only the network decides; computed here in floats."""
     from compressors.neural.model import features
 
     rows = features(model.shape, np.zeros(1, np.uint8))[0]

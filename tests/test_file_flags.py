@@ -150,7 +150,7 @@ def test_a_one_way_view_writes_no_files(folder: Path) -> None:
 
 
 class Faulty(Zstd):
-    """A plugin with a bug of its own."""
+    """A plugin with a bug."""
 
     def compress_stream(self, pieces: object, **how: object) -> object:
         if b"".join(pieces) == TEXT:

@@ -80,7 +80,7 @@ def test_another_group_may_do_no_more_than_all_others(
     os.chown(source, 0, OTHER)
     source.chmod(mode)
     monkeypatch.setattr(os, "fchown", refuse)
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)  # for whom it is no surprise
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)  # not root, so no warning
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert stat.S_IMODE(packed(source).st_mode) == expected

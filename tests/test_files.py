@@ -134,7 +134,7 @@ def test_missing_inputs_and_impossible_outputs(source: Path, tmp_path: Path) -> 
     for reader, target in ((tmp_path / "none", tmp_path / "x"), (tmp_path, tmp_path / "x")):
         with pytest.raises(InputError, match="cannot read"):
             files.compress_file(reader, target, Gzip())
-    with pytest.raises(InputError, match="no ordinary file"):
+    with pytest.raises(InputError, match="not an ordinary file"):
         files.compress_file(source, tmp_path, Gzip(), force=True)
     with pytest.raises(InputError, match="cannot write"):
         files.compress_file(source, tmp_path / "no" / "x", Gzip())
@@ -163,7 +163,7 @@ def test_short_suffixes_of_tars(tmp_path: Path, suffix: str, codec: str) -> None
     packed.write_bytes(compressors.get(codec).compress(TEXT))
     assert files.decompressed_name(packed) == tmp_path / "x.tar"
     packed.write_bytes(TEXT)
-    with pytest.raises(CorruptStream, match=f"is no {codec} file"):
+    with pytest.raises(CorruptStream, match=f"is not a {codec} file"):
         files.check_file(packed)
 
 

@@ -213,7 +213,7 @@ def test_recursion_and_what_is_sound_beside_what_is_not(folder: Path) -> None:
     (folder / "in/a.gz").write_bytes(b"no gzip")
     done = run("test", "-r", "in")
     assert done.exit_code == 1
-    assert done.stderr == "proxyc: in/a.gz is no gzip file: it does not begin with the magic number\n"
+    assert done.stderr == "proxyc: in/a.gz is not a gzip file: it does not begin with the magic number\n"
     assert done.stdout.count("sound") == 2  # the bad one, tested first, does not keep the others from being tested
 
 

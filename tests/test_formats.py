@@ -15,7 +15,7 @@ from compressors.files import formats
 
 Install = Callable[[Path, str, str, str, str], None]
 
-# A format of its own: a magic number, then deflate. And a codec of three methods, whose files are .pxc under another name.
+# A new format: a magic number, then deflate. And a codec of three methods, whose files are .pxc under another name.
 GUESTS = """
 import zlib
 from dataclasses import dataclass
@@ -149,7 +149,7 @@ def test_what_is_in_no_format_is_refused() -> None:
     with pytest.raises(InvalidConfig, match="format is not known"):
         formats.format_of(b"plain", "x.txt")
     for name, kind in (("x.gz", "gzip"), ("x.PXC", "pxc"), ("x.tzst", "zstd")):
-        with pytest.raises(CorruptStream, match=f"is no {kind} file"):
+        with pytest.raises(CorruptStream, match=f"is not a {kind} file"):
             formats.format_of(b"plain", name)
     with pytest.raises(InputError, match=r"expected .pxc, .br, .gz, .tgz, .taz, .zst, .tzst"):
         formats.decompressed_name(Path("x.txt"))

@@ -38,6 +38,8 @@ CODECS: dict[str, tuple[str, dict[str, Any]]] = {
     "neural-best": ("neural", {"preset": "best"}),
     "neural-dense-12": ("neural", {"preset": "fast", "policy": "dense", "width": 12}),
     "neural-fast": ("neural", {"preset": "fast"}),
+    "neural-mixed-best": ("neural", {"preset": "best"}),
+    "neural-mixed-fast": ("neural", {"preset": "fast"}),
     "neural-word": ("neural", {"preset": "fast", "policy": "word"}),
     "pack-3": ("pack", {"codec": "bytes", "bits": 3}),
     "pack-16": ("pack", {"codec": "bytes", "bits": 16, "gray": 1}),
@@ -45,6 +47,8 @@ CODECS: dict[str, tuple[str, dict[str, Any]]] = {
     "zstd-19": ("zstd", {"level": 19}),
     "zstd-dictionary": ("zstd", {"artifact": GOLDEN / "zstd.pxa"}),
 }
+# Streams of a coder that no longer writes: they must decode, and are never made again; symbols are the same.
+ONLY_READ = ("neural-best", "neural-dense-12", "neural-fast", "neural-word")
 OF_OUR_OWN = ("bpe", "bytes", "entropy-windows", "neural", "pack")  # no library shapes these streams: they never change
 
 
@@ -73,7 +77,7 @@ def _written_by(label: str) -> Compressor:
 def golden(request: pytest.FixtureRequest) -> tuple[Compressor, dict[str, Any]]:
     """A codec and what was frozen of it."""
     path = GOLDEN / f"{request.param}.json"
-    if request.config.getoption("--rewrite-golden"):
+    if request.config.getoption("--rewrite-golden") and request.param not in ONLY_READ:
         artifact = CODECS[request.param][1].get("artifact")
         if artifact is not None and not artifact.exists():
             _make_artifact(artifact)
@@ -105,11 +109,16 @@ def test_frozen_streams_decode(golden: tuple[Compressor, dict[str, Any]], label:
 
 
 @pytest.mark.parametrize("label", SAMPLES)
-def test_fresh_streams_are_the_frozen_ones(golden: tuple[Compressor, dict[str, Any]], label: str) -> None:
+def test_fresh_streams_are_the_frozen_ones(
+    golden: tuple[Compressor, dict[str, Any]], label: str, request: pytest.FixtureRequest
+) -> None:
     codec, frozen = golden
     if codec.name not in OF_OUR_OWN and codec.fingerprint != frozen["fingerprint"]:
         pytest.skip(f"written with another version of the library than {codec.library_versions()}")
-    assert _freeze(codec, SAMPLES[label]) == frozen["streams"][label]
+    fresh, expected = _freeze(codec, SAMPLES[label]), frozen["streams"][label]
+    if request.node.callspec.params["golden"] in ONLY_READ:
+        fresh, expected = {"symbols": fresh["symbols"]}, {"symbols": expected["symbols"]}
+    assert fresh == expected
 
 
 def test_fingerprints_of_our_own_codecs_are_frozen(golden: tuple[Compressor, dict[str, Any]]) -> None:

@@ -249,7 +249,7 @@ def test_a_grid_that_ends_takes_its_runs_with_it_and_each_leaves_a_checkpoint(wr
     for folder in folders:
         with open(folder / "run.err") as held:  # its lock is free once no process is left
             while not _free(held) and time.monotonic() < deadline:
-                assert number == signal.SIGKILL  # a grid that SIGTERM stops waits for its runs
+                assert number == signal.SIGKILL  # after a signal that can be caught, a grid waits for its runs
                 time.sleep(0.05)
             assert _free(held)
         assert checkpoint.latest(folder) is not None

@@ -1,4 +1,4 @@
-"""Measurements, each in a new process."""
+"""Measurements in separate processes."""
 
 import os
 import subprocess

@@ -238,7 +238,7 @@ class OneWayThatDecodes(Identity):
         (ReturnsBytes(), "bytes: expected encode to return a numpy array; found bytes"),
         (Framed, r"Framed: found the class, expected a codec: check\(Framed\(\)\)"),
         (3, "found int, expected a compressors.Compressor"),
-        (ForgotTheDataclass(), r"level is no field: expected @dataclass\(frozen=True, kw_only=True\)"),
+        (ForgotTheDataclass(), r"level is not a field: expected @dataclass\(frozen=True, kw_only=True\)"),
         (OneWayThatDecodes(), "decode of a codec with lossless = False raises OneWay"),
     ],
 )

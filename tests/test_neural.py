@@ -59,10 +59,10 @@ def test_never_much_larger_than_zstd_or_the_input(codec: compressors.Compressor,
     assert out.getvalue() == data
 
 
-# The reference: the layers as plain loops over the weights as the artifact has them, in Python's own integers.
+# The reference: layers and mixers as plain loops over the weights as the artifact has them, in Python's own integers.
 PLAIN = """
-import hashlib, sys, warnings, numpy as np, compressors
-from compressors.neural import _code, codec, model as models
+import sys, warnings, numpy as np, compressors
+from compressors.neural import _code, _context, _histories, _mixed_code, _mixing, first_coder, model as models
 warnings.simplefilter("ignore")
 
 def gather(rows, network):
@@ -82,24 +82,44 @@ def logit(node, network):
     units = network.hidden.tolist()
     return int(model.bias2[node]) + sum(w * h for w, h in zip(model.weight2[node].tolist(), units))
 
+def dot(weights, first, inputs):
+    return sum(w * x for w, x in zip(weights[first : first + len(inputs)].tolist(), inputs.tolist()))
+
+def learn(weights, first, inputs, error):
+    for k, x in enumerate(inputs.tolist()):
+        weights[first + k] += (x * int(error) + (1 << 15)) >> 16
+
+def learn_output(weights, first, hidden, error):
+    for k, x in enumerate(hidden.tolist()):
+        step = (((x << 4) * int(error) >> 14) + 1) >> 1
+        weights[first + k] = min(max(int(weights[first + k]) + step, -(1 << 15)), (1 << 15) - 1)
+
 artifact = compressors.get("neural", preset="fast").artifact
 model = models.Model.of(artifact.settings, artifact.arrays)
 if sys.argv[1] == "plain":
-    _code.gather, _code.advance, _code.logit = gather, advance, logit
-    _code.fetch = _code.prefetch = lambda *_: None
-stream = model.encode(TEXT)
-assert model.decode(stream, len(TEXT)) == TEXT
+    for module in (_code, _mixed_code):
+        module.gather, module.advance, module.fetch = gather, advance, lambda *_: None
+    _code.logit = _mixing.logit = logit
+    _mixing.dot, _mixing.learn, _mixing.dot_output, _mixing.learn_output = dot, learn, dot, learn_output
+    _code.prefetch = _context.prefetch = _mixing.prefetch = _histories.prefetch = lambda *_: None
+for binary in (False, True):
+    stream = model.encode(TEXT, binary)
+    assert model.decode(stream, len(TEXT), binary) == TEXT
+    print(stream.hex())
+stream = first_coder.encode(model, TEXT)
+assert first_coder.decode(model, stream, len(TEXT)) == TEXT
 print(stream.hex())
 """
 
 
 def test_machine_code_and_interpreter_agree() -> None:
-    """The other kernels are run as Python, too, where integers wrap alike."""
+    """Of both coders. The other kernels are run as Python, too, where integers wrap alike."""
     found = set()
     for how, disabled in (("fast", "0"), ("plain", "1")):
         done = subprocess.run(
             [sys.executable, "-c", PLAIN.replace("TEXT", repr(TEXT[:24])), how],
-            env=os.environ | {"NUMBA_DISABLE_JIT": disabled}, capture_output=True, text=True, check=False,
+            env=os.environ | {"NUMBA_DISABLE_JIT": disabled, "PROXYC_KERNELS": "python"},
+            capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         found.add(done.stdout)
@@ -225,5 +245,5 @@ def test_an_interrupted_training_goes_on_bit_for_bit(tmp_path: Path, documents: 
     whole_file = path.read_bytes()
     for damaged in (b"", whole_file[:-100], b"no archive"):
         path.write_bytes(damaged)
-        with pytest.raises(compressors.InvalidConfig, match="no unfinished training"):
+        with pytest.raises(compressors.InvalidConfig, match="not an unfinished training"):
             train.train(documents, tiny, checkpoint=path, **arguments)

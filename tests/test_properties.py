@@ -69,7 +69,7 @@ def test_files_round_trip(codec: Compressor, data: bytes) -> None:
 
 @given(data=data_of_any_kind)
 def test_containers_round_trip(codec: Compressor, data: bytes) -> None:
-    """`.pxc` takes every codec, also those that have a file format of their own."""
+    """`.pxc` takes every codec, also those that write another file format."""
     source = BytesIO(b"".join(pxc.write(codec, [data])))
     header, size = pxc.read_header(source.read)
     header.check(codec)

@@ -100,7 +100,7 @@ def test_a_spec_may_name_a_file(tmp_path_factory: pytest.TempPathFactory, zstd_w
 
 @pytest.mark.parametrize("spec", ["", ":", "=x", "zstd:", "zstd=", "zstd:level", "zstd:level=1,", "zstd:=1"])
 def test_what_is_no_spec_is_refused(spec: str) -> None:
-    with pytest.raises(InvalidConfig, match="is no compressor; write NAME"):
+    with pytest.raises(InvalidConfig, match="is not a compressor; write NAME"):
         compressors.parse(spec)
 
 

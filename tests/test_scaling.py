@@ -90,7 +90,7 @@ def test_what_a_rival_needs_for_the_same_loss(tmp_path):
     assert scaling.needed(8.0, rival) == pytest.approx(1e0)  # before the first point on the line to the second
     assert scaling.needed(8**0.5, rival) == pytest.approx(10**1.5)
     assert scaling.needed(1.5 * 0.75, rival) == pytest.approx(1e4)  # beyond the last on the line from the one before
-    uneven = [(1e1, 1, 4.0), (1e2, 2, 5.0), (1e3, 3, 2.0)]  # points that are not lower than before do not count
+    uneven = [(1e1, 1, 4.0), (1e2, 2, 5.0), (1e3, 3, 2.0)]  # a point above the one before does not count
     assert [scaling.needed(bits, uneven) for bits in (4.0, 8**0.5, 2.0)] == pytest.approx([1e1, 1e2, 1e3])
     assert scaling.needed(1.0, [(1e1, 1, 4.0), (1e2, 2, 2.0), (1e3, 3, 2.5)]) == pytest.approx(1e3)
     assert math.isnan(scaling.needed(1.0, [(1e1, 1, 4.0), (1e2, 2, 4.0)]))

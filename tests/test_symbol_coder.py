@@ -156,7 +156,7 @@ def test_without_constriction_the_error_says_what_to_install(monkeypatch: pytest
 
 
 def _read(stream: bytes, size: int) -> tuple[int, list[int]]:
-    """(length of the document, its symbols) of a stream, with Python's integers alone."""
+    """(length of the document, its symbols) of a stream, with nothing but Python's integers."""
     recent, known = ((0, False), (64, False), (0, True))[stream[0]]
     at, lengths = 1, []
     for _ in range(2):

@@ -41,7 +41,7 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(sdist: Path) -> Path:
-    """Built only from the source distribution."""
+    """Built from nothing but the source distribution."""
     run(*PIP, *BUILD, "-w", sdist.parent, sdist)
     (found,) = sdist.parent.glob("proxyc-*.whl")
     return found
@@ -49,10 +49,10 @@ def wheel(sdist: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of a package made of what the README says about adding a compressor, and of nothing else."""
-    chapter = (ROOT / "README.md").read_text().partition("## Add a compressor")[2].partition("\n## ")[0]
-    (code,), (points,) = (
-        re.findall(rf"^```{kind}\n(.*?)^```", chapter, re.DOTALL | re.MULTILINE) for kind in ("python", "toml")
+    """The wheel of a package made of what the tutorial says about adding a compressor, and of nothing else."""
+    page = (ROOT / "docs/tutorials/your-own-compressor.md").read_text()
+    code, points = (
+        re.findall(rf"^```{kind}\n(.*?)^```", page, re.DOTALL | re.MULTILINE)[0] for kind in ("python", "toml")
     )
     folder = tmp_path_factory.mktemp("plugin")
     (folder / "your_package.py").write_text(code)
@@ -102,10 +102,10 @@ def test_the_wheel_works_in_an_environment_of_its_own(environment: Path, tmp_pat
     assert "zstd" in listed
 
 
-def test_the_plugin_of_the_readme_compresses_files(environment: Path, tmp_path: Path) -> None:
+def test_the_plugin_of_the_tutorial_compresses_files(environment: Path, tmp_path: Path) -> None:
     (tmp_path / "x.txt").write_bytes(b"any bytes \xff\x00" * 5000)
     assert re.search(r"^nibbles +your-package +Two symbols", run(environment / "proxyc", "codecs"), re.MULTILINE)
-    run(environment / "proxyc", "compress", "--codec", "nibbles:high_first=false", "--rm", "x.txt", cwd=tmp_path)
+    run(environment / "proxyc", "compress", "--codec", "nibbles", "--rm", "x.txt", cwd=tmp_path)
     inspected = run(environment / "proxyc", "inspect", "x.txt.pxc", cwd=tmp_path)
     assert re.search(r"^codec +nibbles$", inspected, re.MULTILINE)
     run(environment / "proxyc", "decompress", "--rm", "x.txt.pxc", cwd=tmp_path)

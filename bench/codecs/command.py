@@ -1,6 +1,7 @@
 """`proxyc bench codecs`: every registered compressor and its peers on any corpus, side by side.
 
-Each is measured in a process of its own, in turns: sizes, stability and memory once, speeds in every round (medians).
+Each is measured in a separate process, in turns: sizes, stability and memory once, speeds in every
+round (medians).
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from compressors.errors import InputError, MissingExtra, ProxycError
 
 PATH = click.Path(path_type=Path, exists=True)
 SLOW = 60.0  # seconds; what takes longer than that in the first round is not measured again
-_IDS = tuple(name for name in encoders.versions() if name != "proxyc")  # other encoders of the ids of `bpe`
+# Other encoders of the ids of `bpe`
+_IDS = tuple(name for name in encoders.versions() if name != "proxyc")
 _OF_FILES = ("compress_s", "decompress_s", "peak_mb", "model_bytes", "document_bits_per_byte", "whole_bits_per_byte")
 
 
@@ -44,7 +46,7 @@ _OF_FILES = ("compress_s", "decompress_s", "peak_mb", "model_bytes", "document_b
     type=click.IntRange(1),
     default=5_000_000,
     show_default=True,
-    help="Stop after the first documents that hold so many.",
+    help="Stop once documents with this number of bytes are read.",
 )
 @click.option("-T", "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads for encoding.")
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Times that speeds are measured.")
@@ -53,7 +55,9 @@ def codecs(
     corpus: tuple[Path, ...], given: tuple[str, ...], only: bool, left_out: tuple[str, ...], sections: tuple[str, ...],
     max_bytes: int, threads: int, rounds: int, output: Path | None,
 ) -> None:  # fmt: skip
-    """Ratio, speed, memory and stability of all compressors, plugins included, and of what is installed of their peers."""
+    """Ratio, speed, memory and stability of all compressors, plugins included, and of what is
+    installed of their peers.
+    """
     sections = sections or measure.SECTIONS
     if "stability" in sections and importlib.util.find_spec("rapidfuzz") is None:
         others = " ".join(f"--measure {name}" for name in measure.SECTIONS if name != "stability")
@@ -79,7 +83,10 @@ def codecs(
 
 
 def _measured(names: list[str], sections: Collection[str], rounds: int, asked: dict[str, Any]) -> list[dict[str, Any]]:
-    """A row for each codec that can be measured. Files that two codecs write alike are measured of the first."""
+    """A row for each codec that can be measured.
+
+    Files that two codecs write alike are measured of the first.
+    """
     found: dict[str, list[dict[str, Any]]] = {}
     same_files = _same_files(names) if "files" in sections else {}
     progress, slow = Progress(), set[str]()
@@ -121,7 +128,7 @@ def _same_files(names: list[str]) -> dict[str, str]:
 def child(
     name: str, corpus: list[str], max_bytes: int, n_threads: int, sections: list[str], speed_only: bool
 ) -> dict[str, Any]:
-    """The row of one compressor, in a process of its own."""
+    """The row of one compressor. Runs in a separate process."""
     documents = read([Path(path) for path in corpus], max_bytes)
     general = {coder.name: coder for coder in peers.general()}
     if name in general:

@@ -1,4 +1,6 @@
-"""BPE encoders side by side: ours and its peers, all made from one `tokenizer.json`, each fed the type it likes best."""
+"""BPE encoders side by side: ours and its peers, all made from one `tokenizer.json`, each fed the
+type it likes best.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from compressors.bpe.codec import BPE
 
 @dataclass(frozen=True)
 class Loaded:
-    """An encoder with an empty cache: `encode` takes all documents in `takes`, `ids` makes one array of its answer."""
+    """An encoder with an empty cache: `encode` takes all documents in `takes`, `ids` makes one
+    array of its answer.
+    """
 
     takes: type
     encode: Callable[[Sequence[Any]], Any]
@@ -26,15 +30,18 @@ class Loaded:
 
 
 def _proxyc(spec: str, threads: int) -> Loaded:
+    """Ours, read from the same file as the others."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "tokenizer.json")
         path.write_text(spec)
         codec = BPE.from_tokenizer_json(path)
-    codec.encode_batch([b"a"], threads=threads)  # makes its tables, as the constructors of the others do
+    # Makes its tables, as the constructors of the others do
+    codec.encode_batch([b"a"], threads=threads)
     return Loaded(bytes, lambda documents: codec.encode_batch(documents, threads=threads), lambda found: found.values)
 
 
 def _gigatoken(spec: str, threads: int) -> Loaded:
+    """Takes bytes. It has all threads or one."""
     import gigatoken
 
     tokenizer = gigatoken.Tokenizer.from_json(spec)
@@ -46,6 +53,7 @@ def _gigatoken(spec: str, threads: int) -> Loaded:
 
 
 def _fastokens(spec: str, threads: int) -> Loaded:
+    """Takes text. Threads are those of rayon (`RAYON_NUM_THREADS`, which `isolated.answer` sets)."""
     import fastokens
 
     tokenizer = fastokens._native.Tokenizer.from_json_str(spec)
@@ -53,17 +61,19 @@ def _fastokens(spec: str, threads: int) -> Loaded:
 
 
 def _huggingface(spec: str, threads: int) -> Loaded:
+    """Takes text. Threads are those of rayon, or none (`TOKENIZERS_PARALLELISM`)."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_str(spec)
     return Loaded(
         str,
         lambda documents: tokenizer.encode_batch_fast(documents, add_special_tokens=False),
-        lambda found: np.concatenate([np.array(one.ids) for one in found]),
+        lambda found: _flat([one.ids for one in found]),
     )
 
 
 def _tiktoken(spec: str, threads: int) -> Loaded:
+    """Takes text. It has no tokenizer.json: its ranks are the pieces in the order of their ids."""
     import tiktoken
 
     parsed = json.loads(spec)
@@ -71,14 +81,11 @@ def _tiktoken(spec: str, threads: int) -> Loaded:
     assert pattern is not None
     ranks = {piece: symbol for symbol, piece in enumerate(tokenizer_json.pieces(parsed)) if piece}
     encoding = tiktoken.Encoding("bench", pat_str=pattern.regex, mergeable_ranks=ranks, special_tokens={})
-    return Loaded(
-        str,
-        lambda documents: encoding.encode_ordinary_batch(list(documents), num_threads=threads),
-        lambda found: _flat(found),
-    )
+    return Loaded(str, lambda documents: encoding.encode_ordinary_batch(list(documents), num_threads=threads), _flat)
 
 
 def _flat(found: Any) -> Any:
+    """(ids of all documents,) from one sequence for each document."""
     return np.concatenate([np.asarray(one) for one in found])
 
 
@@ -93,10 +100,18 @@ FAST_PEERS = ("gigatoken", "fastokens")
 
 
 def load(name: str, spec: str, threads: int) -> Loaded:
-    """A new encoder with nothing in its cache. `spec`: the text of a `tokenizer.json`."""
+    """A new encoder with nothing in its cache.
+
+    name: a key of `versions()`. spec: the text of a `tokenizer.json`. threads: those it may use;
+    some peers take the number from the environment. Raises `ImportError` if the encoder is not
+    installed.
+    """
     return _MAKERS[name](spec, threads)
 
 
 def versions() -> dict[str, str]:
-    """The encoders that are installed, with their versions; install the others with the extra `peers`."""
+    """The encoders that are installed, with their versions.
+
+    Install the others with the extra `peers`.
+    """
     return measuring.versions(_MAKERS)

@@ -1,7 +1,8 @@
-"""One compressor on some documents, in sections: its files, its symbols, the cost of a call, how stable its symbols are.
+"""One compressor on some documents, in sections: its files, its symbols, the cost of a call, how
+stable its symbols are.
 
-Symbols (`encode`, `decode`) and files (`compress`, `decompress`) are two products of one codec, each with its own speed.
-Every answer is compared with the document.
+Symbols (`encode`, `decode`) and files (`compress`, `decompress`) are two products of one codec,
+each with its own speed. Every answer is compared with the document.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from compressors.files.pxc import BLOCK_SIZE
 SLOW = 30.0  # seconds of a batch; above it documents are not encoded one by one, too
 SECTIONS = ("files", "symbols", "calls", "stability")
 TEXTS, LONGEST = 50, 4_096  # documents, and characters of each, that stability is measured on
-CALLS, CALL_BYTES, CALL_ROUNDS = 1000, 4000, 7  # documents of that size, a call for each; medians of so many rounds
+# Documents, their size, rounds: a call for each document
+CALLS, CALL_BYTES, CALL_ROUNDS = 1000, 4000, 7
 Row = dict[str, Any]
 
 
@@ -37,7 +39,8 @@ def of_codec(
 ) -> Row:  # fmt: skip
     """Seconds (keys that end in `_s`), sizes, MB, stability of a registered compressor.
 
-    speed_only: only the seconds, as in all rounds but the first. Raises `AssertionError` if the codec is not lossless.
+    speed_only: only the seconds, as in all rounds but the first. Raises `AssertionError` if the
+    codec is not lossless.
     """
     row: Row = {}
     if "files" in sections and codec.lossless:
@@ -56,12 +59,15 @@ def of_codec(
 
 
 def of_peer(coder: peers.Coder, documents: Sequence[bytes], *, speed_only: bool = False) -> Row:
-    """The files of a general compressor that is not ours."""
+    """The files of a general compressor that is not ours. `speed_only` as in `of_codec`."""
     return _files(coder, documents, speed_only) | ({} if speed_only else {"model_bytes": 0})
 
 
 def of_encoder(name: str, documents: Sequence[bytes], threads: int) -> Row:
-    """Another encoder of the ids of the default `bpe`: only its speed differs. Raises `AssertionError` if its ids do."""
+    """Another encoder of the ids of the default `bpe`: only its speed differs.
+
+    Raises `AssertionError` if its ids do.
+    """
     bpe = compressors.get("bpe")
     assert isinstance(bpe, BPE)
     with tempfile.TemporaryDirectory() as folder:
@@ -79,7 +85,13 @@ def of_encoder(name: str, documents: Sequence[bytes], threads: int) -> Row:
 
 
 def finished(row: Row, seconds: Sequence[Row]) -> Row:
-    """The row with speeds (MB/s) from the medians of the seconds of all rounds, its ratio, and its bits with the model's."""
+    """The row as tables show it.
+
+    row: of the first round, with all sizes. seconds: the rows of all rounds, of which only the keys
+    that end in `_s` count. Each such key becomes a speed (`_mb_s`, 10^6 raw bytes a second, by the
+    median). `with_model` are the bits per byte of the documents with those of the artifact, which
+    is counted once.
+    """
     done = {key: value for key, value in row.items() if not key.endswith("_s")}
     for key in (key for key in row if key.endswith("_s")):
         if times := [one[key] for one in seconds if one.get(key) is not None]:
@@ -90,7 +102,9 @@ def finished(row: Row, seconds: Sequence[Row]) -> Row:
 
 
 def stream_key(codec: Compressor) -> str:
-    """The same for codecs that write the same files: the windows of `neural`, say, have no part in them."""
+    """The same for codecs that write the same files: the windows of `neural`, say, have no part in
+    them.
+    """
     return f"{codec.name} {digest([codec.stream_config()])}"
 
 
@@ -104,7 +118,7 @@ def artifact_bytes(codec: Compressor) -> int:
 
 
 def _files(codec: Compressor | peers.Coder, documents: Sequence[bytes], speed_only: bool) -> Row:
-    """Each document alone, and all of them as one file."""
+    """Each document separately, and all of them as one file."""
     before = isolated.forget_peak()
     streams, compress_s = timed(lambda: [codec.compress(document) for document in documents])
     found, decompress_s = timed(lambda: [codec.decompress(stream) for stream in streams])
@@ -126,7 +140,10 @@ def _files(codec: Compressor | peers.Coder, documents: Sequence[bytes], speed_on
 
 
 def _symbols(codec: Compressor, documents: Sequence[bytes], threads: int, speed_only: bool) -> Row:
-    """All documents in a batch; and encoded one by one, as a reader of single documents does it, where that is quick."""
+    """All documents in a batch.
+
+    And encoded one by one, as a reader of single documents does it, where that is quick.
+    """
     first = codec.encode_batch(documents[:1], threads=threads)  # loads, compiles
     if codec.lossless:
         codec.decode_batch(first)
@@ -159,19 +176,24 @@ _BARE: Mapping[str, Callable[[Any], Callable[[bytes], bytes]]] = {
 
 
 def _zstd(level: int) -> Callable[[bytes], bytes]:
+    """The bare library with our settings: the checksum is part of our files, so it is part of
+    theirs.
+    """
     import zstandard
 
     return zstandard.ZstdCompressor(level=level, write_checksum=True).compress
 
 
 def _brotli(quality: int) -> Callable[[bytes], bytes]:
+    """The same for brotli."""
     import brotli
 
     return partial(brotli.compress, quality=quality)
 
 
 def call_ratio(codec: Compressor, documents: Sequence[bytes]) -> float | None:
-    """Our time over that of the bare library with the same settings, one call for each short document.
+    """Our time over that of the bare library with the same settings, one call for each short
+    document.
 
     None where the documents are too few to tell.
     """
@@ -186,6 +208,9 @@ def call_ratio(codec: Compressor, documents: Sequence[bytes]) -> float | None:
 
 
 def _stability(codec: Compressor, documents: Sequence[bytes]) -> Row:
+    """The three figures of `bench.codecs.stability` that the table shows, on the beginnings of a
+    few documents.
+    """
     texts = [d.decode("utf-8", "replace")[:LONGEST] for d in documents[:TEXTS] if d]
     found = stability.measure(codec, texts)
     return {

@@ -14,7 +14,10 @@ import click
 
 @dataclass(frozen=True)
 class Coder:
-    """One way to make documents small. `piece`: the bytes of a file that are coded together, 0 for all."""
+    """One way to make documents small.
+
+    `piece`: the bytes of a file that are coded together, 0 for all.
+    """
 
     name: str
     compress: Callable[[bytes], bytes]
@@ -34,9 +37,11 @@ def xz() -> Coder:
 
 
 def _xz(data: bytes) -> bytes:
-    """The stream of `xz -9` as .lzma: .xz is 45 bytes longer, 0.03 bits per byte of the documents of python-val.
+    """The stream of `xz -9` as .lzma: .xz is 45 bytes longer, 0.03 bits per byte of the documents
+    of python-val.
 
-    The dictionary is as large as the data: to make room for 64 MB each time takes 115 times as long on files of 4 kB.
+    The dictionary is as large as the data: to make room for 64 MB each time takes 115 times as long
+    on files of 4 kB.
     """
     size = min(max(len(data), 4096), 1 << 26)
     return lzma.compress(data, lzma.FORMAT_ALONE, filters=[{"id": lzma.FILTER_LZMA1, "preset": 9, "dict_size": size}])
@@ -52,10 +57,12 @@ def lz4() -> list[Coder]:
 
 
 def ppmd() -> list[Coder]:
-    """PPMd, variant H (as in 7z); order 16, at which it was best of 4 to 16, and memory that no file here fills.
+    """PPMd, variant H (as in 7z).
 
-    Four bytes are counted for the length, which its decoder must be told. Variant I, which marks the end, is 0.005 bits
-    per byte better, but pyppmd 1.3.1 does not decode one document of c-val.
+    Order 16, at which it was best of 4 to 16, and memory that no file here fills.
+
+    Four bytes are counted for the length, which its decoder must be told. Variant I, which marks
+    the end, is 0.005 bits per byte better, but pyppmd 1.3.1 does not decode one document of c-val.
     """
     try:
         pyppmd: Any = import_module("pyppmd")

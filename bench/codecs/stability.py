@@ -1,9 +1,10 @@
-"""How much of a view changes when its text changes a little, and which texts a view cannot tell apart.
+"""How much of a view changes when its text changes a little, and which texts a view cannot tell
+apart.
 
     proxyc bench stability CORPUS... -o bench/results/stability.json
 
-A view whose symbols change wholesale at the least edit teaches a model little about bytes (Zheng et al., arXiv
-2602.04289, find that the distance at 10 % deletion predicts which views transfer).
+A view whose symbols change wholesale at the least edit teaches a model little about bytes (Zheng et
+al., arXiv 2602.04289, find that the distance at 10 % deletion predicts which views transfer).
 """
 
 from __future__ import annotations
@@ -27,11 +28,9 @@ from compressors.corpus import Reader, fingerprint
 from compressors.errors import InvalidConfig, MissingExtra, ProxycError
 from proxylm.evaluation.perturb import SHARE, Change, deleted, recased, spaced
 
-LONGEST = 8_192  # characters of a document that are looked at: some views, and edit distances of bytes, take time
-MORE = (
-    "neural:policy=dense",
-    "neural:policy=word",
-)  # beside the default of each codec
+# Characters of a document that are looked at: some views, and edit distances of bytes, take time
+LONGEST = 8_192
+MORE = ("neural:policy=dense", "neural:policy=word")  # beside the default of each codec
 
 
 # -- changes of a text -------------------------------------------------------------------------------------------------
@@ -65,7 +64,12 @@ def distance(a: Symbols, b: Symbols) -> float:
 
 
 def differing(a: Symbols, b: Symbols) -> int:
-    """Symbols from the first one that differs until the sequences agree to their ends; the longer of both stretches."""
+    """Symbols from the first that differs until the sequences agree to their ends.
+
+    The longer of both stretches.
+
+    a, b: (symbols,). 0 if they are equal.
+    """
     n = min(len(a), len(b))
     start = int(np.argmin(np.append(a[:n] == b[:n], False)))
     end = int(np.argmin(np.append(a[::-1][: n - start] == b[::-1][: n - start], False)))
@@ -73,7 +77,8 @@ def differing(a: Symbols, b: Symbols) -> int:
 
 
 def collisions(codec: Compressor, documents: Sequence[bytes], views: Sequence[Symbols]) -> dict[str, float] | None:
-    """The distinct chunks of text under the symbols, and the share of them whose symbol stands for another one, too.
+    """The distinct chunks of text under the symbols, and the share of them whose symbol stands for
+    another one, too.
 
     None for codecs whose symbols do not align with bytes.
     """
@@ -91,11 +96,19 @@ def collisions(codec: Compressor, documents: Sequence[bytes], views: Sequence[Sy
 
 
 def measure(codec: Compressor, texts: Sequence[str], seed: int = 0) -> dict[str, Any]:
-    """All measures of one codec: means over `texts`, each changed in the same way for every codec."""
+    """All measures of one codec: means over `texts`, each changed in the same way for every codec.
+
+    Keys: `bytes_per_symbol`; `distance` for each change of `THROUGHOUT`; `one_edit`, after a single
+    deletion; `collisions`, or None. Raises `MissingExtra` without rapidfuzz.
+    """
     raw = [text.encode() for text in texts]
     views = [codec.encode(data) for data in raw]
 
     def after(name: str, change: Change) -> list[Symbols]:
+        """The views of the changed texts.
+
+        Each text has its generator, so that every codec sees the same change.
+        """
         return [codec.encode(change(t, random.Random(f"{seed} {name} {i}")).encode()) for i, t in enumerate(texts)]
 
     row: dict[str, Any] = {"bytes_per_symbol": sum(map(len, raw)) / max(1, sum(map(len, views)))}
@@ -138,6 +151,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _cells(row: dict[str, Any]) -> list[str | None]:
+    """One row of `table`."""
     distance, one, found = row["distance"], row["one_edit"]["deleted"], row["collisions"]
     shares = (f"{distance[name]:.3f}" for name in ("deletion", "white_space", "case"))
     after = (f"{one['symbols_changed']:,.1f}", f"{one['resynchronised_after']:,.1f}")

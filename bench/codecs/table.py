@@ -1,4 +1,6 @@
-"""Compressors side by side, as Markdown: a table for each product of theirs, the smallest files first."""
+"""Compressors side by side, as Markdown: a table for each product of theirs, the smallest files
+first.
+"""
 
 from __future__ import annotations
 
@@ -52,6 +54,9 @@ def codecs(rows: Sequence[Row]) -> str:
 
 
 def _table(first: str, columns: Columns, rows: Sequence[Row], belongs: Callable[[Row], bool]) -> str:
+    """The rows that belong to a product, with the columns that at least one of them has a value
+    for; empty without rows.
+    """
     rows = [row for row in rows if belongs(row)]
     shown = {title: cell for title, cell in columns.items() if any(row.get(cell[0]) is not None for row in rows)}
     cells = ([row["name"], *(_cell(row.get(key), spec) for key, spec in shown.values())] for row in rows)
@@ -59,6 +64,7 @@ def _table(first: str, columns: Columns, rows: Sequence[Row], belongs: Callable[
 
 
 def _cell(value: Any, spec: str) -> str | None:
+    """A value in the format of its column; None stays None, and becomes a dash."""
     return None if value is None else format(value, spec)
 
 

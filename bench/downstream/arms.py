@@ -1,4 +1,6 @@
-"""What a compressor does to a model: the same model and compute, trained on different views, read in bits per byte."""
+"""What a compressor does to a model: the same model and compute, trained on different views, read
+in bits per byte.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +23,7 @@ from proxylm.evaluation.bits_per_byte import evaluate, trained_spec, trained_win
 from proxylm.evaluation.result import Result
 from proxylm.training.run_folder import load_run, records, totals
 from proxylm.training.trainer import train
+from proxylm.view_spec import RAW
 
 MAX_BYTES = click.option(
     "--max-bytes",
@@ -75,21 +78,36 @@ def run_arm(
     documents: Sequence[bytes],
     report: Callable[[dict[str, Any]], None],
 ) -> Outcome:
-    """Train the arm (or go on with it) and evaluate it on `documents`."""
-    codec = codecs[arm.reads] if arm.reads != "raw" else None
+    """Train the arm in `folder` (or resume it) and evaluate it on `documents`.
+
+    codecs: by name of a view, what made it; needed for the view that the arm is read in. report:
+    gets the log's record of each step. Raises `FingerprintMismatch` if the codec did not make the
+    view of the store.
+    """
+    codec = codecs[arm.reads] if arm.reads != RAW else None
     if codec is not None:
         store.check_codec(arm.reads, codec)
     train(store, arm.config, folder, report=report)
+    return Outcome(arm, read_run(folder, arm.reads, codec, documents), totals(folder))
+
+
+def read_run(folder: Path, reads: str, codec: Compressor | None, documents: Sequence[bytes]) -> Result:
+    """Score the newest checkpoint of a run on `documents`: raw bytes, or with `codec` the view
+    `reads`.
+
+    The context is that of the training, in bytes.
+    """
     model, config = load_run(folder)
-    view = trained_spec(config, arm.reads) if codec else None
-    result = evaluate(model, documents, window=trained_window(config), codec=codec, view=view)
-    return Outcome(arm, result, totals(folder))
+    view = trained_spec(config, reads) if codec else None
+    return evaluate(model, documents, window=trained_window(config), codec=codec, view=view)
 
 
 def curves(folder: Path) -> dict[str, list[tuple[float, float]]]:
-    """For each cost: what a run had spent, and its loss in bits per byte of the text shown, at 50 places or fewer.
+    """For each cost: what a run had spent, and its loss in bits per byte of the text shown, at 50
+    places or fewer.
 
-    The loss is that of raw bytes where the run reads any; that of its symbols, over the bytes they stand for, if it reads none.
+    The loss is that of raw bytes where the run reads any; that of its symbols, over the bytes they
+    stand for, if it reads none.
     """
     log = records(folder)
     loss = "raw_bits_per_symbol"
@@ -102,7 +120,8 @@ def curves(folder: Path) -> dict[str, list[tuple[float, float]]]:
 
 
 def scored(paths: tuple[Path, ...], max_bytes: int, say: Callable[[str], None] = lambda text: None) -> list[Document]:
-    """Documents of at most a fortieth of `max_bytes`, in order, until that is full: many small ones tell more than few.
+    """Documents of at most a fortieth of `max_bytes`, in order, until that is full: many small ones
+    tell more than few.
 
     say: is told how many of how many these are. Raises `InputError` if there are none.
     """
@@ -132,7 +151,9 @@ def scored(paths: tuple[Path, ...], max_bytes: int, say: Callable[[str], None] =
 
 
 def package(document: Document, paths: Sequence[Path]) -> str:
-    """The package of a document from `paths`: its first folder below one of these; its own name if there is none.
+    """The package of a document from `paths`: its first folder below one of these.
+
+    Its own name if there is none.
 
     Documents of a package are alike, so that an interval must draw whole packages.
     """
@@ -148,7 +169,9 @@ def digest(documents: Sequence[Document]) -> str:
 
 
 def scores(result: Result, documents: Sequence[Document], paths: Sequence[Path]) -> dict[str, Any]:
-    """What a result keeps of an evaluation: the text, the bits of every document, the package it is of."""
+    """What a result keeps of an evaluation: the text, the bits of every document, the package it is
+    of.
+    """
     return {
         "held_out_sha256": digest(documents),
         "evaluation": result.to_json(),
@@ -165,20 +188,12 @@ def asked_codec(view: str) -> str:
 
 def table(outcomes: Sequence[Outcome]) -> str:
     """The outcomes as a Markdown table."""
-    heads = [
-        "trained on",
-        "read as",
-        "bits per byte (95 %)",
-        "FLOPs",
-        "bytes shown",
-        "bytes per symbol",
-        "steps",
-        "seconds",
-    ]
-    return markdown.table(heads, map(_cells, outcomes), text=2)
+    heads = ["trained on", "read as", "bits per byte (95 %)", "FLOPs", "bytes shown", "bytes per symbol"]
+    return markdown.table([*heads, "steps", "seconds"], map(_cells, outcomes), text=2)
 
 
 def _cells(o: Outcome) -> list[str]:
+    """One row of `table`."""
     low, high = o.result.interval()
     scores = f"{o.result.bits_per_byte:.3f} ({low:.3f}-{high:.3f})"
     shown = (f"{o.totals['flops']:.3g}", f"{o.totals['bytes']:,.0f}", f"{o.bytes_per_symbol:.2f}")

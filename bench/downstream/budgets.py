@@ -1,6 +1,8 @@
-"""Budgets other than equal FLOPs: the steps an arm gets so that it is shown as many symbols, or bytes, or takes as long as a rival.
+"""Budgets other than equal FLOPs: the steps an arm gets so that it is shown as many symbols, or
+bytes, or takes as long as a rival.
 
-A learning curve does not tell this: half-way through, the learning rate has not fallen. So these are runs of their own.
+A learning curve does not tell this: half-way through, the learning rate has not fallen. So these
+are separate runs.
 """
 
 from __future__ import annotations
@@ -17,9 +19,12 @@ from proxylm.training.run_plan import RunPlan
 
 
 def settled(arm: Arm, store: Store, runs: Path) -> Arm:
-    """The arm with the steps of its budget in its configuration; as it is if its FLOPs are the budget.
+    """The arm with the steps of its budget in its configuration.
 
-    runs: the folder where the rival, and the same arm at equal FLOPs, have their results; read for equal seconds only.
+    As it is if its FLOPs are the budget.
+
+    runs: the folder where the rival, and the same arm at equal FLOPs, have their results; read for
+    equal seconds only.
     """
     if arm.rival is None:
         return arm
@@ -36,6 +41,7 @@ def settled(arm: Arm, store: Store, runs: Path) -> Arm:
 
 
 def _totals(runs: Path, name: str) -> dict[str, float]:
+    """The totals of a finished run. Raises `InputError` if it has no result yet."""
     path = runs / name / results.RESULT
     try:
         found: dict[str, float] = json.loads(path.read_bytes())["totals"]

@@ -1,9 +1,11 @@
-"""Has a model learnt to copy? Random letters, and the same letters again: how many of the second are its likeliest bytes.
+"""Has a model learnt to copy? Random letters, and the same letters again: how many of the second
+are its likeliest bytes.
 
     proxyc bench copying RUN... [-o RESULT.json]
 
-The loss of a small model falls steeply when it begins to copy from its context (induction heads, arXiv 2209.11895). When that
-happens decides more about a short run than most recipes, so that two runs can be told apart by it.
+The loss of a small model falls steeply when it begins to copy from its context (induction heads,
+arXiv 2209.11895). When that happens decides more about a short run than most recipes, so that two
+runs can be told apart by it.
 """
 
 from __future__ import annotations
@@ -26,7 +28,12 @@ N_TEXTS, N_BYTES = 64, 48
 
 
 def copying(model: Decoder) -> dict[str, Any]:
-    """Share of bytes that are the likeliest, and bits per byte: of random lower-case letters first, and when they come again."""
+    """What a model does with `N_TEXTS` random texts of `N_BYTES` lower-case letters.
+
+    Each text is read once after the opening (`first`), and once after itself and a line end
+    (`again`). Of both: `right`, the share of bytes that were the likeliest, and `bits_per_byte`.
+    Chance is 1/26 and log2(26) = 4.7.
+    """
     draw = np.random.RandomState(0)
     texts = [byte_ids(draw.randint(97, 123, N_BYTES).astype(np.uint8).tobytes()) for _ in range(N_TEXTS)]
     line_end, opened = byte_ids(b"\n"), np.array(frame.opening())
@@ -59,6 +66,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
+    """One row of `table`."""
     both = (row["first"], row["again"])
     return [
         row["run"],

@@ -1,9 +1,10 @@
-"""Documents without what an earlier one has too: a licence at the head of twenty files would be scored twenty times.
+"""Documents without what an earlier one has too: a licence at the head of twenty files would be
+scored twenty times.
 
     proxyc bench dedup CORPUS... > once.jsonl
 
-Lines that follow each other, are found in earlier documents and hold 100 bytes or more together are left out. What repeats
-within a document stays: to copy it is a model's work.
+Lines that follow each other, are found in earlier documents and hold 100 bytes or more together are
+left out. What repeats within a document stays: to copy it is a model's work.
 """
 
 from __future__ import annotations

@@ -1,7 +1,10 @@
-"""`proxyc bench downstream`: the runs of a recipe, over the cores, each in a folder of its own; a killed grid resumes.
+"""`proxyc bench downstream`: the runs of a recipe, over the cores, each in its folder.
 
-A run is trained (from its newest checkpoint, if there is one) and evaluated once; results.RESULT.json then holds the bits of every
-held-out document, so that runs can be compared document by document.
+A killed grid resumes.
+
+A run is trained (from its newest checkpoint, if there is one) and evaluated once;
+results.RESULT.json then holds the bits of every held-out document, so that runs can be compared
+document by document.
 """
 
 from __future__ import annotations
@@ -60,7 +63,10 @@ def downstream(
     recipe_file: Path, store: Path, held_out: tuple[Path, ...], output: Path, codecs: tuple[str, ...], max_bytes: int,
     jobs: int, only: tuple[str, ...], plan: bool, flops_per_second: float | None,
 ) -> None:  # fmt: skip
-    """Train and evaluate the grid of RECIPE.toml on the view store STORE; HELD_OUT documents are scored."""
+    """Train and evaluate the grid of RECIPE.toml on the view store STORE.
+
+    HELD_OUT documents are scored.
+    """
     every = recipe.load(recipe_file)
     names = results.matching([arm.name for arm in every], only)
     documents = scored(held_out, max_bytes, partial(click.echo, err=True))
@@ -113,10 +119,18 @@ class _Grid:
             self.store.check_codec(arm.reads, made[arm.reads])
 
     def finished(self, arms: list[Arm]) -> list[results.Result]:
-        """Results that are there. Raises `InvalidConfig` where one is of another run: it would pass for the recipe's."""
+        """Results that are there.
+
+        Raises `InvalidConfig` where one is of another run: it would pass for the recipe's.
+        """
         return [self._read(arm, file) for arm in arms if (file := self.output / arm.name / results.RESULT).exists()]
 
     def _read(self, arm: Arm, file: Path) -> results.Result:
+        """The result of an arm, checked against the recipe as it is now.
+
+        Compared are the settings, the store, the views and the scored text. A setting newer than
+        the result has its default there.
+        """
         found = results.read_one(file)
         before, now = _settings(found["config"], arm), _settings(json.loads(arm.config.to_json()), arm)
         facts = self._facts(arm)
@@ -158,7 +172,10 @@ class _Grid:
 
 
 def _planned(arm: Arm, store: Store, output: Path, flops_per_second: float | None) -> str:
-    """A line about the run; its configuration, with the steps that were planned, goes to OUTPUT/NAME.json."""
+    """A line about the run.
+
+    Its configuration, with the steps that were planned, goes to OUTPUT/NAME.json.
+    """
     if arm.rival is not None and arm.equal == "seconds":
         return f"{arm.name}: as long as {arm.rival.name} took"
     arm = budgets.settled(arm, store, output)
@@ -167,7 +184,10 @@ def _planned(arm: Arm, store: Store, output: Path, flops_per_second: float | Non
 
 
 def _settings(config: dict[str, Any], arm: Arm) -> dict[str, Any]:
-    """Those of a result, also of one from before some of them. The steps of an arm with another budget are planned."""
+    """Those of a result, also of one from before some of them.
+
+    The steps of an arm with another budget are planned.
+    """
     if arm.rival is not None:
         config = config | {"train": config["train"] | {"steps": 1, "flops": None}}
     settled: dict[str, Any] = json.loads(from_mapping(RunConfig, config).to_json())

@@ -13,7 +13,10 @@ from proxylm.training.run_plan import RunPlan
 
 
 def planned(arm: Arm, store: Store, flops_per_second: float | None = None) -> str:
-    """One line: what the run would take; hours at a rate that is given. Plans its rows, and loads nothing else."""
+    """One line: what the run would take; hours at a rate that is given.
+
+    Plans its rows, and loads nothing else.
+    """
     train, plan = arm.config.train, RunPlan.of(store, arm.config)
     with torch.device("meta"):
         model = Decoder.of(arm.config, plan.loader.alphabet)
@@ -28,11 +31,13 @@ def planned(arm: Arm, store: Store, flops_per_second: float | None = None) -> st
 
 
 def _size(n_bytes: int) -> str:
+    """Bytes in MB or GB (10^6, 10^9)."""
     return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:,.1f} MB"
 
 
 def activation_bytes(model: Decoder, train: TrainConfig) -> int:
-    """What the blocks keep of one forward pass for the backward pass; on the device "meta" without computing anything.
+    """What the blocks keep of one forward pass for the backward pass; on the device "meta" without
+    computing anything.
 
     An upper bound: in fp32 and not compiled. Without the heads, whose loss keeps no logits.
     """
@@ -40,6 +45,7 @@ def activation_bytes(model: Decoder, train: TrainConfig) -> int:
     weights = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
 
     def keep(tensor: Tensor) -> Tensor:
+        """Called by autograd with each tensor it saves. Tensors that share a storage count once."""
         kept[tensor.untyped_storage()._cdata] = tensor.untyped_storage()
         return tensor
 

@@ -1,19 +1,13 @@
 """A recipe: a grid of training runs as data. Every arm is run at every size with every seed.
 
-seeds = [0, 1, 2]
-[base.train]                        # settings of all runs, as for `proxyc train --config`
-flops = 2.5e13
-[sizes.small.model]                 # settings that go with a size
-d_model = 128
-[arms.bytes.mix]                    # settings of one arm
-recipe = "raw"
-[arms.tokens]
-reads = "bpe"                       # the view it is evaluated in; raw if not said
-mix = { recipe = "comp", view = "bpe" }
-[arms.bytes.sweep]                  # one arm for each combination of these values; those of train.flops are sizes, not arms
-"train.matrix_lr" = [0.01, 0.02]
-[arms.bags]
-equal = ["bytes", "seconds"]        # also with the budget of the first arm in these, or in symbols (`bench.downstream.budgets`)
+seeds = [0, 1, 2] [base.train]                        # settings of all runs, as for `proxyc train
+--config` flops = 2.5e13 [sizes.small.model]                 # settings that go with a size d_model
+= 128 [arms.bytes.mix]                    # settings of one arm recipe = "raw" [arms.tokens] reads =
+"bpe"                       # the view it is evaluated in; raw if not said mix = { recipe = "comp",
+view = "bpe" } [arms.bytes.sweep]                  # one arm for each combination of these values;
+those of train.flops are sizes, not arms "train.matrix_lr" = [0.01, 0.02] [arms.bags] equal =
+["bytes", "seconds"]        # also with the budget of the first arm in these, or in symbols
+(`bench.downstream.budgets`)
 """
 
 from __future__ import annotations
@@ -36,7 +30,9 @@ _BUDGETS = ("symbols", "bytes", "seconds")
 
 
 def load(path: Path) -> list[Arm]:
-    """The runs of a recipe file, in its order; the first seed of every arm comes before the second of any.
+    """The runs of a recipe file, in its order.
+
+    The first seed of every arm comes before the second of any.
 
     Raises `InvalidConfig` on an unknown setting, `InputError` if the file cannot be read.
     """
@@ -56,7 +52,8 @@ def load(path: Path) -> list[Arm]:
     arms = [arm for name, settings in recipe["arms"].items() for arm in _swept(f"{path}: arm {name}", name, settings)]
     found: list[Arm] = []
     for seed, size in itertools.product(seeds, sizes):
-        rivals: dict[str, Arm] = {}  # the first arm of each budget, which the others with that budget are set against
+        # The first arm of each budget, which the others with that budget are set against
+        rivals: dict[str, Arm] = {}
         for name, budget, settings in arms:
             where = f"{path}: arm {name}"
             arm = replace(_run(where, name, size, budget, recipe, settings, seed), first=arms[0][0])
@@ -80,7 +77,9 @@ def _budgets(where: str, name: str, settings: Mapping[str, Any]) -> list[tuple[s
 
 
 def _swept(where: str, name: str, settings: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """The arm, once for every combination of its sweep: its label, its budget if that is swept, its settings."""
+    """The arm, once for every combination of its sweep: its label, its budget if that is swept, its
+    settings.
+    """
     sweep = settings.get("sweep", {})
     if not isinstance(sweep, dict) or not all(isinstance(values, list) for values in sweep.values()):
         raise InvalidConfig(f"{where}: sweep is {sweep!r}; expected a table of lists of values")
@@ -99,6 +98,11 @@ def _swept(where: str, name: str, settings: Mapping[str, Any]) -> Iterator[tuple
 def _run(
     where: str, name: str, size: str, budget: str, recipe: Mapping[str, Any], arm: Mapping[str, Any], seed: int
 ) -> Arm:
+    """One run: settings of the base, then of the size, then of the arm; the later ones win.
+
+    where: begins each message. budget: the label of a swept `train.flops`, which is part of the
+    size. Raises `InvalidConfig`.
+    """
     sized = recipe.get("sizes", {}).get(size, {})
     if unknown := (set(arm) | set(sized) | set(recipe.get("base", {}))) - {*_PARTS, "reads", "equal"}:
         raise InvalidConfig(

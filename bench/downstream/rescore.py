@@ -2,7 +2,8 @@
 
     proxyc bench rescore RUNS HELD_OUT... [--only NAME] [--codec VIEW@CODEC] -o RESULT.json
 
-The records are those of the runs, with the bits of these documents in place of theirs; `proxyc bench tables` reads both.
+The records are those of the runs, with the bits of these documents in place of theirs; `proxyc
+bench tables` reads both.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from typing import Any
 import click
 
 from bench.downstream import results
-from bench.downstream.arms import MAX_BYTES, asked_codec, scored, scores
+from bench.downstream.arms import MAX_BYTES, asked_codec, read_run, scored, scores
 from bench.output import output
 from bench.report import tables
 from compressors import registry
 from compressors.corpus import Document
 from compressors.errors import InvalidConfig
-from proxylm.evaluation.bits_per_byte import evaluate, trained_spec, trained_window
-from proxylm.training.run_folder import load_run, view_of
+from proxylm.training.run_folder import view_of
+from proxylm.view_spec import RAW
 
 PATH = click.Path(path_type=Path, exists=True)
 
@@ -50,15 +51,11 @@ def rescore(
 def _rescored(
     runs: Path, record: dict[str, Any], documents: list[Document], paths: tuple[Path, ...], codecs: dict[str, Any]
 ) -> dict[str, Any]:
-    """The record of a run with the scores of other documents in place of its own."""
+    """The record of a run with the scores of other documents in place of those it had."""
     reads = record["reads"]
-    if reads != "raw" and reads not in codecs:
+    folder, codec = runs / record["name"], codecs.get(reads)
+    if reads != RAW and codec is None:
         raise InvalidConfig(f"run {record['name']} is read as {reads}; {asked_codec(reads)}")
-    model, config = load_run(runs / record["name"])
-    codec = codecs.get(reads)
     if codec is not None:
-        view_of(runs / record["name"], codec)  # raises if the run was not trained on what this codec makes
-    view = trained_spec(config, reads) if codec else None
-    texts = [document.data for document in documents]
-    result = evaluate(model, texts, window=trained_window(config), codec=codec, view=view)
-    return record | scores(result, documents, paths)
+        view_of(folder, codec)  # raises if the run was not trained on what this codec makes
+    return record | scores(read_run(folder, reads, codec, [document.data for document in documents]), documents, paths)

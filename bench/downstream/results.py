@@ -1,4 +1,6 @@
-"""Results of `proxyc bench downstream`: read, and compared with those of a rival, document by document, seed by seed."""
+"""Results of `proxyc bench downstream`: read, and compared with those of a rival, document by
+document, seed by seed.
+"""
 
 from __future__ import annotations
 
@@ -25,17 +27,21 @@ _KEYS = dict.fromkeys(("name", "arm", "size", "rival", "reads"), "text") | {
     "evaluation.bits_per_byte": "number", "evaluation.interval_95": "list of numbers",
     "document_bytes": "list of numbers", "document_bits": "list of numbers",
 }  # fmt: skip
-# Quantiles at 97.5 % of Student's t by degrees of freedom, from 1 on; beyond, by the expansion in `seed_interval`.
+# Quantiles at 97.5 % of Student's t by degrees of freedom, from 1 on; beyond, by the expansion in
+# `seed_interval`.
 _T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
 
 class Difference(NamedTuple):
-    """Bits per byte over those of the rival, less 1: all seeds together, and what other draws would give, at 95 %."""
+    """Bits per byte over those of the rival, less 1: all seeds together, and what other draws would
+    give, at 95 %.
+    """
 
     ratio: float
     low: float  # other documents, or packages of them
     high: float
-    seeds: tuple[float, float] | None  # other seeds, by the differences of the pairs; None of one seed
+    # Other seeds, by the differences of the pairs; None of one seed
+    seeds: tuple[float, float] | None
 
 
 def collect(output: Path) -> list[Result]:
@@ -49,7 +55,10 @@ def read_one(path: Path) -> Result:
 
 
 def read(path: Path) -> list[Result]:
-    """The runs of `proxyc bench downstream`: in its folder, or its results.json. Raises `InputError` if there are none."""
+    """The runs of `proxyc bench downstream`: in its folder, or its results.json.
+
+    Raises `InputError` if there are none.
+    """
     found = collect(path) if path.is_dir() else _checked(path, _parsed(path))
     if not found:
         copied = path / "results.json"
@@ -59,6 +68,7 @@ def read(path: Path) -> list[Result]:
 
 
 def _parsed(path: Path) -> Any:
+    """The JSON of a file. Raises `InputError` if it is not JSON."""
     try:
         return json.loads(path.read_bytes())
     except ValueError as error:
@@ -66,6 +76,10 @@ def _parsed(path: Path) -> Any:
 
 
 def _checked(path: Path, found: Any) -> list[Result]:
+    """The runs, all of which have what `_KEYS` names.
+
+    Raises `InputError` with the first thing that is missing.
+    """
     if not isinstance(found, list):
         raise InputError(f"{path} holds no runs of this version; {_AGAIN}")
     for run in found:
@@ -114,36 +128,45 @@ def bits_per_byte(run: Result) -> float:
 
 
 def check_arm(results: Sequence[Result], against: str) -> None:
-    """Raise `InputError` if there is no arm of this name."""
+    """Raise `InputError` if no arm has this name."""
     known = list(dict.fromkeys(r["arm"] for r in results))
     if against and against not in known:
         raise InputError(f"no arm {against}; there are: {', '.join(known)}")
 
 
 def processor(found: Sequence[Result]) -> str | None:
-    """The one that all runs were made on; None if there are several, or one is not known: seconds then do not compare."""
+    """The one that all runs were made on.
+
+    None if there are several, or one is not known: seconds then do not compare.
+    """
     names = {r.get("processor") for r in found}
     return names.pop() if len(names) == 1 else None
 
 
 def rivals(run: Result, results: Sequence[Result], against: str = "") -> list[Result]:
-    """The runs of the arm `against`, or of its recipe's first arm, of the size and budget of `run`: one for each seed.
+    """The runs of the arm `against`, or of its recipe's first arm, of the size and budget of `run`:
+    one for each seed.
 
-    A run whose budget is not a number of FLOPs (it has steps, or the bytes or seconds of its rival) is compared as it is.
+    A run whose budget is not a number of FLOPs (it has steps, or the bytes or seconds of its rival)
+    is compared as it is.
     """
     found = [r for r in results if r["size"] == run["size"] and r["arm"] == (against or run["rival"])]
     return [r for r in found if None in (mine := _flops(run), its := _flops(r)) or mine == its]
 
 
 def _flops(run: Result) -> float | None:
+    """The budget of a run, if that is a number of FLOPs."""
     return None if run.get("equal", "flops") != "flops" else run["config"]["train"].get("flops")
 
 
 def difference(runs: Sequence[Result], others: Sequence[Result]) -> Difference | None:
-    """How much more bits `runs` take than `others`, seed by seed the same; None where that cannot be said.
+    """How much more bits `runs` take than `others`, seed by seed the same.
 
-    Over documents: a bootstrap with the same draws for both sides, and the bits of all seeds together. Documents of one
-    package are drawn together, where results name packages. Over seeds: see `seed_interval`.
+    None where that cannot be said.
+
+    Over documents: a bootstrap with the same draws for both sides, and the bits of all seeds
+    together. Documents of one package are drawn together, where results name packages. Over seeds:
+    see `seed_interval`.
     """
     texts = {str(r["document_bytes"]) for r in (*runs, *others)}
     if not runs or len(runs) != len(others) or runs == others or len(texts) > 1:
@@ -156,18 +179,25 @@ def difference(runs: Sequence[Result], others: Sequence[Result]) -> Difference |
 
 
 def _draws(run: Result) -> Iterator[np.ndarray[Any, Any]]:
-    """(documents,) how often each document is drawn, for each resample. Without packages each is its own."""
+    """(documents,) how often each document is drawn, for each resample.
+
+    Without packages each is its own.
+    """
     packages = run.get("document_packages") or range(len(run["document_bytes"]))
     names, place = np.unique(list(packages), return_inverse=True)
     return (times[place] for times in resampled(len(names)))
 
 
 def seed_interval(pairs: Sequence[float]) -> tuple[float, float] | None:
-    """95 % interval of the mean of differences, one for each seed, by Student's t; None of fewer than two."""
+    """95 % interval of the mean of differences, one for each seed, by Student's t.
+
+    None of fewer than two.
+    """
     if len(pairs) < 2:
         return None
     df = len(pairs) - 1
-    t = _T[df - 1] if df <= len(_T) else 1.96 + 2.372 / df + 2.823 / df**2  # within 0.002 of the quantile
+    # Within 0.002 of the quantile
+    t = _T[df - 1] if df <= len(_T) else 1.96 + 2.372 / df + 2.823 / df**2
     middle, half = statistics.mean(pairs), t * statistics.stdev(pairs) / math.sqrt(len(pairs))
     return middle - half, middle + half
 
@@ -178,7 +208,9 @@ def against_rival(run: Result, results: Sequence[Result], against: str = "") -> 
 
 
 def arms(results: Sequence[Result], against: str = "") -> list[dict[str, Any]]:
-    """The arms at their sizes, over their seeds; `against` and `by_seed` are over the seeds that the rival has too."""
+    """The arms at their sizes, over their seeds; `against` and `by_seed` are over the seeds that
+    the rival has too.
+    """
     grouped: dict[tuple[str, str], list[Result]] = {}
     for r in results:
         grouped.setdefault((r["arm"], r["size"]), []).append(r)

@@ -1,10 +1,12 @@
-"""How the loss of each arm falls with compute: a power law through its best sizes, and how well that foretells the largest budget.
+"""How the loss of each arm falls with compute: a power law through its best sizes, and how well
+that foretells the largest budget.
 
     proxyc bench scaling RESULTS.json... [--against ARM] [-o CHART.png]
 
-bits per byte = a * FLOPs^-b by least squares of logarithms, seeds averaged first; of several widths with the same FLOPs the
-best. There is no floor in it: three or four budgets do not tell one. What the fit without the largest budget says of it is
-printed beside what it was. Against an arm: how many times the FLOPs that arm would need for the same loss.
+bits per byte = a * FLOPs^-b by least squares of logarithms, seeds averaged first; of several widths
+with the same FLOPs the best. It has no floor: three or four budgets do not show one. The table has
+the prediction for the largest budget from the others beside what it was. Against an arm: how many
+times the FLOPs that arm would need for the same loss.
 """
 
 from __future__ import annotations
@@ -25,20 +27,25 @@ from bench.figures import axes_of
 from bench.output import output
 from compressors.errors import InputError
 
-_ALIKE = {"lanes", "sentinels", "chunk"}  # settings that make no other kind of run; but see below for chunk
-Points = dict[tuple[int, float], list[float]]  # (d_model, FLOPs asked for) -> bits per byte of every seed
+# Settings that make no other kind of run; but see below for chunk
+_ALIKE = {"lanes", "sentinels", "chunk"}
+# (d_model, FLOPs asked for) -> bits per byte of every seed
+Points = dict[tuple[int, float], list[float]]
 
 
 def points(found: Sequence[Result]) -> dict[str, Points]:
-    """Of each arm that was run with a budget of FLOPs. Raises `InputError` where two runs of one name are not of one kind."""
+    """Of each arm that was run with a budget of FLOPs.
+
+    Raises `InputError` where two runs of one name are not of one kind.
+    """
     sorted_: dict[str, Points] = defaultdict(lambda: defaultdict(list))
     seen: dict[tuple[str, int, float, int], str] = {}
     kinds: dict[str, str] = {}
     for r in (r for r in found if r["config"]["train"]["flops"] is not None):
         flops, model = float(r["config"]["train"]["flops"]), r["config"]["model"]
         key = (r["arm"], int(model["d_model"]), flops, results.seed(r))
-        # A setting that is newer than a result has its default there: what is unset says nothing. For chunk that is None, and
-        # older results, which lack it, dealt whole documents.
+        # A setting that is newer than a result has its default there: what is unset says nothing.
+        # An older result without chunk dealt whole documents; today None is another default.
         mix = r["config"]["mix"]
         settings = sorted((k, v) for k, v in mix.items() if v and k not in _ALIKE)
         kind = str((*_named(model), settings, mix.get("chunk", 0)))
@@ -63,7 +70,10 @@ def power_law(flops: Sequence[float], bits: Sequence[float]) -> tuple[float, flo
 
 
 def frontier(found: Points, skip: Sequence[int] = ()) -> list[tuple[float, int, float]]:
-    """(FLOPs, width, bits per byte) of the best width at each budget, rising; widths in `skip` are left out."""
+    """(FLOPs, width, bits per byte) of the best width at each budget, rising.
+
+    Widths in `skip` are left out.
+    """
     at = sorted((flops, float(np.mean(bits)), width) for (width, flops), bits in found.items() if width not in skip)
     best: dict[float, tuple[float, int, float]] = {}
     for flops, bits, width in at:
@@ -72,9 +82,11 @@ def frontier(found: Points, skip: Sequence[int] = ()) -> list[tuple[float, int, 
 
 
 def needed(bits: float, along: Sequence[tuple[float, int, float]]) -> float:
-    """The FLOPs at which a frontier has `bits`, a line between logarithms from each point to the next that is lower.
+    """The FLOPs at which a frontier has `bits`, a line between logarithms from each point to the
+    next that is lower.
 
-    Beyond its ends the nearest of these lines goes on. NaN if there is none. Near its points this is closer than a power law.
+    Beyond its ends the nearest of these lines is extended. NaN if there is none. Near its points
+    this is closer than a power law.
     """
     falling = [point for i, point in enumerate(along) if all(point[2] < before[2] for before in along[:i])]
     if len(falling) < 2:
@@ -85,10 +97,11 @@ def needed(bits: float, along: Sequence[tuple[float, int, float]]) -> float:
 
 
 def table(found: Sequence[Result], skip: Sequence[int] = (), against: str = "") -> str:
-    """Markdown: the points of each arm, its exponent, the largest residual, the largest budget foretold from the others.
+    """Markdown: the points of each arm, its exponent, the largest residual, the largest budget
+    foretold from the others.
 
-    With `against`, an arm with two budgets or more: also how many times its FLOPs that arm needs, at each budget. Beyond the
-    lowest loss of that arm this is foretold from its last two budgets.
+    With `against`, an arm with two budgets or more: also how many times its FLOPs that arm needs,
+    at each budget. Beyond the lowest loss of that arm this is foretold from its last two budgets.
     """
     of_arms = {arm: frontier(its, skip) for arm, its in points(found).items()}
     rival = of_arms.get(against, [])
@@ -118,12 +131,18 @@ def table(found: Sequence[Result], skip: Sequence[int] = (), against: str = "") 
 
 
 def figure(found: Sequence[Result], path: Path, skip: Sequence[int] = ()) -> None:
-    """Every size of every arm with two budgets or more, means over seeds (bars: all of them); lines through the best sizes."""
+    """Every size of every arm with two budgets or more, means over seeds (bars: all of them).
+
+    Lines through the best sizes.
+    """
     with axes_of(path, (7.2, 4.8)) as ((axes,), _):
         _draw(axes, found, skip)
 
 
 def _draw(axes: Any, found: Sequence[Result], skip: Sequence[int]) -> None:
+    """One colour an arm: a point for each width and budget with its range over seeds, and the line
+    through the best widths.
+    """
     shown = ((arm, its) for arm, its in points(found).items() if len(frontier(its, skip)) > 1)
     for number, (arm, its) in enumerate(shown):
         colour, at = f"C{number % 10}", frontier(its, skip)

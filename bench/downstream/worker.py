@@ -1,4 +1,4 @@
-"""The runs of a grid, each in a process of its own, which reads from its standard input what to do."""
+"""The runs of a grid, each in a separate process, which reads its job from standard input."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ _ERRORS = "run.err"  # what the process says; locked while it runs
 
 @dataclass(frozen=True)
 class Job:
-    """All that a run's process is told. The recipe is not read again: it may be edited while a grid goes on."""
+    """All that a run's process needs to know.
+
+    It does not read the recipe: someone may edit that while a grid runs.
+    """
 
     name: str
     folder: str
@@ -69,7 +72,7 @@ class Job:
 
 
 class Processes:
-    """Runs jobs. Once told to stop it ends them: each after its step, with a checkpoint."""
+    """Runs jobs. `stop` ends them: each after its step, with a checkpoint."""
 
     def __init__(self) -> None:
         self._running: set[subprocess.Popen[str]] = set()
@@ -78,7 +81,8 @@ class Processes:
     def run(self, job: Job) -> str | None:
         """Run one; what went wrong, if something does. Waits for another grid that runs it.
 
-        It has a session of its own, so that Ctrl-C in a terminal reaches the grid alone. Its progress goes to our standard error.
+        The process has a new session, so that Ctrl-C in a terminal reaches only the grid. Its
+        progress goes to our standard error.
         """
         folder = Path(job.folder)
         folder.mkdir(exist_ok=True)
@@ -106,7 +110,10 @@ class Processes:
         return said[-1] if process.returncode else None
 
     def _locked(self, file: IO[str]) -> bool:
-        """Lock the file, however long another grid has it; False once stopped, which a blocking lock would not notice."""
+        """Lock the file, however long another grid has it.
+
+        False once stopped, which a blocking lock would not notice.
+        """
         while not self.stopped:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -124,7 +131,9 @@ class Processes:
 
     @contextmanager
     def stopped_by_signals(self) -> Iterator[None]:
-        """Ctrl-C, SIGTERM and a terminal that is closed stop them; afterwards the signals do what they did before.
+        """Ctrl-C, SIGTERM and a terminal that is closed stop them.
+
+        Afterwards the signals do what they did before.
 
         One that is ignored stays so: `nohup` asks for that.
         """
@@ -140,7 +149,9 @@ class Processes:
 
 
 def _end_with_the_grid() -> None:
-    """The grid holds the other end of our standard input for as long as it lives: one that was killed could not tell us."""
+    """The grid holds the other end of our standard input for as long as it lives: one that was
+    killed could not tell us.
+    """
     while os.read(0, 1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)

@@ -2,9 +2,10 @@
 
     proxyc bench fill-tables RESULTS.md docs/results/*.md
 
-A table stands between `<!-- KIND FILE... [only=PATTERN,...] [against=ARM] -->` and `<!-- end -->`; FILE is a name in the folder
-of results without its suffix, PATTERNs the names of the runs that are shown (* stands for any letters). Of kinds `texts` and
-`differences`, every FILE is a column: the same runs on another text, named in titles=TITLE,...; FILE+FILE is one column of both.
+A table stands between `<!-- KIND FILE... [only=PATTERN,...] [against=ARM] -->` and `<!-- end -->`;
+FILE is a name in the folder of results without its suffix, PATTERNs the names of the runs that are
+shown (* stands for any letters). Of kinds `texts` and `differences`, every FILE is a column: the
+same runs on another text, named in titles=TITLE,...; FILE+FILE is one column of both.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ _OF_RUNS: dict[str, Callable[[list[results.Result], str], str]] = {
     "scaling": lambda found, against: _renderer("bench.downstream.scaling:table")(found, against=against),
 }
 _OF_TEXTS = {"texts": tables.texts, "differences": tables.differences}
-# Kind -> (what renders it, whether it takes the rows only). By name: some of these benches import torch.
+# Kind -> (what renders it, whether it takes the rows only). By name: some of these benches import
+# torch.
 _OF_FACTS = {
     "copying": ("bench.downstream.copying:table", True),
     "codecs": ("bench.codecs.table:described", False),
@@ -45,13 +47,17 @@ _OF_FACTS = {
 
 
 def _renderer(name: str) -> Callable[..., str]:
+    """The function named "module:function"; its module is imported now."""
     module, _, function = name.partition(":")
     found: Callable[..., str] = getattr(importlib.import_module(module), function)
     return found
 
 
 def filled(text: str, folder: Path | None = None) -> str:
-    """The text with every table as the results in `folder` (those of the repository) have it now. Raises `InputError` on a kind that is not known."""
+    """The text with every table as the results in `folder` (those of the repository) have it now.
+
+    Raises `InputError` on a kind that is not known.
+    """
     folder = folder or RESULTS
     if text.count("<!-- ") != 2 * text.count("<!-- end -->"):
         raise InputError("a place for a table lacks its <!-- end -->, or there is one too many")
@@ -59,6 +65,10 @@ def filled(text: str, folder: Path | None = None) -> str:
 
 
 def _table(kind: str, asked: str, folder: Path) -> str:
+    """The Markdown of one place. kind, asked: the two parts of its comment.
+
+    Raises `InputError` on a kind or option that is not known.
+    """
     words = asked.split()
     if unknown := {word.partition("=")[0] for word in words if "=" in word} - {"only", "against", "titles"}:
         raise InputError(f"{asked}: no option {', '.join(sorted(unknown))}; known: only, against, titles")
@@ -74,6 +84,11 @@ def _table(kind: str, asked: str, folder: Path) -> str:
 
 
 def _of_runs(kind: str, columns: list[list[Path]], options: dict[str, str]) -> str:
+    """A table of runs of `proxyc bench downstream`.
+
+    columns: the files of each column. Tables of one text join all columns; those of several texts
+    show them side by side.
+    """
     against = options.get("against", "")
     found = [[r for file in files for r in results.read(file)] for files in columns]
     names = results.matching([r["name"] for its in found for r in its], options.get("only", "*").split(","))

@@ -1,4 +1,6 @@
-"""`proxyc bench report`: one HTML page that needs nothing else, from the results of the other benches; a picture, Markdown."""
+"""`proxyc bench report`: one HTML page that needs nothing else, from the results of the other
+benches; a picture, Markdown.
+"""
 
 from __future__ import annotations
 
@@ -23,32 +25,15 @@ from proxylm.view_spec import RAW
 
 _CODECS = codec_tables.FILES | codec_tables.SYMBOLS
 PATH = click.Path(path_type=Path, exists=True)
+# Heads of the tables; the values that stand below them are those of `_run` and `_arm`. {}: the
+# rival.
 _RUNS = (
-    "run",
-    "read as",
-    "bits per byte",
-    "low",
-    "high",
-    "FLOPs",
-    "symbols",
-    "bytes shown",
-    "bytes per symbol",
-    "seconds",
-)
+    "run", "read as", "bits per byte", "low", "high", "FLOPs", "symbols", "bytes shown", "bytes per symbol", "seconds",
+)  # fmt: skip
 _ARMS = (
-    "arm",
-    "seeds",
-    "bits per byte",
-    "lowest",
-    "highest",
-    "% against {}",
-    "low",
-    "high",
-    "seeds, low",
-    "seeds, high",
-    "FLOPs",
-    "seconds",
-)
+    "arm", "seeds", "bits per byte", "lowest", "highest", "% against {}", "low", "high", "seeds, low", "seeds, high",
+    "FLOPs", "seconds",
+)  # fmt: skip
 
 
 @click.command()
@@ -59,7 +44,10 @@ _ARMS = (
 @click.option("--against", default="", metavar="ARM", help="Set runs against this arm, not the first.")
 @output(".html", help="The page.", beside=(".html", ".png", ".md"), default="report.html", show_default=True)
 def report(runs: tuple[Path, ...], codec_table: Path | None, against: str, output: Path) -> None:
-    """Make a page of RUNS: folders of `proxyc bench downstream`, or its results.json; a .png and a .md beside it."""
+    """Make a page of RUNS: folders of `proxyc bench downstream`, or its results.json.
+
+    A .png and a .md beside it.
+    """
     codecs = codec_tables.ranked(read_json(codec_table, "codecs")["rows"]) if codec_table else []
     sources = {_source(path): _read(path) for path in runs}
     if len(sources) < len(runs):
@@ -87,7 +75,10 @@ def _source(path: Path) -> str:
 
 
 def _read(path: Path) -> list[Result]:
-    """The results below a folder, each with its learning curves, or those of a JSON file. Raises `InputError` if there are none."""
+    """The results below a folder, each with its learning curves, or those of a JSON file.
+
+    Raises `InputError` if there are none.
+    """
     found = results.read(path)
     if path.is_file():
         return found
@@ -97,11 +88,13 @@ def _read(path: Path) -> list[Result]:
 def page(facts: dict[str, Any]) -> str:
     """The page; `facts` become JSON in it."""
     template = Path(__file__).with_name("page.html").read_text()
-    return template.replace("/*DATA*/", json.dumps(facts).replace("</", "<\\/"))  # nothing may end the script early
+    # Nothing may end the script early
+    return template.replace("/*DATA*/", json.dumps(facts).replace("</", "<\\/"))
 
 
 def page_data(sources: dict[str, list[Result]], codecs: Sequence[dict[str, Any]], against: str = "") -> dict[str, Any]:
-    """What the page shows of the results, by the name of their source: points, curves (where a result has them), tables.
+    """What the page shows of the results, by the name of their source: points, curves (where a
+    result has them), tables.
 
     The names of runs begin with that of their source where there are several.
     """

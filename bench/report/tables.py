@@ -1,6 +1,8 @@
-"""Results of `proxyc bench downstream` as Markdown, and `proxyc bench tables`, which prints them again.
+"""Results of `proxyc bench downstream` as Markdown, and `proxyc bench tables`, which prints them
+again.
 
-A difference is `-2.5% (-2.7 to -2.2; -3.3 to -1.6)`: what other documents would give, then what other seeds would, at 95 %.
+A difference is `-2.5% (-2.7 to -2.2; -3.3 to -1.6)`: what other documents would give, then what
+other seeds would, at 95 %.
 """
 
 from __future__ import annotations
@@ -17,18 +19,15 @@ from bench.downstream.results import Difference, Result
 
 
 def runs(found: Sequence[Result], against: str = "") -> str:
-    """Bits per byte of every run, how they differ from the rival of its size and seed on the same documents, what it took."""
+    """Bits per byte of every run, how they differ from the rival of its size and seed on the same
+    documents, what it took.
+    """
     heads = ["run", "read as", "bits per byte (95 %)", f"against {rival_of(found, against)} (95 %)", "FLOPs", "symbols"]
 
     def cells(r: Result) -> list[str | None]:
         difference = _difference(results.against_rival(r, found, against), of_seeds=False)
-        return [
-            r["name"],
-            r["reads"],
-            f"{results.bits_per_byte(r):.4f}{_interval(r)}",
-            difference,
-            *_shown(r["totals"]),
-        ]
+        bits = f"{results.bits_per_byte(r):.4f}{_interval(r)}"
+        return [r["name"], r["reads"], bits, difference, *_shown(r["totals"])]
 
     return markdown.table([*heads, "bytes shown", "bytes per symbol"], map(cells, found), text=2)
 
@@ -52,15 +51,19 @@ def rival_of(found: Sequence[Result], against: str = "") -> str:
 
 
 def _difference(found: Difference | None, *, of_seeds: bool = True) -> str | None:
-    """In per cent: the difference, its interval over documents (none of one document), its interval over seeds."""
+    """In per cent: the difference, its interval over documents (none of one document), its interval
+    over seeds.
+    """
     if found is None:
         return None
     ranges = [] if found.high - found.low < 1e-9 else [f"{100 * found.low:+.1f} to {100 * found.high:+.1f}"]
-    if of_seeds:
-        ranges.append(
-            "one seed" if found.seeds is None else "{:+.1f} to {:+.1f}".format(*(100 * x for x in found.seeds))
-        )
+    ranges += [_over_seeds(found)] if of_seeds else []
     return f"{found.ratio:+.1%}" + (f" ({'; '.join(ranges)})" if ranges else "")
+
+
+def _over_seeds(found: Difference) -> str:
+    """The interval over seeds, in per cent."""
+    return "one seed" if found.seeds is None else "{:+.1f} to {:+.1f}".format(*(100 * x for x in found.seeds))
 
 
 def arm_name(row: dict[str, Any]) -> str:
@@ -69,11 +72,13 @@ def arm_name(row: dict[str, Any]) -> str:
 
 
 def _by_seed(row: dict[str, Any]) -> str:
+    """The differences of the seeds, in their order."""
     return ", ".join(f"{value:+.1%}" for value in row["by_seed"])
 
 
 def arms(found: Sequence[Result], against: str = "") -> str:
-    """The arms over their seeds, against the rival of their size with the same seeds, what a run took.
+    """The arms over their seeds, against the rival of their size with the same seeds, what a run
+    took.
 
     Seconds are shown where all runs were made on one known processor.
     """
@@ -91,26 +96,23 @@ def arms(found: Sequence[Result], against: str = "") -> str:
 
 
 def widths(found: Sequence[Result], against: str = "") -> str:
-    """A row a size, a column an arm: bits per byte, how much more than the rival, and what other seeds would give."""
+    """A row a size, a column an arm: bits per byte, how much more than the rival, and what other
+    seeds would give.
+    """
     rows = results.arms(found, against)
     names = list(dict.fromkeys(row["arm"] for row in rows))
     by_size: dict[str, dict[str, str]] = {}
     for row in rows:
         more: Difference | None = row["against"]
-        seeds = (
-            ""
-            if more is None
-            else ", one seed"
-            if more.seeds is None
-            else ", {:+.1f} to {:+.1f}".format(*(100 * x for x in more.seeds))
-        )
-        told = "" if more is None else f" ({more.ratio:+.1%}{seeds})"
+        told = "" if more is None else f" ({more.ratio:+.1%}, {_over_seeds(more)})"
         by_size.setdefault(row["size"], {})[row["arm"]] = f"{row['bits_per_byte']:.3f}{told}"
     return markdown.table(["size", *names], ([size, *map(cells.get, names)] for size, cells in by_size.items()))
 
 
 def texts(scored: Mapping[str, Sequence[Result]], against: str = "") -> str:
-    """The arms over their seeds on several texts (name -> results): bits per byte, and how much more than the rival, seed by seed."""
+    """The arms over their seeds on several texts (name -> results): bits per byte, and how much
+    more than the rival, seed by seed.
+    """
 
     def cell(row: dict[str, Any]) -> str:
         return f"{row['bits_per_byte']:.3f}" + (f": {_by_seed(row)}" if row["by_seed"] else "")
@@ -119,7 +121,9 @@ def texts(scored: Mapping[str, Sequence[Result]], against: str = "") -> str:
 
 
 def differences(scored: Mapping[str, Sequence[Result]], against: str = "") -> str:
-    """The same arms and texts, without the rival: how much more over the seeds that both have, and both intervals of that."""
+    """The same arms and texts, without the rival: how much more over the seeds that both have, and
+    both intervals of that.
+    """
     return _by_text(scored, against, lambda row: _difference(row["against"]), lambda row: not row["is_rival"])
 
 
@@ -129,6 +133,11 @@ def _by_text(
     cell: Callable[[dict[str, Any]], str | None],
     shown: Callable[[dict[str, Any]], bool] = lambda row: True,
 ) -> str:
+    """A row an arm, a column a text (name -> results).
+
+    cell: what stands below a text. shown: which arms have a row. An arm that was not scored on a
+    text has a dash there.
+    """
     described, rows = [], dict[tuple[str, str], list[str | None]]()
     for number, (name, found) in enumerate(scored.items()):
         n_bytes = found[0]["document_bytes"]
@@ -140,7 +149,9 @@ def _by_text(
 
 
 def budgets(found: Sequence[Result], against: str = "") -> str:
-    """The arms that were also run with the symbols, the bytes or the seconds of the rival: a column for each budget."""
+    """The arms that were also run with the symbols, the bytes or the seconds of the rival: a column
+    for each budget.
+    """
     columns = ("flops", "symbols", "bytes", "seconds")
     rows: dict[str, dict[str, str]] = {}
     for row in results.arms(found, against):
@@ -160,7 +171,8 @@ def all_of(found: Sequence[Result], against: str = "") -> str:
 
 def scored(found: Sequence[Result]) -> str:
     """The texts that results are of; their bits can only be compared if it is one."""
-    of: dict[tuple[int, ...], set[str]] = {}  # older results have no digest: by the sizes of their documents
+    # Older results have no digest: by the sizes of their documents
+    of: dict[tuple[int, ...], set[str]] = {}
     for r in found:
         of.setdefault(tuple(r["document_bytes"]), set()).add(r.get("held_out_sha256", "")[:16])
     several = [
@@ -177,7 +189,10 @@ def scored(found: Sequence[Result]) -> str:
 @click.argument("files", metavar="RESULTS...", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--against", default="", metavar="ARM", help="Set runs against this arm, not the first.")
 def main(files: tuple[Path, ...], against: str) -> None:
-    """Tables of each results.json of `downstream`: runs, arms over their seeds, budgets; hours of training."""
+    """Tables of each results.json of `downstream`: runs, arms over their seeds, budgets.
+
+    Hours of training.
+    """
     seconds: dict[str, float] = {}  # of each run, though several files score it
     for path in files:
         found = results.read(path)

@@ -2,8 +2,9 @@
 
     proxyc bench encode TOKENIZER.json CORPUS... -o bench/results/encode_speed.json
 
-Every measurement runs in a process of its own, bound to as many cores as it has threads. "unseen": the first time an
-encoder reads the text, its tables made and its cache as its constructor leaves it; "repeated": the second time.
+Every measurement runs in a separate process, bound to as many cores as it has threads. "unseen":
+the first time an encoder reads the text, its tables made and its cache as its constructor leaves
+it; "repeated": the second time.
 """
 
 from __future__ import annotations
@@ -77,7 +78,10 @@ def child_speed(tokenizer: str, corpus: str, n_threads: int, repeats: int, skip:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """MB/s on text that is read for the first time, and for the second; a dash where an encoder was left out."""
+    """MB/s on text that is read for the first time, and for the second.
+
+    A dash where an encoder was left out.
+    """
     rows = [row for row in rows if "peak" not in row]
     names = list(dict.fromkeys(row["encoder"] for row in rows))
     found = {(row["corpus"], row["threads"], row["encoder"]): row for row in rows}

@@ -1,4 +1,5 @@
-"""`proxyc compress` and `decompress` against the native tools on one file: whole commands, interleaved, medians.
+"""`proxyc compress` and `decompress` against the native tools on one file: whole commands,
+interleaved, medians.
 
 proxyc bench files CORPUS... -o bench/results/file_speed.json
 """
@@ -24,14 +25,17 @@ from bench import markdown
 from bench.output import as_json, output, write_json
 from compressors.corpus import Reader, fingerprint
 
-PROXYC = [sys.executable, "-m", "proxylm.cli.main"]  # in a folder that is ours: `-m` imports from the current one first
+# In a folder that is ours: `-m` imports from the current one first
+PROXYC = [sys.executable, "-m", "proxylm.cli.main"]
 # Wall time allowed: this much more than the native tool, and the start of an interpreter.
 FACTOR, START_UP = 1.10, 0.2
 
 
 @dataclass(frozen=True)
 class Native:
-    """A native tool: its commands without file names, and how much of the file it is given. gzip writes to a redirection."""
+    """A native tool: its commands without file names, and how much of the file it is given. gzip
+    writes to a redirection.
+    """
 
     pack: list[str]
     unpack: list[str]
@@ -40,6 +44,7 @@ class Native:
     share: float = 1.0
 
     def to(self, output: Path) -> list[str]:
+        """The arguments that name the output."""
         return [] if self.pack[0] == "gzip" else ["-o", str(output)]
 
 
@@ -47,7 +52,8 @@ NATIVE = {
     "zstd:level=3": Native(["zstd", "-q", "-f", "-3"], ["zstd", "-q", "-f", "-d"], ".zst", threads=(1, 2)),
     "gzip:level=6": Native(["gzip", "-c", "-6"], ["gzip", "-c", "-d"], ".gz"),
     "brotli:quality=5": Native(["brotli", "-k", "-f", "-q", "5"], ["brotli", "-k", "-f", "-d"], ".br"),
-    # Level 19 needs two minutes for 200 MB. Its jobs are of 32 MB: two of them are the least that two threads can share.
+    # Level 19 needs two minutes for 200 MB. Its jobs are of 32 MB: two of them are the least that
+    # two threads can share.
     "zstd:level=19": Native(
         ["zstd", "-q", "-f", "-19"], ["zstd", "-q", "-f", "-d"], ".zst", threads=(1, 2), share=0.32
     ),
@@ -91,6 +97,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _cells(r: dict[str, Any]) -> list[str]:
+    """One row of `table`."""
     seconds = (f"{r[key]:.2f}" for key in ("ours_s", "native_s", "allowed_s"))
     peaks = (f"{r[key]:.0f}" for key in ("ours_peak_mb", "native_peak_mb"))
     told = [r["codec"], r["direction"], str(r["threads"]), f"{r['megabytes']:.0f}"]
@@ -118,7 +125,10 @@ def _beginning(source: Path, share: float) -> Path:
 
 
 def _measure(codec: str, native: Native, source: Path, threads: int, repeats: int) -> Iterator[dict[str, Any]]:
-    """Both directions; the commands take turns, and each writes a new file: to free an old one of 200 MB takes 0.1 s."""
+    """Both directions.
+
+    The commands take turns, and each writes a new file: to free an old one of 200 MB takes 0.1 s.
+    """
     packed, back = source.with_name("packed" + native.suffix), source.with_name("back.txt")
     several = [f"-T{threads}"] if len(native.threads) > 1 else []
     options = ["-q", "-f", f"-T{threads}", "--codec", codec]
@@ -149,9 +159,10 @@ def _measure(codec: str, native: Native, source: Path, threads: int, repeats: in
 
 
 def _peak(command: list[str], folder: Path) -> float:
-    """Peak resident memory of one more run, in a process of its own so that it is the only child that counts.
+    """Peak resident memory of one more run, in a separate process, so that no other child counts.
 
-    Never below the 12 MB which that process has itself: Linux counts a child from before it becomes the command.
+    Never below the 12 MB which that process has itself: Linux counts a child from before it becomes
+    the command.
     """
     code = (
         "import resource, subprocess, sys; subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True); "

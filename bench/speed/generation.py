@@ -1,9 +1,11 @@
-"""Bytes a second of generation: with and without cache, with and without extra heads, beside `transformers`.
+"""Bytes a second of generation: with and without cache, with and without extra heads, beside
+`transformers`.
 
     proxyc bench generation RUN -o bench/results/generation_speed.json
 
-RUN is a run with extra heads; without one, a small model is trained on the standard library. It continues held-out documents
-in every way, in turns, in one thread; figures are medians of the turns, seconds are those of the processor.
+RUN is a run with extra heads; without one, a small model is trained on the standard library. It
+continues held-out documents in every way, in turns, in one thread; figures are medians of the
+turns, seconds are those of the processor.
 """
 
 from __future__ import annotations
@@ -37,10 +39,12 @@ from proxylm.model.decoder import Decoder
 from proxylm.training.run_folder import load_run, records
 from proxylm.training.trainer import train
 
-N_PROMPTS, PROMPT_BYTES, NEW_BYTES = 8, 64, 160  # prompt and text fit into the 254 bytes of the context
+# Prompt and text fit into the 254 bytes of the context
+N_PROMPTS, PROMPT_BYTES, NEW_BYTES = 8, 64, 160
 PEER, PLAIN, DRAWN = "transformers", "with cache", "temperature 0.8"
 
-Way = Callable[[Sequence[bytes]], tuple[list[bytes], int]]  # prompts -> what follows each; forward passes, of all rows
+# Prompts -> what follows each; forward passes, of all rows
+Way = Callable[[Sequence[bytes]], tuple[list[bytes], int]]
 
 
 @click.command()
@@ -88,7 +92,10 @@ def _prompts() -> list[bytes]:
 
 
 def _ways(model: Decoder, context: int, folder: Path) -> dict[str, Way]:
-    """Greedy, and drawn at temperature 0.8; without extra heads it is the same model with these taken away."""
+    """Greedy, and drawn at temperature 0.8.
+
+    Without extra heads it is the same model with these taken away.
+    """
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
@@ -110,6 +117,10 @@ def _ways(model: Decoder, context: int, folder: Path) -> dict[str, Way]:
 
 
 def _ours(model: Decoder, prompts: Sequence[bytes], sampling: Sampling, context: int) -> tuple[list[bytes], int]:
+    """Our generation: texts, and passes of the model.
+
+    A step of it gives one byte, or several with extra heads.
+    """
     texts, passes = [b""] * len(prompts), 0
     for number, more in generate(model, prompts, sampling, context=context):
         texts[number] += more
@@ -118,14 +129,20 @@ def _ours(model: Decoder, prompts: Sequence[bytes], sampling: Sampling, context:
 
 
 def _ids(prompts: Sequence[bytes]) -> torch.Tensor:
+    """(prompts, positions) int64: the opening of a document, then bytes.
+
+    All prompts have one length.
+    """
     return torch.tensor([[*frame.opening(), *(byte + BYTE_OFFSET for byte in prompt)] for prompt in prompts])
 
 
 def _text(ids: list[int]) -> bytes:
+    """The bytes of ids, up to the end of the document."""
     return bytes(i - BYTE_OFFSET for i in (ids[: ids.index(frame.END)] if frame.END in ids else ids))
 
 
 def _of_transformers(peer: Any, prompts: Sequence[bytes]) -> tuple[list[bytes], int]:
+    """Greedy generation with the cache of `transformers`: a pass for each byte."""
     ids = _ids(prompts)
     found = peer.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=NEW_BYTES, do_sample=False)
     texts = [_text(row) for row in found[:, ids.shape[1] :].tolist()]
@@ -145,11 +162,15 @@ def _without_cache(model: Decoder, prompts: Sequence[bytes]) -> tuple[list[bytes
 
 
 def measure(ways: dict[str, Way], prompts: list[bytes], batch: int, rounds: int) -> list[dict[str, Any]]:
-    """A row for each way: `batch` prompts side by side, all prompts in each round; a round before warms up."""
+    """A row for each way: `batch` prompts side by side, all prompts in each round.
+
+    A round before warms up.
+    """
     texts: dict[str, list[bytes]] = {}
     passes: dict[str, int] = {}
 
     def write(way: str) -> None:
+        """Write all prompts in one way; keeps what came of it for the comparison."""
         found = [ways[way](prompts[first : first + batch]) for first in range(0, len(prompts), batch)]
         texts[way] = [text for part, _ in found for text in part]
         passes[way] = sum(n for _, n in found)
@@ -180,5 +201,6 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def _cells(r: dict[str, Any]) -> list[str]:
+    """One row of `table`."""
     rates = (f"{r['bytes_per_second']:,.0f}", f"{r['over_transformers']:.2f}", f"{r['bytes_per_pass']:.2f}")
     return [str(r["batch"]), r["way"], *rates, f"{r['same_texts']} of {r['texts']}"]

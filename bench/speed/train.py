@@ -1,8 +1,10 @@
-"""The trainer's speed: beside a plain loop over `transformers`, against the machine's matrix products, and its parts.
+"""The trainer's speed: beside a plain loop over `transformers`, against the machine's matrix
+products, and its parts.
 
     proxyc bench train STORE --view VIEW -o bench/results/train_speed.json
 
-Every training is a process of its own with the same rows and shapes; they take turns, and figures are medians of steps.
+Every training is a separate process with the same rows and shapes; they take turns, and figures are
+medians of steps.
 """
 
 from __future__ import annotations
@@ -37,6 +39,10 @@ WAYS = ("transformers", "ours", "ours, compiled")
 
 
 def _config(width: int, dtype: str, compiled: bool = False) -> RunConfig:
+    """Rows of raw bytes, and a model of this width.
+
+    Without n-grams and offset keys, which Qwen3 has not.
+    """
     attention = "bands" if compiled else "sdpa"
     train = TrainConfig(
         steps=10**6, rows=ROWS, row_length=ROW_LENGTH, dtype=dtype, compile=compiled, attention=attention
@@ -107,6 +113,10 @@ def main(store: Path, view: str, n_rounds: int, threads: int, output: Path | Non
 
 
 def _child(function: str, threads: int, **asked: Any) -> dict[str, Any]:
+    """What `step` or `part` finds in a new process.
+
+    An error ends the bench: the table would have a hole.
+    """
     found = isolated.answer(f"bench.speed.train:{function}", threads=threads, **asked)
     if isinstance(found, str):
         raise click.ClickException(f"{', '.join(map(str, asked.values()))}: {found}")
@@ -114,7 +124,11 @@ def _child(function: str, threads: int, **asked: Any) -> dict[str, Any]:
 
 
 def summary(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row for each width and type: medians over the rounds."""
+    """One row for each width and type, of medians over the rounds.
+
+    Symbols a second of every way; `product_flops`, the FLOP/s of the model's largest product;
+    `share`, how much of that rate the compiled trainer reaches.
+    """
     rows = []
     for width, dtype in dict.fromkeys((s["width"], s["dtype"]) for s in steps):
         here = [s for s in steps if (s["width"], s["dtype"]) == (width, dtype)]
@@ -135,6 +149,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def _cells(r: dict[str, Any]) -> list[str]:
+    """One row of `table`."""
     ratio, share = f"{r['ours, compiled'] / r['transformers']:.2f}", f"{r['share']:.0%}"
     return [str(r["width"]), str(r["layers"]), r["dtype"], *(f"{r[way]:,.0f}" for way in WAYS), ratio, share]
 
@@ -163,6 +178,6 @@ def _product_rate(width: int, ff: int, dtype: str) -> float:
 
 
 def part(store: str, view: str, name: str) -> dict[str, float]:
-    """One of the parts."""
+    """One of `PARTS`, on a store. Its keys are what it measured: seconds, symbols a second, MB."""
     torch.manual_seed(0)
     return PARTS[name](Store.open(Path(store)), view)

@@ -1,7 +1,11 @@
-"""Parts of the trainer alone: rows, resuming, whole steps. `bench.speed.train` runs each in a process of its own."""
+"""Single parts of the trainer: rows, resuming, whole steps.
+
+`bench.speed.train` runs each in a separate process.
+"""
 
 from __future__ import annotations
 
+import itertools
 import resource
 import statistics
 import time
@@ -9,6 +13,7 @@ from collections.abc import Callable
 
 import torch
 
+from bench.measuring import rounds, timed
 from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
 from proxylm.data.loader import Loader
 from proxylm.data.store import Store
@@ -18,6 +23,7 @@ from proxylm.training.trainer import Trainer
 
 
 def _config(view: str) -> RunConfig:
+    """The published recipe on a small model: both views, so that the loader reads two columns."""
     train, model = TrainConfig(steps=10**6, rows=8, row_length=512), ModelConfig(d_model=128)
     return RunConfig(train=train, model=model, mix=MixConfig(recipe="proxy", view=view))
 
@@ -37,9 +43,7 @@ def _resume(store: Store, view: str) -> dict[str, float]:
     """Seconds from a new loader to the rows of step one million."""
     config = _config(view)
     Loader(store, config, 2 * 10**6 * 8).batch(0)  # kernels loaded
-    began = time.perf_counter()
-    Loader(store, config, 2 * 10**6 * 8).batch(10**6)
-    return {"seconds": time.perf_counter() - began}
+    return {"seconds": timed(lambda: Loader(store, config, 2 * 10**6 * 8).batch(10**6))[1]}
 
 
 def _step(store: Store, attention: str) -> dict[str, float]:
@@ -47,18 +51,10 @@ def _step(store: Store, attention: str) -> dict[str, float]:
     train = TrainConfig(steps=10**6, rows=8, row_length=512, dtype="bf16", compile=True, attention=attention)
     config = RunConfig(train=train, model=ModelConfig(d_model=128))
     trainer = Trainer(RunPlan.of(store, config), Place(torch.device("cpu")))
-    return _timed(lambda number: trainer.step(number))
-
-
-def _timed(work: Callable[[int], object]) -> dict[str, float]:
-    times = []
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for number in range(6):
-        began = time.perf_counter()
-        work(number)
-        times.append(time.perf_counter() - began)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    return {"seconds": statistics.median(times[1:]), "peak_mb": peak / 1e3}
+    number, before = itertools.count(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seconds = rounds({"step": lambda: trainer.step(next(number))}, 5, warm=1)["step"]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before  # kB, as Linux counts
+    return {"seconds": statistics.median(seconds), "peak_mb": peak / 1e3}
 
 
 PARTS: dict[str, Callable[[Store, str], dict[str, float]]] = {

@@ -1,6 +1,9 @@
 """Kernels that read text as characters and give each its class: what the splitting kernels work on.
 
-A byte that is no part of UTF-8 text counts as a character of class 0.
+A byte outside UTF-8 text counts as a character of class 0.
+
+`compressors.bpe.cutting` calls `blocks`; `_split`, `_walk` and `_nfc` read what it leaves, or decode
+characters with `_character`.
 """
 
 import numpy as np
@@ -14,7 +17,7 @@ from compressors.kernels import inlined, kernel
 
 _0, _1 = np.uint64(0), np.uint64(1)
 _FULL = np.uint64(0xFFFFFFFFFFFFFFFF)
-SHORTEST = 16  # bytes of ASCII before another character that are worth a block of their own
+SHORTEST = 16  # bytes: a shorter run of ASCII before another character joins the block after it
 
 
 @intrinsic
@@ -22,6 +25,8 @@ def _ascii(typingctx, text, i):
     """Masks of text[i:i+64]: letters, digits, line ends, tab to carriage return, blanks, apostrophes, not ASCII."""
 
     def generate(context, builder, signature, arguments):
+        # One load of 64 bytes, compared with constants: each comparison gives 64 bits, one for each
+        # byte.
         vector = ir.VectorType(ir.IntType(8), 64)
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
         pointer = builder.bitcast(builder.gep(data, [arguments[1]]), vector.as_pointer())
@@ -36,6 +41,8 @@ def _ascii(typingctx, text, i):
         def equal(value):
             return builder.icmp_unsigned("==", block, all_of(value))
 
+        # Bit 5 set turns A-Z into a-z. `within` subtracts the first, so that one unsigned
+        # comparison does for both ends.
         lower = builder.or_(block, all_of(32))
         masks = [within(lower, 97, 26), within(block, 48, 10), builder.or_(equal(10), equal(13)), within(block, 9, 5)]
         masks += [equal(32), equal(39), builder.icmp_signed("<", block, all_of(0))]
@@ -56,6 +63,8 @@ def _tail(text, j):
 def _character(text, j, end):
     """(code point, bytes) of the character at text[j]; (0x110000, 1) if UTF-8 does not allow it before `end`."""
     byte = np.uint32(text[j])
+    # `least`: the smallest code point that needs this many bytes; a smaller one is an overlong
+    # form.
     point, width, least = byte, 1, np.uint32(0)
     if byte >= 0x80:
         point = np.uint32(0x80000000)
@@ -65,6 +74,8 @@ def _character(text, j, end):
         elif byte >= 0xE0 and byte < 0xF0 and j + 2 < end:
             one, two = _tail(text, j + 1), _tail(text, j + 2)
             point = ((byte & np.uint32(15)) << np.uint32(12)) | ((one & np.uint32(63)) << np.uint32(6)) | two
+            # Bit 31 of `_tail` marks a byte that does not continue a character: it makes the point
+            # too large.
             point |= one & np.uint32(0x80000000)
             width, least = 3, np.uint32(0x800)
         elif byte >= 0xF0 and byte < 0xF5 and j + 3 < end:
@@ -72,6 +83,7 @@ def _character(text, j, end):
             point = ((byte & np.uint32(7)) << np.uint32(18)) | ((one & np.uint32(63)) << np.uint32(12))
             point |= ((two & np.uint32(63)) << np.uint32(6)) | three | ((one | two) & np.uint32(0x80000000))
             width, least = 4, np.uint32(0x10000)
+    # Refuse overlong forms, points beyond Unicode, and surrogates.
     if point < least or point >= np.uint32(0x110000) or (point >= np.uint32(0xD800) and point < np.uint32(0xE000)):
         return np.uint32(0x110000), 1
     return point, width
@@ -87,6 +99,7 @@ def _code(point, pages, classes):
 def _read_ascii(text, i, n, masks):
     """Fill `masks` from the ASCII characters text[i:i+n], n <= 64."""
     letters, digits, ends, blanks, spaces, quotes, _ = _ascii(text, i)
+    # Bits beyond character n come from bytes of the next block: clear them.
     valid = _FULL >> np.uint64(64 - n)
     masks[0] = _0
     masks[LETTER] = letters & valid
@@ -100,7 +113,10 @@ def _read_ascii(text, i, n, masks):
 
 @inlined
 def _read_any(text, i, end, pages, classes, masks, place):
-    """Fill `masks` and `place` (offset of each character) from at most 64 characters; (characters, where to go on)."""
+    """Fill `masks` and `place` (offset of each character) from at most 64 characters.
+
+    Returns (number of characters read, offset of the next one).
+    """
     for row in range(8):
         masks[row] = _0
     ascii_page = np.uint32(pages[0]) << np.uint32(8)
@@ -136,6 +152,7 @@ def blocks(text, offsets, pages, classes, masks, heads, place, first_block):
         first_block[d] = count
         i, end = offsets[d], offsets[d + 1]
         while i < end:
+            # The number of ASCII bytes from here on: the lowest bit among those that are not ASCII.
             n = min(end - i, 64)
             ascii_bytes = np.int64(lowest(_ascii(text, i)[6]))
             if ascii_bytes >= n or ascii_bytes >= SHORTEST:

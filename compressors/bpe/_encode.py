@@ -6,6 +6,9 @@ Value: number of ids in the top 4 bits of the first word, then ids of 20 bits, t
 in `spill` at the offset in the first word, its length in the second, the bytes of a long piece behind it.
 
 Keys of 128 pieces are made and their buckets asked for before the first is looked up, so that cache misses overlap.
+
+`encoder.Encoder` calls `encode` for each chunk of text, and `fill_whole` once for a tokenizer with
+`ignore_merges`. All indices are uint64: Numba turns a sum of int64 and uint64 into a float.
 """
 
 import numpy as np
@@ -16,13 +19,14 @@ from compressors.kernels import inlined, kernel
 
 _0, _1, _2, _3, _4, _5, _6, _8 = (np.uint64(k) for k in (0, 1, 2, 3, 4, 5, 6, 8))
 _20, _29, _32, _40, _56, _60 = (np.uint64(k) for k in (20, 29, 32, 40, 56, 60))
+# Masks: an id of a value; the length in a long key; the offset in a spilled value.
 _ID, _LENGTH, _OFFSET = (np.uint64((1 << k) - 1) for k in (20, 56, 40))
-_LONG, _SPILLED = np.uint64(255), np.uint64(15)
+_LONG, _SPILLED = np.uint64(255), np.uint64(15)  # top byte of a long key; number of ids that says `spill`
 _MIX, _MIX_TOO = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)  # odd: golden ratio, and xxHash's
 _KEPT = np.uint64(15)  # bytes of a piece that is its own key
 _CACHED = np.uint64(256)  # longer pieces are merged each time, so that few of them cannot fill `spill`
 _ARRAY = np.uint64(64)  # bytes of a piece that the 64-bit mask in `merge_array` can hold
-_BATCH = np.uint64(128)
+_BATCH = np.uint64(128)  # pieces whose keys are made before the first is looked up
 # masks: the first k bytes of a word; the bytes from 8 on of a piece of k bytes
 _HEAD = np.array([(1 << 8 * min(k, 8)) - 1 for k in range(16)], np.uint64)
 _TAIL = np.array([(1 << 8 * max(k - 8, 0)) - 1 for k in range(16)], np.uint64)
@@ -31,8 +35,10 @@ _TAIL = np.array([(1 << 8 * max(k - 8, 0)) - 1 for k in range(16)], np.uint64)
 @inlined
 def _key(text, s, n):
     """Two words that stand for the piece text[s:s+n]."""
+    # A short piece is its own key: 15 bytes, zeros behind them, and the length in the last byte.
     if n <= _KEPT:
         return word(text, s) & _HEAD[n], (word(text, s + _8) & _TAIL[n]) | (n << _56)
+    # A long piece is hashed in words of 8 bytes; the last word may overlap the one before it.
     a, k = n, _0
     while k + _8 <= n:
         a = (a ^ word(text, s + k)) * _MIX
@@ -56,6 +62,9 @@ def _same(text, s, n, spill, at):
 
 @inlined
 def _put_three(value, out, at):
+    """Write the three ids of one word of a value to out[at:]; ids beyond the count are overwritten
+    later.
+    """
     out[at] = value & _ID
     out[at + _1] = (value >> _20) & _ID
     out[at + _2] = (value >> _40) & _ID
@@ -70,6 +79,7 @@ def _recall(text, s, b, cache, slot, spill, out, at):
         _put_three(value, out, at)
         _put_three(cache[slot + _3], out, at + _3)
         return count
+    # Spilled: the ids lie in `spill`, and the bytes of a long piece behind them.
     offset, count = value & _OFFSET, cache[slot + _3]
     if (b >> _56) == _LONG and not _same(text, s, b & _LENGTH, spill, offset + count):
         return _0
@@ -83,14 +93,17 @@ def _recall(text, s, b, cache, slot, spill, out, at):
 @inlined
 def _store(text, s, n, a, b, out, at, count, cache, slot, spill, filled):
     """Keep ids out[at:at+count] as the newer entry of the bucket at `slot`; words of `spill` in use then."""
+    # Words of `spill`: ids and bytes of a long piece, or more ids than the six that fit into a
+    # value.
     need = _0
     if n > _KEPT:
         need = count + ((n + np.uint64(7)) >> _3)
     elif count > _6:
         need = count
-    if filled + need > np.uint64(len(spill)):  # full: start anew
+    if filled + need > np.uint64(len(spill)):  # full: forget every piece and start again
         cache[:] = _0
         filled = _0
+    # The newer entry moves to the second place of its bucket, and the older one falls out.
     for k in range(4):
         cache[slot + _4 + np.uint64(k)] = cache[slot + np.uint64(k)]
     cache[slot], cache[slot + _1] = a, b
@@ -118,6 +131,7 @@ def _store(text, s, n, a, b, out, at, count, cache, slot, spill, filled):
 @inlined
 def _whole(text, s, n, a, b, whole, whole_text):
     """Id of a piece that is an id though merging would not give it (`ignore_merges`); all ones if it is none."""
+    # Open addressing in a table of 2^k rows; a row is empty where the second word of its key is 0.
     last = np.uint64(len(whole) - 1)
     slot = (a ^ (b * _MIX_TOO)) & last
     while whole[slot, _1]:
@@ -174,6 +188,7 @@ def encode(text, starts, first_piece, tokens, tables, whole, cache, spill, used,
     at, filled = _0, np.uint64(used[0])
     for d in range(len(first_piece) - 1):
         rows[d] = at
+        # An added token is one id; its bytes are not looked at.
         if len(tokens) and tokens[d] >= 0:
             out[at] = tokens[d]
             at += _1
@@ -185,6 +200,8 @@ def encode(text, starts, first_piece, tokens, tables, whole, cache, spill, used,
             while p < batch:
                 following = np.uint64(starts[j + p + _1])
                 a, b = _key(text, s, following - s)
+                # The upper half of the hash picks the bucket; << 3 makes it an index of 8-word
+                # buckets.
                 slot = ((((a ^ (b * _MIX_TOO)) * _MIX) >> _32) & last_bucket) << _3
                 keys[p, _0], keys[p, _1], keys[p, _2] = a, b, slot
                 prefetch(cache, slot)
@@ -193,6 +210,7 @@ def encode(text, starts, first_piece, tokens, tables, whole, cache, spill, used,
             p = _0
             while p < batch:
                 a, b, slot = keys[p, _0], keys[p, _1], keys[p, _2]
+                # The first entry of the bucket, or else the second.
                 if not (cache[slot] == a and cache[slot + _1] == b):
                     slot += _4
                 s, count = np.uint64(starts[j + p]), _0
@@ -207,6 +225,8 @@ def encode(text, starts, first_piece, tokens, tables, whole, cache, spill, used,
                 if count == _0:
                     n = np.uint64(starts[j + p + _1]) - s
                     count = _merge(text, s, n, tables, whole, a, b, work, links, heap, out, at)
+                    # keys[p, 2] is the start of the bucket: `slot` may have moved to its second
+                    # entry.
                     if n <= _CACHED:
                         filled = _store(text, s, n, a, b, out, at, count, cache, keys[p, _2], spill, filled)
                 at += count

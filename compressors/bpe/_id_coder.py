@@ -3,12 +3,16 @@
 Coder: a 64-bit range coder with 32-bit words and carry propagation (G. N. N. Martin, "Range encoding", 1979; carries as
 in I. Witten et al., CACM 30(6), 1987, applied to the words already written). Everything is an integer.
 
-Arguments that all share, and -1 or False says that the words do not go on like this:
+All functions share these arguments. A return value of -1 or False says that the words are damaged:
+no encoder continues them like this.
+
 decoding, state  fields below, (N_STATE,) uint64
 words            (n,) uint32, read or written
 odds             (N_CONTEXTS,) int32: probability of yes in 2^-16 << 8 | how many answers it has learnt from
 
 One file, because a cached kernel does not notice that one it calls in another file has changed.
+
+`id_coder.Model` calls `code` with decoding False or True; docs/pxc.md has the stream byte by byte.
 """
 
 import numpy as np
@@ -34,6 +38,8 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 @inlined
 def narrow(decoding, state, words, start, step, size):
     """Take the part [start, start + size) * step of the range."""
+    # The coder holds an interval [LOW, LOW + RANGE); a part of it becomes the new one. The decoder
+    # keeps CODE = value - LOW instead.
     begin = step * start
     state[RANGE] = step * size
     if decoding:
@@ -48,6 +54,8 @@ def narrow(decoding, state, words, start, step, size):
                 words[i] = _0
                 i -= 1
             words[i] += 1
+    # Less than 32 bits are left: shift one word out, or in. The decoder starts with two words, so
+    # it reads two ahead.
     if state[RANGE] < _SMALLEST:
         used = np.int64(state[USED])
         if used == len(words):
@@ -66,6 +74,8 @@ def narrow(decoding, state, words, start, step, size):
 @inlined
 def _answer(decoding, state, words, odds, context, yes):
     """Code a yes/no under the adaptive probability of `context`: 1, 0, or -1."""
+    # odds: probability << 8 | age. The step towards the answer is 2 / (2 age + 3): an average at
+    # first, then decay.
     p, n = np.int64(odds[context]) >> 8, np.int64(odds[context]) & 255
     step, size = state[RANGE] >> _16, np.uint64(p)
     if decoding:
@@ -100,6 +110,7 @@ def _recalled(decoding, state, words, odds, symbol, pair, single, recent):
             candidate = np.int64(recent[bucket, way] >> 2) - 1
             if order and _kept(recent, pair, candidate) >= 0:
                 continue  # it has been refused
+            # A context for each (order, how many are kept, which of them, how sure).
             context = ((order * WAYS + n - 1) * WAYS + way) * (_SURE + 1) + np.int64(recent[bucket, way] & 3)
             yes = _answer(decoding, state, words, odds, context, candidate == symbol)
             if yes:
@@ -125,6 +136,8 @@ def _followed(decoding, state, words, odds, symbol, last, rows, nexts, ends, cla
     first, end = np.int64(rows[last]), np.int64(rows[last + 1])
     if first == end:
         return _NONE
+    # The row is ascending, so a bisection finds the symbol; `ends` are running sums of counts, so a
+    # bisection of them finds what was coded.
     place = first if decoding else _last_at_most(nexts, first, end, symbol)
     context = _N_CANDIDATE_CONTEXTS + np.int64(classes[last])
     yes = _answer(decoding, state, words, odds, context, nexts[place] == symbol)
@@ -148,12 +161,15 @@ def _any(decoding, state, words, symbol, tree):
     """
     step, below = state[RANGE] // state[TOTAL], np.int64(0)
     if decoding:
+        # Descend from the largest power of two: the last place whose sum is at most the target.
         target, symbol, bit = np.int64(min(state[CODE] // step, state[TOTAL] - _1)), np.int64(0), np.int64(1 << 24)
         while bit:
             if symbol + bit < len(tree) and below + tree[symbol + bit] <= target:
                 symbol += bit
                 below += tree[symbol]
             bit >>= 1
+    # `below`: the sum of all frequencies before the symbol. In a Fenwick tree, clearing the lowest
+    # bit of an index goes to the part before.
     node = symbol
     if not decoding:
         while node:
@@ -167,6 +183,7 @@ def _any(decoding, state, words, symbol, tree):
         return np.int64(-1)
     if state[TOTAL] < LARGEST:
         state[TOTAL] += np.uint64(_WEIGHT)
+        # And adding the lowest bit goes to each larger part that holds it.
         node = symbol + 1
         while node < len(tree):
             tree[node] += _WEIGHT
@@ -196,25 +213,29 @@ def code(
 
     Everything carries over to the next call, on a longer `symbols` that begins with the same ones.
 
-    Of the corpus: rows (vocab_size + 2,), nexts (n_pairs,), ends (n_pairs + 1,), classes (vocab_size + 1,); rows empty: none
-    Of the document: recent (2 * size, WAYS) uint32, symbol + 1 << 2 | how sure; tree (vocab_size + 1,) int32
+    Of the corpus: rows (vocab_size + 2,), nexts (n_pairs,), ends (n_pairs + 1,), classes (vocab_size + 1,);
+    rows are empty without one.
+    Of the document: recent (2 * size, WAYS) uint32, symbol + 1 << 2 | how sure; tree (vocab_size + 1,) int32.
     """
     size, nothing = len(recent) // 2, np.int64(len(rows) - 2)
     mask = np.uint64(size - 1)
     for i in range(begin, len(symbols)):
         symbol, last = np.int64(symbols[i]), np.int64(symbols[i - 1]) if i else nothing
+        # Buckets by hash: the lower half of `recent` by the last symbol, the upper half by the last
+        # two.
         hashed = np.uint64(last + 1) * _MIX
         single = np.int64((hashed >> _32) & mask)
         hashed = (hashed + np.uint64(symbols[i - 2] if i > 1 else 0)) * _MIX
         pair = size + np.int64((hashed >> _32) & mask)
-        found = _recalled(decoding, state, words, odds, symbol, pair, single, recent)
-        if found == _NONE:
-            found = _followed(decoding, state, words, odds, symbol, last, rows, nexts, ends, classes)
-        if found == _NONE:
-            found = _any(decoding, state, words, symbol, tree)
-        if found < 0:
+        # Three ways, each tried where the one before does not know the symbol.
+        coded = _recalled(decoding, state, words, odds, symbol, pair, single, recent)
+        if coded == _NONE:
+            coded = _followed(decoding, state, words, odds, symbol, last, rows, nexts, ends, classes)
+        if coded == _NONE:
+            coded = _any(decoding, state, words, symbol, tree)
+        if coded < 0:
             return np.int64(-1)
-        symbols[i] = found
-        _keep(recent, single, found)
-        _keep(recent, pair, found)
+        symbols[i] = coded
+        _keep(recent, single, coded)
+        _keep(recent, pair, coded)
     return np.int64(state[USED])

@@ -1,6 +1,10 @@
 """Kernels of byte-pair merging: the pair of lowest rank first, the leftmost of equals, as in `tokenizers`.
 
 A piece of at most 64 bytes is merged with an array, a longer one with a heap: n log n steps for n bytes at worst.
+
+`_encode` calls `merge_array` and `merge_heap` for pieces that its cache does not hold; `encoder`
+fills the table of pairs once for a tokenizer. A rank has 23 bits, an id 20: `library.why_needed`
+sends larger tokenizers to `tokenizers`.
 """
 
 import numpy as np
@@ -11,7 +15,8 @@ from compressors.kernels import inlined, kernel
 _0, _1, _2, _3, _4, _6, _8 = (np.uint64(k) for k in (0, 1, 2, 3, 4, 6, 8))
 _20, _24, _32, _63, _64, _65 = (np.uint64(k) for k in (20, 24, 32, 63, 64, 65))
 _FULL = np.uint64(0xFFFFFFFFFFFFFFFF)
-_SPILT, _RANK, _LOW32 = np.uint64(1 << 23), np.uint64((1 << 23) - 1), np.uint64(0xFFFFFFFF)
+_SPILT, _RANK = np.uint64(1 << 23), np.uint64((1 << 23) - 1)  # fields of a word in `pairs`, beside the rank
+_LOW32 = np.uint64(0xFFFFFFFF)
 _NONE = np.uint64(1 << 29)  # no rank << 6 reaches it
 _NOBODY = np.uint64((1 << 20) - 1)  # no id, so no merge has it
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # odd, from the golden ratio
@@ -28,8 +33,10 @@ def fill_pairs(left, right, pairs):
     stands, as in `tokenizers`.
     """
     for rank in range(len(left)):
+        # A word is key << 24 | spilt << 23 | rank, and a key is left << 20 | right.
         key = (np.uint64(left[rank]) << _20) | np.uint64(right[rank])
         slot, k = _bucket(key, pairs), _0
+        # Find the pair, or the first free word; a full bucket sends on to the next one.
         while pairs[slot + k] != _FULL and (pairs[slot + k] >> _24) != key:
             k += _1
             if k == _4:
@@ -42,6 +49,7 @@ def fill_pairs(left, right, pairs):
 
 @inlined
 def _bucket(key, pairs):
+    """Index of the first of four words: the upper half of the hash, rounded down to a bucket."""
     return ((key * _MIX) >> _32) & np.uint64(len(pairs) - 4)
 
 
@@ -87,6 +95,8 @@ def merge_array(text, start, n, byte_id, byte_pair, pairs, merged, out, at, work
 
     work (198): rank << 6 | place of a pair at 3k, an id at 3k + 1; places 64 and 65 stand for no neighbour.
     """
+    # `lanes` is n rounded up to a multiple of 8, for the unrolled loops; lanes beyond n hold no
+    # pair.
     lanes, k, previous = (n + np.uint64(7)) & np.uint64(0xF8), _0, np.uint64(text[start])
     while k < lanes:
         for _ in range(8):
@@ -97,23 +107,30 @@ def merge_array(text, start, n, byte_id, byte_pair, pairs, merged, out, at, work
             previous = following
             k += _1
     work[_64 * _3 + _1] = work[_65 * _3 + _1] = _NOBODY
+    # One bit for each place that still starts an id.
     alive = _FULL >> (_64 - n)
     while True:
         best = _least(work, lanes)
         if best >= _NONE:
             break
+        # rank << 6 | place: the least is the lowest rank and, of equals, the leftmost place.
         place, fresh = best & _63, np.uint64(merged[best >> _6])
+        # `gone`: the neighbour on the right, which is merged in. `after` and `before`: the
+        # neighbours then; `lowest` gives 64 and the minimum 65 where none is left.
         above = alive & (~_1 << place)
         gone = lowest(above)
         above &= above - _1
         alive ^= _1 << gone
         after, before = lowest(above), min(highest(alive & ((_1 << place) - _1)), _65)
+        # The two pairs that the new id is part of get their ranks; the pair of `gone` is no longer
+        # possible.
         work[gone * _3] = _FULL
         work[place * _3 + _1] = fresh
         work[place * _3] = (_rank(pairs, fresh, work[after * _3 + _1]) << _6) | place
         work[before * _3] = (_rank(pairs, work[before * _3 + _1], fresh) << _6) | before
     count, k = popcount(alive), at
     while alive:
+        # Four ids at a time; up to three too many are overwritten by the next piece.
         for _ in range(4):
             out[k] = work[lowest(alive) * _3 + _1]
             alive &= alive - _1
@@ -123,6 +140,7 @@ def merge_array(text, start, n, byte_id, byte_pair, pairs, merged, out, at, work
 
 @inlined
 def _push(heap, size, item):
+    """Put an item into the binary heap (least first); its new size."""
     k = size
     while k > 0:
         parent = (k - 1) >> 1
@@ -136,6 +154,7 @@ def _push(heap, size, item):
 
 @inlined
 def _pop(heap, size):
+    """Remove the least item, heap[0]; the new size."""
     size -= 1
     item, k = heap[size], 0
     while 2 * k + 1 < size:
@@ -171,6 +190,7 @@ def merge_heap(text, n, byte_id, pairs, merged, ids, links, heap):
     for k in range(n - 1):
         size = _offer(pairs, ids, links, heap, size, k, k + 1)
     while size > 0:
+        # An item is rank << 32 | place: again the lowest rank, and the leftmost of equals.
         k, rank = np.int64(heap[0] & _LOW32), np.int64(heap[0] >> _32)
         size = _pop(heap, size)
         if links[k, 2] != rank:  # an offer that no longer stands
@@ -178,12 +198,14 @@ def merge_heap(text, n, byte_id, pairs, merged, ids, links, heap):
         gone = np.int64(links[k, 1])
         after, before = np.int64(links[gone, 1]), np.int64(links[k, 0])
         ids[k] = merged[rank]
+        # Unlink `gone`, and withdraw the offers of both places: -1 matches no rank in the heap.
         links[k, 1], links[gone, 2], links[k, 2] = after, -1, -1
         if after < n:
             links[after, 0] = k
             size = _offer(pairs, ids, links, heap, size, k, after)
         if before >= 0:
             size = _offer(pairs, ids, links, heap, size, before, k)
+    # Follow the links and close up the ids in place; count never overtakes k.
     count, k = 0, 0
     while k < n:
         ids[count] = ids[k]

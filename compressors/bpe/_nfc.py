@@ -1,4 +1,7 @@
-"""Kernel that looks for text that may not be in Unicode's normalization form C."""
+"""Kernel that looks for text that may not be in Unicode's normalization form C.
+
+`nfc._changed` calls it, and asks the normalizer of `tokenizers` only about the words it points at.
+"""
 
 import numpy as np
 
@@ -19,9 +22,12 @@ def doubtful(text, start, end, pages, codes, begins):
     """
     i, last = start, np.uint8(0)
     while i < end:
+        # Eight ASCII bytes are in NFC, and end any sequence of marks.
         if not word(text, i) & _HIGH:
             i, last = i + 8, np.uint8(0)
             continue
+        # Eight pairs of bytes, joined without branches: mostly none begins a mark or a doubtful
+        # character.
         any_of = np.uint8(0)
         for k in range(8):
             any_of |= begins[np.uint32(text[i + k]) | np.uint32(text[i + k + 1]) << np.uint32(8)]
@@ -33,6 +39,7 @@ def doubtful(text, start, end, pages, codes, begins):
             point, width = _character(text, i, end)
             code = _code(point, pages, codes)
             rank = code & _RANK
+            # Marks must stand in ascending order of their combining class; 0 is a starter.
             if code & _DOUBTFUL or (rank and rank < last):
                 return i
             last = rank

@@ -3,7 +3,11 @@
 Where pieces start is bit arithmetic on the masks of a block and on `carry`, what is known of the characters before it.
 Source of the idea: D. Lemire and G. Langdale, "Parsing gigabytes of JSON per second", arXiv 1902.08318.
 
-A byte that is no part of UTF-8 text is a piece of its own, and text ends before it and starts anew after it.
+A byte outside UTF-8 text is one piece. Text ends before it, and a new text starts after it.
+
+`cutting.Scanner` calls `split`. Bit k of a mask is character k of its block, so `mask << 1` moves
+every bit to the character after it, and bit 0 comes from `carry`: `x & ~((x << 1) | carry)` is the
+first character of each run of x.
 """
 
 import numpy as np
@@ -33,9 +37,11 @@ def _digit_groups(numbers, first, carry, size):
     if size == _1:
         return numbers
     group = first
+    # A run from the block before: its next group starts where the phase is 0 again.
     if (numbers & _1) and carry[_NUMBER]:
         run = numbers & ~(numbers + _1)
         group |= run & (_1 << ((_3 - carry[_PHASE]) % _3))
+    # Bits with two numbers before them: a group that starts three further on is still in the run.
     three = numbers & (numbers << _1) & (numbers << _2)
     if three & (numbers << _3):  # seldom: a run of four
         more = group
@@ -55,9 +61,11 @@ def _void(masks, after_end, starts, carry):
     hits = masks[LINE_END] & ((white << _1) | carry[_WHITE])
     fallen = _0
     while hits:
+        # The lowest hit: x & -x.
         bit = hits & (~hits + _1)
         hits ^= bit
         begin = highest(~white & (bit - _1)) + _1  # of the run of white space before this line end
+        # The run began in an earlier block: the start it made there is counted as fallen.
         if begin == _0 and carry[_WHITE]:
             fallen += carry[_VOID]
             carry[_VOID] = _0
@@ -70,8 +78,12 @@ def _void(masks, after_end, starts, carry):
 def _llama3(masks, first_letter, first_number, first_other, first_white, carry, size):
     """(starts, starts that the white space after a line end may lose, line ends tied to punctuation, marks)."""
     white, ends, others, spaces = masks[WHITE], masks[LINE_END], masks[OTHER], masks[SPACE]
+    # Punctuation starts a piece unless a blank before it started that piece.
     marks = first_other & ~((spaces << _1) | carry[_SPACE])
+    # A word starts with its letter, unless white space or one mark before it belongs to the word.
     words = first_letter & ~(((white | marks) << _1) | carry[_WHITE] | carry[_MARK])
+    # Line ends right behind punctuation belong to it: the addition carries through each such run,
+    # and flips its bits.
     head = ends & ((others << _1) | carry[_OTHER] | carry[_TIED])
     tied = ends & ~(ends + head)
     after_tied = (white | (ends & ~tied)) & ((tied << _1) | carry[_TIED])
@@ -125,7 +137,7 @@ def _contractions(text, end, quotes, letters, starts, head, place, carry, family
         if size == _0:
             continue
         after = k + size + _1
-        if family == GPT2:  # there the letters would start a piece of their own
+        if family == GPT2:  # in this family the letters would start another piece
             if k + _1 < n:
                 starts &= ~(_1 << (k + _1))
             else:
@@ -140,9 +152,11 @@ def _contractions(text, end, quotes, letters, starts, head, place, carry, family
 @inlined
 def _remember(masks, head, starts, marks, tied, after_end, carry, size):
     """Put into `carry` what the next block must know of this one."""
+    # `top` is the last character of the block; a block may have fewer than 64.
     top = np.uint64(head[0] - 1)
     numbers, white = masks[NUMBER], masks[WHITE]
     if (numbers >> top) & _1:
+        # Length of the run of numbers that ends at `top`.
         run = top - highest(~numbers & (_FULL >> (np.uint64(63) - top)))
         before = carry[_PHASE] if run == top + _1 and carry[_NUMBER] else _0
         carry[_PHASE] = (before + run) % _3
@@ -202,10 +216,12 @@ def split(text, offsets, masks, heads, place, first_block, family, size, carry, 
             head = heads[b]
             bits, late, fallen = _block(text, offsets[d + 1], masks[b], head, place, carry, family, size)
             count -= fallen
+            # The start that the block before could not know of: its last character.
             if late:
                 starts[count] = last
                 count += _1
             found = np.uint64(popcount(bits))
+            # ASCII: the offset of a character is that of the block plus its bit.
             if head[2] < 0:
                 base, k = np.uint32(head[1]), count
                 last = base + np.uint32(head[0]) - np.uint32(1)

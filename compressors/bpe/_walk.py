@@ -1,4 +1,8 @@
-"""Kernels that cut text by the tables of `compressors.bpe.tables`: characters to classes, then one walk for each table."""
+"""Kernels that cut text by the tables of `compressors.bpe.tables`: characters to classes, then one walk for each table.
+
+`cutting.Walker` calls them: `classify` (or `classify_bytes` for ASCII), then `mark` and `walk` for
+each table.
+"""
 
 import numpy as np
 
@@ -33,6 +37,7 @@ def classify(text, offsets, pages, classes, codes, place, cuts):
         cuts[d] = count
         i, end = offsets[d], offsets[d + 1]
         while i < end:
+            # Eight ASCII bytes at once: none has its high bit set.
             if i + 8 <= end and not word(text, i) & _HIGH:
                 for k in range(8):
                     codes[count + k] = classes[ascii_page | np.uint32(text[i + k])]
@@ -41,6 +46,7 @@ def classify(text, offsets, pages, classes, codes, place, cuts):
                 i += 8
                 continue
             point, width = _character(text, i, end)
+            # A two-level table: the page of the upper bits, then the class within the page.
             codes[count] = classes[(np.uint32(pages[point >> np.uint32(8)]) << np.uint32(8)) | (point & np.uint32(255))]
             place[count] = i
             count += 1
@@ -87,21 +93,29 @@ def walk(codes, firsts, entries, falls, loops, n_classes, initial, out):
                 entry = np.uint64(entries[state + np.uint64(codes[j])])
                 if entry & _FALLS:
                     break
+                # Write always, and count the piece only where it is KEPT.
                 out[count] = begin
                 count += (entry >> _KEPT_AT) & _1
+                # begin = j where ENDS is set: the mask is all ones or all zeros.
                 begin ^= (begin ^ j) & (_0 - ((entry >> _ENDS_AT) & _1))
+                # The same for `passed`, which packs (state << 32 | place) where MAY_END is set.
                 passed ^= (passed ^ (j | (state << _32))) & (_0 - ((entry >> _MAY_END_AT) & _1))
                 state = entry & _STATE
                 j += _1
+            # The end of the text is one more class, the last one.
             if j == stop:
                 entry = np.uint64(entries[state + np.uint64(n_classes - 1)])
                 if not entry & _FALLS:
                     out[count] = begin
                     count += (entry >> _KEPT_AT) & _1
                     break
+            # A fall: go back to the last place where the piece might have ended, with the state
+            # that stood there.
             last, back = passed & _LOW, passed >> _32
             gap = (np.uint64(entries[back + np.uint64(codes[last])]) >> _GAP_AT) & _1
             entry = np.uint64(falls[back + gap])
+            # Without this, a long run that never matches would be walked again from each of its
+            # characters.
             if gap and loops[codes[begin]]:
                 last = max(last, _run_end(codes, last, j))
             out[count] = begin

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-OUTSIDE = 0  # a byte that is no part of UTF-8 text
+OUTSIDE = 0  # a byte outside UTF-8 text
 LETTER, NUMBER, SPACE, WHITE, LINE_END, OTHER = 1, 2, 3, 4, 5, 6  # the low three bits of a class
 QUOTE = 7  # no class: the row of class masks that marks apostrophes
 UPPER, LOWER, CASELESS, MARK = 8, 16, 24, 32  # Lu Lt, Ll, Lm Lo; and M, which is OTHER where letters are \p{L}

@@ -18,7 +18,7 @@ from compressors.base import Compressor, Ragged, Symbols, Vocab, check_output, c
 from compressors.bpe import library, lossless, tiktoken_ranks, tokenizer_json
 from compressors.errors import InputError, InvalidConfig
 
-# Bytes of text from which `compress` learns what follows what, and of the blocks they are chosen in.
+# `fit` counts for `compress` which id follows which on this many bytes, sampled in blocks of 1 MiB.
 _COUNTED, _BLOCK = 64_000_000, 1 << 20
 
 
@@ -51,8 +51,9 @@ class BPE(Compressor):
     ) -> BPE:  # fmt: skip
         """Train on `documents` (read once), cut by `pattern` (a name in `compressors.bpe.patterns`).
 
-        `sample`: train on so many bytes of them, whole documents (of a large one, blocks of 1 MiB) chosen by hash,
-        instead of on all. Either way their order does not matter, and they are not all held in memory.
+        `sample`: the number of bytes to train on. Whole documents, and blocks of 1 MiB of large ones, are
+        chosen by hash until they hold that many; None trains on everything. Either way the order of the
+        documents does not matter, and they are not all held in memory.
         Raises `InvalidConfig` like `compressors.bpe.train.fit`, and for a `sample` below 1.
         """
         from compressors.bpe import fit_id_coder, train
@@ -61,9 +62,12 @@ class BPE(Compressor):
         if sample is not None and sample < 1:
             raise InvalidConfig(f"bpe: sample is {sample}; expected a number of bytes, at least 1")
         card: dict[str, Any] = {"documents": 0, "bytes": 0, "vocab_size": vocab_size, "pattern": pattern}
+        # Two samples are drawn while the documents pass by once: `counted` for the id coder's
+        # tables, `chosen` for the trainer.
         counted, chosen = Sample(_COUNTED), Sample(sample or 0)
 
         def passing() -> Iterator[bytes]:
+            """`documents`, counted in the card and offered to both samples."""
             for document in documents:
                 card["documents"] += 1
                 card["bytes"] += len(document)
@@ -80,6 +84,7 @@ class BPE(Compressor):
             texts = chosen.documents()
             card["sample"] = sum(map(len, texts))
         spec = train.fit(texts, vocab_size=vocab_size, pattern=pattern, progress=progress)
+        # The tables are counted over ids, so the tokenizer comes first and encodes the sample.
         codec = cls(artifact=_artifact(spec, card))
         tables = fit_id_coder.fit(codec.encode_batch(counted.documents()), codec.vocab.size)
         return cls(artifact=_artifact(spec, card, tables))
@@ -101,8 +106,9 @@ class BPE(Compressor):
 
         `pattern`: a name in `compressors.bpe.patterns`, or the expression (`pat_str`) itself.
         `special_tokens` (text -> id) become their ids wherever they occur, as with tiktoken's `allowed_special="all"`;
-        without them their text is text. An id that stands for nothing decodes to bytes that are no text.
-        Raises `InputError` for a missing file, `InvalidConfig` for one that is no byte-level BPE and a wrong pattern.
+        without them their text is ordinary text. An id without a token decodes to bytes outside UTF-8.
+        Raises `InputError` for a missing file, `InvalidConfig` for a file that does not hold a byte-level
+        BPE, and for a wrong pattern.
         """
         ranks = tiktoken_ranks.read(path)
         spec = tiktoken_ranks.spec(ranks, pattern, special_tokens or {})
@@ -110,21 +116,25 @@ class BPE(Compressor):
 
     @classmethod
     def read_artifact(cls, path: str | os.PathLike[str], *, not_nfc: str | None = None) -> Artifact:
-        """An artifact file of ours, or a `tokenizer.json`. `not_nfc`: see `from_tokenizer_json`; None leaves it as it is."""
+        """An artifact file of ours, or a `tokenizer.json`.
+
+        `not_nfc`: see `from_tokenizer_json`; None leaves it as it is.
+        """
         if not Path(path).is_file():
             raise InputError(f"no file {path}; expected a proxyc artifact or a tokenizer.json")
         with open(path, "rb") as file:
             head = file.read(1000)
+        # The first bytes tell three kinds of file apart: tiktoken's ranks, JSON, and our artifact.
         if tiktoken_ranks.is_rank_file(head.partition(b"\n")[0]):
             raise InvalidConfig(
                 f"{path} has tiktoken's ranks, which do not say how text is cut; make an artifact of it: "
                 f"`proxyc convert {path} --pattern NAME -o FILE.pxa`"
             )
-        made = _read(path) if tokenizer_json.is_json(head) else Artifact.load(path)
+        artifact = _read(path) if tokenizer_json.is_json(head) else Artifact.load(path)
         if not_nfc is None:
-            return made
-        chosen = {"not_nfc": not_nfc} if cls(artifact=made).normalizes else {}
-        return replace(made, settings={**made.settings, **chosen})
+            return artifact
+        chosen = {"not_nfc": not_nfc} if cls(artifact=artifact).normalizes else {}
+        return replace(artifact, settings={**artifact.settings, **chosen})
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the artifact; `compressors.load` reads it."""
@@ -152,6 +162,9 @@ class BPE(Compressor):
 
     @cached_property
     def _spec(self) -> dict[str, Any]:
+        """The `tokenizer.json` as a dict, without the stages that add or drop ids. Raises
+        `InvalidConfig`.
+        """
         assert self.artifact is not None
         try:
             spec: dict[str, Any] = json.loads(self.artifact.arrays["tokenizer"].tobytes())
@@ -159,7 +172,7 @@ class BPE(Compressor):
             raise InvalidConfig(f"bpe: the artifact is damaged ({error}); make a new one with `proxyc fit`") from error
         if not isinstance(spec, dict):
             raise InvalidConfig(
-                "bpe: the artifact is damaged: its tokenizer is no object; make a new one with `proxyc fit`"
+                "bpe: the artifact is damaged: its tokenizer is not a JSON object; make a new one with `proxyc fit`"
             )
         return spec | {"truncation": None, "padding": None, "post_processor": None}
 

@@ -1,4 +1,8 @@
-"""Where the pieces of text begin: by the tables of any pre-tokenizer, or by a scanner made by hand where that is faster."""
+"""Where the pieces of text begin: by the tables of any pre-tokenizer, or by a scanner made by hand where that
+is faster.
+
+`encoder.Encoder` calls a `Scanner` or a `Walker` with a chunk of text; `engine` has chosen which.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ Cuts = tuple[Any, Any]  # starts (pieces + 1), the end included; the first piece
 
 
 class Room:
-    """Arrays of one thread, by name: made anew only where they must be longer than ever before."""
+    """Arrays of one thread, by name. An array is replaced only when a longer one is needed."""
 
     def __init__(self) -> None:
         self._arrays: dict[str, Any] = {}
@@ -35,7 +39,7 @@ class Cutter(Protocol):
 
 
 class Scanner:
-    """One of the patterns that have a scanner, 64 characters at a time."""
+    """Cuts by one of the patterns that have a scanner, 64 characters at a time."""
 
     def __init__(self, pattern: Pattern) -> None:
         self._family = _split.GPT2 if pattern.family == "gpt2" else _split.LLAMA3
@@ -44,6 +48,8 @@ class Scanner:
 
     def __call__(self, text: Any, offsets: Any, room: Room) -> Cuts:
         n_bytes, n_documents = int(offsets[-1]), len(offsets) - 1
+        # A block holds 64 characters, or at least SHORTEST bytes before another kind; two more for
+        # each document's ends.
         n_blocks = n_bytes // _classify.SHORTEST + 2 * n_documents + 2
         masks, heads = room.array("masks", (n_blocks, 8), np.uint64), room.array("heads", (n_blocks, 3), np.int64)
         place = room.array("place", (n_bytes + 64,), np.uint32)
@@ -58,7 +64,7 @@ class Scanner:
 
 
 class Walker:
-    """Any pre-tokenizer that there are tables for."""
+    """Cuts by the tables of any pre-tokenizer that `splitting` can express."""
 
     def __init__(self, splitter: Splitter) -> None:
         self._splitter = splitter
@@ -80,6 +86,7 @@ class Walker:
         if not plain:
             cuts, starts = starts, room.array("starts", (n_bytes + 4,), np.uint32)[: len(starts)]
             np.take(place, cuts, out=starts, mode="clip")  # "raise" would make a copy
+        # Stages behind ByteLevel cut once more, byte by byte, within the pieces found so far.
         if splitter.byte_passes:
             _walk.classify_bytes(text, splitter.of_byte, codes[:n_bytes])
             firsts[:] = offsets

@@ -1,4 +1,7 @@
-"""From ids to bytes: a gather of pieces out of one buffer."""
+"""From ids to bytes: a gather of pieces out of one buffer.
+
+`codec.BPE.decode` keeps one `Gather` for its vocabulary.
+"""
 
 import numpy as np
 

@@ -1,4 +1,12 @@
-"""From documents to ids with the kernels: tables of one tokenizer, and the work space that each thread needs."""
+"""From documents to ids with the kernels: the tables of one tokenizer, and each thread's work space.
+
+`Encoder.encode` joins documents into chunks. For each chunk it finds added tokens, cuts the text
+into
+pieces and lets `_encode.encode` look up or merge every piece. A `Workspace` belongs to one thread
+at a
+time and keeps its cache of pieces between calls. `engine` builds an `Encoder`; `codec.BPE` calls
+it.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +45,11 @@ class Merges:
 
     def tables(self) -> tuple[Any, ...]:
         """(byte_id, byte_pair, pairs, merged) as `_encode.encode` takes them."""
+        # Room for two to four times as many words as merges: then a look-up rarely leaves its
+        # bucket.
         pairs = np.full(1 << max(4, (2 * len(self.left)).bit_length()), ~np.uint64(0), np.uint64)
         _merge.fill_pairs(self.left, self.right, pairs)
+        # Rank of the merge of each pair of single bytes, by first << 8 | second; all ones: none.
         byte_pair = np.full(1 << 16, 0xFFFFFFFF, np.uint32)
         byte_of = np.full(MOST_IDS, -1, np.int64)
         byte_of[self.byte_ids] = np.arange(256)
@@ -49,10 +60,13 @@ class Merges:
 
 @dataclass(eq=False)
 class Workspace:
-    """What one thread needs: the piece cache, and room for a chunk of text that grows with the largest one seen."""
+    """What one thread needs: the piece cache, and room for a chunk of text that grows with the largest one seen.
 
-    cache: npt.NDArray[np.uint64]
-    dtype: np.dtype[Any]
+    Shapes and meanings are those of the arguments of `_encode.encode`.
+    """
+
+    cache: npt.NDArray[np.uint64]  # (8 * BUCKETS,) see `_encode`
+    dtype: np.dtype[Any]  # of ids
     spill: npt.NDArray[np.uint64] = field(default_factory=lambda: np.zeros(SPILL, np.uint64))
     used: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
     work: npt.NDArray[np.uint64] = field(default_factory=lambda: np.empty(198, np.uint64))
@@ -66,10 +80,11 @@ class Workspace:
         return cls(words[first : first + 8 * BUCKETS], dtype)
 
     def twin(self) -> Workspace:
-        """Another one that knows the same pieces: copying them takes less time than merging each anew."""
-        made = Workspace.new(self.dtype)
-        made.cache[:], made.spill[: self.used[0]], made.used[:] = self.cache, self.spill[: self.used[0]], self.used
-        return made
+        """Another workspace that knows the same pieces: copying them is faster than merging each again."""
+        twin = Workspace.new(self.dtype)
+        n_words = self.used[0]
+        twin.cache[:], twin.spill[:n_words], twin.used[:] = self.cache, self.spill[:n_words], self.used
+        return twin
 
 
 class Encoder:
@@ -79,7 +94,11 @@ class Encoder:
         self, cut: Cutter, merges: Merges, pieces: Sequence[bytes], *, ignore_merges: bool = False,
         added: AddedTokens | None = None,
     ) -> None:  # fmt: skip
-        """`pieces`: the bytes of every id. `ignore_merges`: a piece that is an id becomes it, whatever merging gives."""
+        """Make the tables of `merges`, and the texts that fill a new cache.
+
+        `cut`: cuts text into pieces. `pieces`: the bytes of every id. `added`: the added tokens, if any.
+        `ignore_merges`: a piece that is an id becomes it, whatever merging gives.
+        """
         self._cut, self._added = cut, added
         self._dtype = np.dtype(np.min_scalar_type(len(pieces) - 1))
         self._tables = (*merges.tables(), np.zeros(1, np.uint64))
@@ -92,6 +111,8 @@ class Encoder:
 
     def _take_whole(self, pieces: Sequence[bytes]) -> None:
         """Note the ids that merging does not give."""
+        # Encode the bytes of every id: where that does not give the id back, merging never makes
+        # it.
         symbols = [symbol for symbol, piece in enumerate(pieces) if piece]
         text, starts = _packed([pieces[symbol] for symbol in symbols])
         ids, rows = self._ids(self._workspace(), text, starts, np.arange(len(symbols) + 1))
@@ -99,6 +120,7 @@ class Encoder:
         if not wrong:
             return
         text, starts = _packed([pieces[i] for i in wrong])
+        # A hash table at most half full, and the bytes of each piece in whole words.
         whole = np.zeros((1 << (2 * len(wrong)).bit_length(), 4), np.uint64)
         kept = np.zeros(len(text) // 8 + len(wrong) + 1, np.uint64)
         _encode.fill_whole(text, starts, np.array(wrong, np.int64), whole, kept)
@@ -111,7 +133,7 @@ class Encoder:
             return _joined([self._chunk(chunk) for chunk in _chunks(documents, CHUNK)], self._dtype, map)
         documents = list(documents)
         share = sum(map(len, documents)) // (4 * threads)  # in smaller pieces so that threads end together
-        if len(self._workspaces) < threads:  # otherwise each thread would fill one of its own
+        if len(self._workspaces) < threads:  # otherwise each thread would merge all known pieces again
             known = self._workspace()
             self._workspaces += [known, *(known.twin() for _ in range(threads - 1 - len(self._workspaces)))]
         with ThreadPoolExecutor(threads) as pool:
@@ -120,6 +142,10 @@ class Encoder:
             )
 
     def _chunk(self, documents: list[bytes]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+        """(ids, rows) of some documents; rows (documents + 1,) says where the ids of each begin.
+
+        Raises `InputError` for 4 GiB or more: offsets in the kernels have 32 bits.
+        """
         workspace = self._workspace()
         try:
             data = b"".join([*documents, _PAD])
@@ -130,8 +156,12 @@ class Encoder:
                 raise InputError(
                     f"bpe: a document of {offsets[-1]} bytes; expected less than 4 GiB: cut it into several"
                 )
+            # Most chunks hold no added token: a search for two bytes says so, and each document is
+            # one segment.
             if self._added is None or not self._added.may_be_in(data):
                 return self._ids(workspace, text, *self._cut(text, offsets, workspace.room))
+            # `_encode` takes each segment for a document; then the rows of real documents are
+            # picked out.
             segments, tokens = self._added.find(text, offsets, workspace.room)
             ids, rows = self._ids(workspace, text, *self._cut(text, segments, workspace.room), tokens)
             return ids, rows[np.searchsorted(segments, offsets)]
@@ -139,7 +169,9 @@ class Encoder:
             self._workspaces.append(workspace)
 
     def _ids(self, w: Workspace, text: Any, starts: Any, first_piece: Any, tokens: Any = _NO_TOKENS) -> tuple[Any, Any]:
-        """Ids of the pieces, and where those of each document begin; `tokens`: ids of documents that are a token, or -1."""
+        """Ids of the pieces, and where those of each document begin; `tokens`: ids of documents that are a
+        token, or -1.
+        """
         longest = int(np.diff(starts).max(initial=1))
         links, heap = w.room.array("links", (longest, 3), np.int64), w.room.array("heap", (3 * longest,), np.uint64)
         out = w.room.array("out", (int(starts[-1]) + 8,), w.dtype)
@@ -151,6 +183,7 @@ class Encoder:
         return out[:count].copy(), rows
 
     def _workspace(self) -> Workspace:
+        """A workspace that no other thread uses; a new one already knows the bytes of every id."""
         try:
             return self._workspaces.pop()
         except IndexError:
@@ -180,6 +213,7 @@ def _joined(
     values = np.empty(ends[-1] if parts else 0, dtype)
 
     def put(i: int) -> npt.NDArray[np.int64]:
+        """Copy the ids of part i to their place; where its documents end there."""
         ids, rows = parts[i]
         values[ends[i] - len(ids) : ends[i]] = ids
         moved: npt.NDArray[np.int64] = rows[1:] + (ends[i] - len(ids))

@@ -2,6 +2,8 @@
 
 All engines have ``encode(documents, threads) -> Ragged`` and give the ids of `tokenizers`; a byte outside UTF-8 text is
 its own id.
+
+`codec.BPE` asks `of` once, when it first encodes.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ def of(spec: dict[str, Any], vocab: Vocab) -> encoder.Encoder | Library:
         warnings.warn(f"bpe: encoding through `tokenizers`, many times slower: {reason}", SlowPath, stacklevel=4)
         return Library(spec, vocab)
     assert vocab.pieces is not None
+    # gpt2, llama3 and qwen2 have a scanner made by hand, which is faster than tables.
     pattern = patterns.of_spec(spec)
     cut = cutting.Scanner(pattern) if pattern and pattern.scanned else cutting.Walker(splitting.of(spec))
     added = AddedTokens(spec["added_tokens"]) if spec.get("added_tokens") else None

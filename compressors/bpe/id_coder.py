@@ -8,8 +8,8 @@ After the symbol ranking of C. Bloom ("Solving the problems of context modeling"
 2. the corpus's row of the last symbol, if it has the symbol (yes/no likewise), under fixed frequencies;
 3. the whole vocabulary, under frequencies that begin with the corpus's and count what was coded in this way.
 
-Without a corpus (an imported tokenizer) there are no rows, and all symbols begin equal. docs/pxc.md has the stream byte
-by byte. Integers only: the bytes are the same on every machine.
+Without a corpus (an imported tokenizer) the rows are empty, and all symbols begin equal. docs/pxc.md
+has the stream byte by byte. All arithmetic is in integers: the bytes are the same on every machine.
 """
 
 from __future__ import annotations
@@ -32,16 +32,18 @@ ARRAYS = {
     "row_symbols": np.uint32,  # (pairs,) what follows, ascending within a row
     "row_counts": np.uint16,  # (pairs,) how often, 1 or more
     "row_classes": np.uint8,  # (vocab_size + 1,) -2 log2 of the share of what followed that the row lacks
-    "odds": np.uint32,  # (N_CONTEXTS,) the probabilities at the beginning of a document, as in `_entropy`
+    "odds": np.uint32,  # (N_CONTEXTS,) the probabilities at the beginning of a document, as in `_id_coder`
 }
 _MOST_CONTEXTS = 1 << 18  # of two symbols that are kept in a document, and of one: bounds memory at 8 MB a call
 _FIRST_PART = 1 << 16  # symbols; the output grows as it is decoded, whatever the stream claims
 
 
 class Model:
-    """The coder of one vocabulary; `arrays` from `fit_entropy.fit`, or {} for one that only knows the document.
+    """The coder of one vocabulary; `arrays` from `fit_id_coder.fit`, or {} for one that only knows the
+    document.
 
-    Thread-safe: what adapts belongs to one call at a time. Raises `InvalidConfig` if the arrays are not for `vocab_size`.
+    Thread-safe: what adapts belongs to one call at a time. Raises `InvalidConfig` if the arrays are not for
+    `vocab_size`.
     """
 
     def __init__(self, arrays: Arrays, vocab_size: int) -> None:
@@ -79,6 +81,7 @@ class Model:
         n_symbols, begin = _read_varint(data)
         if max_symbols is not None and n_symbols > max_symbols:
             raise OutputLimitExceeded(f"bpe: {n_symbols} symbols exceed the limit of {max_symbols}")
+        # Big-endian words of 4 bytes; zeros fill up the last one.
         words = np.frombuffer(data[begin:] + bytes((begin - len(data)) % 4), ">u4").astype(np.uint32)
         symbols, odds = np.empty(0, np.uint32), self._odds.copy()
         with self._memory(n_symbols) as (state, recent, tree):
@@ -90,6 +93,8 @@ class Model:
                 if _id_coder.code(more, done, True, state, words, odds, *self._rows, recent, tree) < 0:
                     raise CorruptStream(f"bpe: {len(data)} bytes do not hold {n_symbols} symbols; the data is damaged")
                 symbols = more
+        # LOW of the encoder is what the decoder has read less CODE: so it can make the ending that
+        # is due, and compare.
         end = begin + 4 * int(state[_id_coder.USED])
         low = (_eight(data, end) - int(state[_id_coder.CODE])) % (1 << 64)
         if end > len(data) or data[end:] != _ending(low, int(state[_id_coder.RANGE]))[0]:
@@ -109,6 +114,7 @@ class Model:
             tree = np.empty_like(self._tree)
         state = np.zeros(_id_coder.N_STATE, np.uint64)
         state[_id_coder.RANGE], state[_id_coder.TOTAL] = (1 << 64) - 1, self._total
+        # A power of two from 32 to 2^19 rows: half for contexts of one symbol, half for two.
         n_used = 2 << max(min(n_symbols, _MOST_CONTEXTS) - 1, 15).bit_length()
         recent[:n_used], tree[:] = 0, self._tree
         yield state, recent[:n_used], tree
@@ -116,6 +122,7 @@ class Model:
 
 
 def _nothing_known(vocab_size: int) -> Arrays:
+    """The arrays of a model without a corpus: empty rows, equal counts, probabilities of one half."""
     arrays = {name: np.zeros(0, dtype) for name, dtype in ARRAYS.items()}
     arrays["counts"] = np.zeros(vocab_size, np.uint32)
     arrays["row_lengths"], arrays["row_classes"] = np.zeros((2, vocab_size + 1), np.uint8)
@@ -123,6 +130,9 @@ def _nothing_known(vocab_size: int) -> Arrays:
 
 
 def _check(arrays: Arrays, vocab_size: int) -> None:
+    """Raise `InvalidConfig` unless shapes, dtypes and values of the arrays are such that coding cannot
+    fail.
+    """
     if missing := set(ARRAYS) - set(arrays):
         raise InvalidConfig(f"bpe: the artifact lacks {', '.join(sorted(missing))}; make a new one with `proxyc fit`")
     n_pairs, symbols = len(arrays["row_symbols"]), arrays["row_symbols"].astype(np.int64)
@@ -131,7 +141,7 @@ def _check(arrays: Arrays, vocab_size: int) -> None:
     n_each |= {"row_symbols": n_pairs, "row_counts": n_pairs}
     sound = (
         all(arrays[name].shape == (n_each[name],) and arrays[name].dtype == dtype for name, dtype in ARRAYS.items())
-        and int(lengths.sum()) == n_pairs < 1 << 24  # ...
+        and int(lengths.sum()) == n_pairs < 1 << 24
         and int(symbols.max(initial=0)) < vocab_size
         and bool((np.diff(np.repeat(np.arange(vocab_size + 1), lengths) * vocab_size + symbols) > 0).all())
         and int(arrays["row_counts"].min(initial=1)) > 0
@@ -140,7 +150,10 @@ def _check(arrays: Arrays, vocab_size: int) -> None:
         and 0 < int(odds.min()) >> 8 <= int(odds.max()) >> 8 < 1 << 16
     )
     if not sound:
-        raise InvalidConfig(f"bpe: the tables for `compress` are none for {vocab_size} symbols; make new ones")
+        raise InvalidConfig(
+            f"bpe: the tables for `compress` in this artifact do not fit a vocabulary of {vocab_size}; fit it again "
+            "with `proxyc fit bpe`"
+        )
 
 
 def _sums(counts: npt.NDArray[Any]) -> npt.NDArray[np.uint32]:
@@ -152,9 +165,11 @@ def _tree(counts: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int32], int]:
     """The sums that `_id_coder._any` starts with, of frequencies in proportion to counts + 1, and their total."""
     weights = counts.astype(np.uint64) + np.uint64(1)
     spare = np.uint64((1 << _id_coder.PRECISION) - len(weights))
+    # Proportional to counts + 1, and at least 1, with a sum of at most 2^PRECISION.
     frequencies = weights * spare // weights.sum() + np.uint64(1)  # 32 + 24 bits
     place = np.arange(len(weights) + 1)
     sums = np.concatenate([[0], np.cumsum(frequencies.astype(np.int64))])
+    # Fenwick: node i holds the sum of the frequencies from i with its lowest bit cleared up to i.
     return (sums - sums[place & (place - 1)]).astype(np.int32), int(sums[-1])
 
 
@@ -167,6 +182,7 @@ def _ended(words: npt.NDArray[np.uint32], low: int, width: int) -> bytes:
     """The words and their ending."""
     head = words.astype(">u4").tobytes()
     tail, carry = _ending(low, width)
+    # The ending passed 2^64: add the carry to the words before it.
     if carry:
         head = (int.from_bytes(head, "big") + 1).to_bytes(len(head), "big")
     return head + tail
@@ -183,6 +199,7 @@ def _ending(low: int, width: int) -> tuple[bytes, int]:
 
 
 def _varint(n: int) -> bytes:
+    """`n` in base 128, low digits first; the high bit says that more follow."""
     out = bytearray()
     while n >= 128:
         out.append(n & 127 | 128)

@@ -1,7 +1,9 @@
 """Splits that are decided at once: whether a piece begins is known with its first character.
 
-Runs of digits, of punctuation or of one script, and single line ends are cut this way. Such a split needs no pass of its
-own: it is walked in the same table as the split that comes after it (`tables`).
+Runs of digits, of punctuation or of one script, and single line ends are cut this way. Such a split needs
+no separate pass: it is walked in the same table as the split that comes after it (`tables`).
+
+`tables` builds a chain of `Then` over `Nothing`, and asks it for every character class.
 """
 
 from __future__ import annotations
@@ -28,8 +30,10 @@ class Split:
 
     @cached_property
     def kind_of(self) -> dict[State, int] | None:
-        """The kind of piece for each first state, or None if more characters must be read to know it, or where it ends."""
-        found: dict[State, int] = {}
+        """The kind of piece for each first state, or None if more characters must be read to know it, or where
+        it ends.
+        """
+        kinds_of: dict[State, int] = {}
         if any(fell for _, fell in self.matcher.outcomes()):
             return None
         for letter in range(1, self.matcher.letters.end):
@@ -37,8 +41,8 @@ class Split:
             kinds = {kind for kind, _ in self.matcher.outcomes(first)}
             if kinds not in ({MATCH}, {GAP}):
                 return None
-            found[first] = GAP if kinds == {GAP} else MATCH
-        return found
+            kinds_of[first] = GAP if kinds == {GAP} else MATCH
+        return kinds_of
 
 
 class Cutter(Protocol):
@@ -85,6 +89,7 @@ class Then:
         return (outer, after, new), not self.split.merges(kind, new)  # type: ignore[arg-type]
 
     def _fresh(self, letter: int) -> tuple[State, int]:
+        """The state and the kind of a piece that begins with this character."""
         first, _ = self.split.matcher.step(self.split.matcher.start, letter)
         assert self.split.kind_of is not None
         return first, self.split.kind_of[first]

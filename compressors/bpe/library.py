@@ -1,4 +1,8 @@
-"""Encoding through Hugging Face `tokenizers` itself, where the kernels do not know the rules of a tokenizer."""
+"""Encoding through Hugging Face `tokenizers` itself, where the kernels do not know the rules of a tokenizer.
+
+`engine` asks `why_needed`, and takes `Library` where it gives a reason. It has the same method
+`encode` as `encoder.Encoder`, and the same ids.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from compressors.bpe.regex_sets import Unsupported
 from compressors.errors import InputError
 
 MOST_IDS, MOST_MERGES = (1 << 20) - 1, (1 << 23) - 1  # that the kernels take: ids have 20 bits, one value is none
-# Python decodes a byte that is no part of UTF-8 text to one of these; in well-formed text they do not occur.
+# Python decodes a byte outside UTF-8 text to one of these; well-formed text never holds one.
 _INVALID_BYTE = re.compile("([\udc80-\udcff])")
 _BATCH = 1 << 20  # bytes handed to `tokenizers` at once: its result objects take 100 bytes for a byte of text
 _LARGEST = 1 << 26  # bytes of one document: 3 to 7 GB of such objects
@@ -78,6 +82,9 @@ class Library:
         return rows
 
     def _batch(self, documents: list[bytes]) -> list[Symbols]:
+        """Ids of each document; bytes outside UTF-8 become the symbols of those bytes."""
+        # Splitting by a group keeps what it matched: text at even places, invalid bytes at odd
+        # ones.
         runs = [_INVALID_BYTE.split(bytes(document).decode("utf-8", "surrogateescape")) for document in documents]
         texts = [text for row in runs for text in row[::2]]  # text, byte, text, byte, ..., text
         encoded = iter(self._tokenizer.encode_batch_fast(texts, add_special_tokens=False))

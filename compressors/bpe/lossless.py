@@ -1,4 +1,8 @@
-"""Is a `tokenizer.json` a byte-level BPE that loses nothing? Each refusal says what was found and what to do."""
+"""Is a `tokenizer.json` a byte-level BPE that loses nothing? Each refusal says what was found and what to do.
+
+`codec.BPE` calls `check` when it is made, so a tokenizer that could lose bytes never encodes any. A
+refusal is an `InvalidConfig` that names the part of the file and the change that would help.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +33,9 @@ def check(spec: Any, name: str = "tokenizer.json") -> None:
 
 
 def _check(spec: Any) -> None:
+    """`check` without the name of the file: model, normalizers, stages, merges, added tokens, in this
+    order.
+    """
     from tokenizers import Tokenizer
 
     _check_model(spec.get("model") or {}, spec)
@@ -56,10 +63,12 @@ def _check(spec: Any) -> None:
 
 
 def _check_model(model: dict[str, Any], spec: dict[str, Any]) -> None:
+    """The model must be a BPE over bytes: one ByteLevel stage, no dropout, no subword marks."""
     if model.get("type", "BPE") != "BPE" or "merges" not in model or "vocab" not in model:
         raise InvalidConfig(f"its model is {model.get('type')!r}; expected a byte-level BPE, as `tokenizers` saves it")
     kinds = [stage.get("type") for stage in tokenizer_json.stages(spec)]
     if "ByteLevel" not in kinds:
+        # A frequent mistake: a SentencePiece model. Say what it is, since its name says BPE, too.
         how = "byte_fallback" if model.get("byte_fallback") else "characters"
         if "Metaspace" in kinds:
             how = f"Metaspace and {how}"
@@ -79,6 +88,7 @@ def _check_model(model: dict[str, Any], spec: dict[str, Any]) -> None:
 
 
 def _check_normalizers(spec: dict[str, Any]) -> None:
+    """A normalizer changes text for good. NFC is allowed, since `encode` does not apply it."""
     for normalizer in tokenizer_json.normalizers(spec):
         if normalizer.get("type") != "NFC":
             raise InvalidConfig(
@@ -93,6 +103,7 @@ def normalizes(spec: dict[str, Any]) -> bool:
 
 
 def _check_stages(stages: list[dict[str, Any]]) -> None:
+    """Every stage must cut text without adding, dropping or changing any of it."""
     for stage in stages:
         kind = stage.get("type")
         if kind not in _STAGES:

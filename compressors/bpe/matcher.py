@@ -5,6 +5,15 @@ that matches is dropped. Ordered lists and delayed matches: R. Cox, "Regular Exp
 A match is noticed with the character after it, so that looking one character ahead costs nothing.
 
 The engine tries an expression at every place. Here one more alternative, the last, takes any one character: a gap.
+
+`tables` walks this automaton over every class of characters and writes the outcome into arrays for
+the kernel; nothing here runs while text is encoded. The program is a list of instructions, as in
+Thompson's and Pike's engines:
+
+    ("set", classes, then)    takes a character of these classes, and continues at `then`
+    ("next", classes, then)   looks at the next character without taking it
+    ("split", places)         tries each place, the preferred first
+    ("end", kind)             a piece of this kind ends before the character at hand
 """
 
 from __future__ import annotations
@@ -22,7 +31,7 @@ from compressors.bpe.regex_sets import Unsupported
 
 OUT = 0  # the class of a byte outside text
 MATCH, GAP = 0, 1  # kinds of pieces
-_MOST_STATES = 4000
+_MOST_STATES = 4000  # bounds time and memory for a hostile expression
 
 State = tuple[int, ...]
 Step = tuple[State, int | None]  # the state after a character (() is dead), and the kind of a match that ends before it
@@ -50,11 +59,14 @@ class Alphabet:
 
 def alphabet(trees: Sequence[Node]) -> Alphabet:
     """The coarsest alphabet for some expressions."""
+    # Between two edges of any mask all code points are alike: look at the first of each such run.
     masks = [mask for tree in trees for mask in _masks(tree)]
     edges = [np.flatnonzero(mask[1:] != mask[:-1]) + 1 for mask in masks]
     firsts = np.unique(np.concatenate([np.zeros(1, np.int64), *edges]))
+    # Runs that are in the same sets have equal columns, and get one class.
     columns = np.array([mask[firsts] for mask in masks], np.bool_).reshape(len(masks), len(firsts)).T
     _, samples, inverse = np.unique(columns, axis=0, return_index=True, return_inverse=True)
+    # Twice the classes have to fit into a byte: `_walk.mark` adds their number to a code.
     if len(samples) > 120:
         raise Unsupported(f"{len(samples)} classes of characters")
     lengths = np.diff(np.append(firsts, classes.POINTS))
@@ -62,6 +74,7 @@ def alphabet(trees: Sequence[Node]) -> Alphabet:
 
 
 def _masks(node: Node) -> list[Mask]:
+    """The sets of an expression, in the order in which they stand in it."""
     if node[0] in ("set", "next"):
         return [node[1]]
     parts = (node[1],) if node[0] == "repeat" else node[1]
@@ -84,6 +97,7 @@ class Matcher:
         self.start: State = (self._add("split", (self._compile(self.tree, self._add("end", MATCH)), gap)),)
 
     def _add(self, *instruction: object) -> int:
+        """Add an instruction to the program; its place."""
         self._program.append(instruction)
         return len(self._program) - 1
 
@@ -101,10 +115,12 @@ class Matcher:
             return self._add("split", tuple(self._compile(part, then) for part in node[1]))
         _, body, least, most, lazy = node
         begin = then
+        # node*: a split that leads into the body, and from its end back to the split.
         if most is None:
             begin = self._add()
             ways = (self._compile(body, begin), then)
             self._program[begin] = ("split", ways[::-1] if lazy else ways)
+        # node{least,most}: optional copies at the end, then the copies that must match.
         for _ in range((most or least) - least):
             ways = (self._compile(body, begin), then)
             begin = self._add("split", ways[::-1] if lazy else ways)
@@ -121,8 +137,12 @@ class Matcher:
         return self._steps[state, letter]
 
     def _made(self, state: State, letter: int) -> Step:
+        """`step`, worked out: follow every place of the state past the character, in order of
+        preference.
+        """
         after: dict[int, None] = {}  # an ordered set
         seen: set[int] = set()
+        # A stack, so that all that follows a preferred place comes before the next place.
         waiting = list(reversed(state))
         while waiting:
             place = waiting.pop()
@@ -148,6 +168,7 @@ class Matcher:
         """
         ends: set[tuple[int | None, bool]] = set()
         found: dict[Step, None] = {(first or self.start, None): None}
+        # Breadth first over (state, last match passed); the list grows while it is read.
         for state, last in (queue := list(found)):
             for letter in range(1, self.letters.size):
                 if state == self.start and letter == self.letters.end:

@@ -1,4 +1,8 @@
-"""Is text in Unicode's normalization form C? The normalizer of `tokenizers` is asked only about words that may not be."""
+"""Is text in Unicode's normalization form C? The normalizer of `tokenizers` is asked only about words that may not be.
+
+`codec.BPE` passes documents through `checked` where its artifact says `refuse`. A kernel skips what
+NFC cannot change, which is nearly all text.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +38,8 @@ def _begins() -> npt.NDArray[np.uint8]:
     special = codes.reshape(-1, 256)[pages[:-1]].reshape(-1) > 0
     found = np.zeros((256, 256), np.uint8)  # second byte, first byte
     for first in range(0xC2, 0xF5):
+        # Bytes of a character by its first byte; with two bytes fixed, each further byte has 64
+        # values.
         width = 2 + (first >= 0xE0) + (first >= 0xF0)
         span = 64 ** (width - 2)  # code points that begin with the same two bytes
         low = (first & (0x7F >> width)) * 64 * span
@@ -43,10 +49,14 @@ def _begins() -> npt.NDArray[np.uint8]:
 
 
 def _changed(document: bytes, normalize: Any) -> str | None:
-    """The first word that NFC changes. Words end at blanks and line ends, which it neither changes nor joins to others."""
+    """The first word that NFC changes.
+
+    Words end at blanks and line ends, which it neither changes nor joins to others.
+    """
     text, tables = np.frombuffer(document + bytes(16), np.uint8), (*classes.composition(), _begins())
     at = 0
     while (at := int(_nfc.doubtful(text, at, len(document), *tables))) < len(document):
+        # From the blank before the doubtful place to the blank after it.
         start = max(document.rfind(b" ", 0, at), document.rfind(b"\n", 0, at), 0)
         ends = (document.find(blank, at) for blank in (b" ", b"\n"))
         end = min((end for end in ends if end >= 0), default=len(document))

@@ -1,4 +1,8 @@
-"""The pre-tokenizers that have a splitting kernel: their regular expressions, and how a `tokenizer.json` spells them."""
+"""The pre-tokenizers that have a name: their expressions, and how a `tokenizer.json` spells them.
+
+`train` and `tiktoken_ranks` write the expression of a name into a tokenizer; `engine` recognises it there and
+picks a kernel. Any other expression is cut by the tables of `splitting`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,11 @@ from compressors.bpe import splitting, tokenizer_json
 from compressors.bpe.regex_sets import Unsupported
 from compressors.errors import InvalidConfig
 
+# From left to right: contractions; a word with one mark or blank before it; up to three numbers;
+# punctuation with line ends; blank lines; white space, the last blank left to what follows; other white
+# space.
 _LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+# o200k also cuts words where a capital follows a small letter.
 _UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
 _SUFFIX = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
 _O200K = (
@@ -64,37 +72,37 @@ CL100K = (
 def of_tiktoken(pattern: str) -> Pattern:
     """The pattern of a name, or of an expression as tiktoken takes it.
 
-    Raises `InvalidConfig` for an unknown name, for an expression that there are no tables for, and for one that leaves
-    characters out, which tiktoken drops.
+    Raises `InvalidConfig` for an unknown name, for an expression that `splitting` cannot make tables of,
+    and for an expression that leaves characters out, which tiktoken drops.
     """
     if re.fullmatch(r"\w*", pattern):
         return by_name(pattern)
-    made = Pattern("", "tables", _from_rust(pattern))
+    unnamed = Pattern("", "tables", _from_rust(pattern))
     try:
-        splitting.of({"pre_tokenizer": {"type": "Sequence", "pretokenizers": pre_tokenizers(made)}})
+        splitting.of({"pre_tokenizer": {"type": "Sequence", "pretokenizers": pre_tokenizers(unnamed)}})
     except Unsupported as error:
-        raise InvalidConfig(
-            f"tiktoken: the pattern has {error}, which there are no tables for; give another"
-        ) from error
-    if not splitting.keeps_all(pre_tokenizers(made)[0] | {"invert": True}):
+        raise InvalidConfig(f"tiktoken: the pattern has {error}, which has no tables; give another") from error
+    if not splitting.keeps_all(pre_tokenizers(unnamed)[0] | {"invert": True}):
         raise InvalidConfig(
             "tiktoken: the pattern leaves characters out; expected one that matches all text: add |.|\\n"
         )
-    return made
+    return unnamed
 
 
 def _from_rust(expression: str) -> str:
-    """An expression of tiktoken as Oniguruma writes it: `$` is the end of the text only, `{1,3}+` gives nothing back."""
-    found, in_class = "", 0
+    """An expression of tiktoken as Oniguruma writes it: `$` is the end of the text only, `{1,3}+` gives
+    nothing back.
+    """
+    translated, in_class = "", 0
     for part in re.findall(r"\\.|\{[\d,]+\}\+(?=[|)]|$)|\{[\d,]+\}\+|.", expression, re.DOTALL):
         in_class += (part == "[") - (part == "]")
         if part[0] == "{" and part[-1] == "+" and not in_class:
             # Where nothing follows in its alternative, giving back makes no difference.
             if not re.search(re.escape(part) + r"([|)]|$)", expression):
-                raise InvalidConfig(f"tiktoken: the pattern has {part} before more; there are no tables for that")
+                raise InvalidConfig(f"tiktoken: the pattern has {part} before more, which has no tables; give another")
             part = part[:-1]
-        found += r"\z" if part == "$" and not in_class else part
-    return found
+        translated += r"\z" if part == "$" and not in_class else part
+    return translated
 
 
 def by_name(name: str) -> Pattern:
@@ -113,7 +121,7 @@ def pre_tokenizers(pattern: Pattern) -> list[dict[str, Any]]:
 
 
 def of_spec(spec: dict[str, Any]) -> Pattern | None:
-    """The pattern that a `tokenizer.json` cuts by, or None if there is no kernel for its pre-tokenizer."""
+    """The pattern that a `tokenizer.json` cuts by, or None if no pattern here has its pre-tokenizer."""
     stages = tokenizer_json.stages(spec)
     kinds = [stage.get("type") for stage in stages]
     if kinds == ["ByteLevel"] and stages[0].get("use_regex", True):

@@ -3,6 +3,13 @@
 The tree is made of tuples: ("set", mask), ("cat", nodes), ("alt", nodes), ("repeat", node, least, most or None, lazy),
 and ("next", mask, at_end): the next character is in the mask, or the text ends here and `at_end` is true.
 A mask (0x110000,) says which code points are meant. What is not covered raises `Unsupported`, and `tokenizers` serves.
+
+`splitting` parses the expression of each stage; `matcher` makes an automaton of the tree. The
+grammar:
+
+    alternatives  sequence | sequence | ...
+    sequence      atom with quantifiers, one after the other
+    atom          character, escape, ., $, [class], (group)
 """
 
 from __future__ import annotations
@@ -32,13 +39,17 @@ def literal(text: str) -> Node:
 
 
 class _Parser(Sets):
+    """Recursive descent over `text`; `fold` says that ASCII letters match in any case."""
+
     def alternatives(self, fold: bool) -> Node:
-        found = [self._sequence(fold)]
+        """Sequences separated by |, up to a closing bracket or the end."""
+        ways = [self._sequence(fold)]
         while self._take("|"):
-            found.append(self._sequence(fold))
-        return found[0] if len(found) == 1 else ("alt", tuple(found))
+            ways.append(self._sequence(fold))
+        return ways[0] if len(ways) == 1 else ("alt", tuple(ways))
 
     def _sequence(self, fold: bool) -> Node:
+        """Atoms and their quantifiers, one after the other."""
         parts: list[Node] = []
         letters = ""
         while self.at < len(self.text) and self.text[self.at] not in "|)":
@@ -50,6 +61,7 @@ class _Parser(Sets):
         return parts[0] if len(parts) == 1 else ("cat", tuple(parts))
 
     def _atom(self, fold: bool) -> Node:
+        """One set, group or end of text. Raises `Unsupported` for anything else that is special."""
         character = self._next()
         if character == "(":
             return self._group(fold)
@@ -68,6 +80,7 @@ class _Parser(Sets):
         return ("set", letter(character, fold))
 
     def _group(self, fold: bool) -> Node:
+        """What follows an opening bracket: (...), (?:...), (?i:...), or a look ahead of one character."""
         if self._take("?i:"):
             fold = True
         elif self._peek("?=") or self._peek("?!"):
@@ -88,6 +101,9 @@ class _Parser(Sets):
             raise Unsupported("a group without an end")
 
     def _quantified(self, node: Node) -> Node:
+        """`node` with all quantifiers behind it; Oniguruma allows several, each of which repeats the
+        result.
+        """
         while True:
             if self._take("?"):
                 least, most = 0, 1
@@ -104,6 +120,7 @@ class _Parser(Sets):
             node = _possessive(node, least, most) if possessive else _repeat(node, least, most, self._take("?"))
 
     def _interval(self, node: Node) -> Node:
+        """`node` with an interval {n}, {n,} or {n,m} of at most 64."""
         inside, closed, rest = self.text[self.at + 1 :].partition("}")
         low, comma, high = inside.partition(",")
         if not closed or not low.isdecimal() or (high and not high.isdecimal()) or int(high or low) > 64:
@@ -118,6 +135,7 @@ class _Parser(Sets):
 
 
 def _repeat(node: Node, least: int, most: int | None, lazy: bool) -> Node:
+    """A repetition; `most` None: any number. Raises `Unsupported` where a loop could take nothing."""
     if most is None and nullable(node):
         raise Unsupported("a repetition of what may be empty")
     return ("repeat", node, least, most, lazy)

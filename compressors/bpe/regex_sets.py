@@ -1,4 +1,10 @@
-"""Parsing sets of characters: classes in brackets, escapes, properties, one letter in any case."""
+"""Parsing sets of characters: classes in brackets, escapes, properties, one letter in any case.
+
+A set is a mask (0x110000,) over all code points, so union, intersection and complement are those of
+NumPy. `regex` subclasses `Sets` for the rest of the grammar. Whatever Oniguruma might read in
+another way
+raises `Unsupported`; the tokenizer is then left to `tokenizers`.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +26,17 @@ class Sets:
         self.text, self.at = expression, 0
 
     def _peek(self, ahead: str) -> bool:
+        """Does the text continue with `ahead`?"""
         return self.text.startswith(ahead, self.at)
 
     def _take(self, ahead: str) -> bool:
-        if found := self._peek(ahead):
+        """Read `ahead` if it comes next; was it there?"""
+        if is_there := self._peek(ahead):
             self.at += len(ahead)
-        return found
+        return is_there
 
     def _next(self) -> str:
+        """Read one character. Raises `Unsupported` at the end."""
         if self.at >= len(self.text):
             raise Unsupported("the expression ends too early")
         self.at += 1
@@ -36,6 +45,8 @@ class Sets:
     def members(self, fold: bool) -> Mask:
         """What stands between [ and ]; && binds less than anything else, and ^ is about all of it."""
         negated = self._take("^")
+        # `part` is the union read since the last &&, `whole` the intersection of the parts before
+        # it.
         whole, part, empty = None, classes.points(""), True
         while not self._take("]"):
             if self._take("&&"):
@@ -50,6 +61,7 @@ class Sets:
         return ~mask if negated else mask
 
     def _member(self, fold: bool) -> Mask:
+        """One member of a class: a class within it, an escape, a character, or a range."""
         if self._peek("[:"):
             raise Unsupported("a POSIX bracket")
         if self._take("["):
@@ -57,6 +69,7 @@ class Sets:
         start = self.at
         first = self._next()
         mask = self.escape(fold) if first == "\\" else letter(first, fold)
+        # A hyphen at the end of a class stands for itself; elsewhere it makes a range.
         if not self._peek("-") or self.text[self.at + 1 : self.at + 2] in ("]", ""):
             return mask
         if first == "-" or self.text[self.at + 1] == "[":
@@ -88,6 +101,7 @@ class Sets:
         return classes.points(character)
 
     def _property(self, negated: bool) -> Mask:
+        r"""The set of \p{NAME}, \P{NAME} or \p{^NAME}: a category or a script."""
         if not self._take("{"):
             raise Unsupported("a property without brackets")
         name, _, _ = self.text[self.at :].partition("}")
@@ -100,6 +114,9 @@ class Sets:
         return ~mask if negated else mask
 
     def _code_point(self, kind: str) -> str:
+        r"""The character of \xHH, \x{H...} or \uHHHH; Oniguruma reads \x80 and above as bytes, so they
+        are refused.
+        """
         braces = kind == "x" and self._take("{")
         size = self.text.find("}", self.at) - self.at if braces else (2 if kind == "x" else 4)
         digits = self.text[self.at : self.at + size]

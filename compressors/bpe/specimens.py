@@ -1,4 +1,7 @@
-"""Tokenizers that use every kernel between them, to compile them all before they are needed."""
+"""Tokenizers that use every kernel between them, to compile them all before they are needed.
+
+`proxyc doctor --warm` encodes with each of them (`codec.BPE.specimens`).
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ _BYTES = {bytes([byte]): byte for byte in range(256)}
 
 def specs() -> Iterator[tuple[dict[str, Any], dict[str, str]]]:
     """Pairs of a `tokenizer.json` and settings: scanners, tables, ids of both widths, added tokens, NFC."""
+    # 65,537 ids: symbols then have 32 bits, and the kernels compile for that type, too.
     fillers = {f"\u00ff\u00ff{symbol}": symbol for symbol in range(257, 1 << 16 | 1)}
     for pattern, more in [*((pattern, {}) for pattern in PATTERNS), ("gpt2", fillers)]:
         spec = tiktoken_ranks.spec(_BYTES | {b"re": 256}, pattern, {})

@@ -1,4 +1,12 @@
-"""The pre-tokenizers of a `tokenizer.json` as tables: Split, Digits, Punctuation, ByteLevel, in any order."""
+"""The pre-tokenizers of a `tokenizer.json` as tables: Split, Digits, Punctuation, ByteLevel, in any
+order.
+
+Stages before ByteLevel cut characters, those after it cut the stand-ins of bytes: two alphabets,
+and
+tables for each. `engine` asks `of` for a `Splitter`, which `cutting.Walker` follows. Results are
+cached
+by the text of the stages, since every codec with the same pre-tokenizer shares them.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +45,7 @@ def of(spec: dict[str, Any]) -> Splitter:
 
 @lru_cache(16)
 def _of(stages: str) -> Splitter:
+    """`of`, by the JSON of the stages, which can be a key of the cache."""
     characters: list[tuple[Node, bool]] = []
     of_bytes: list[tuple[Node, bool]] = []
     current = characters
@@ -49,12 +58,17 @@ def _of(stages: str) -> Splitter:
         current = of_bytes
     letters, passes = _tables(characters, marked=False)
     byte_letters, byte_passes = _tables(of_bytes, marked=True)
+    # Behind ByteLevel each byte is a printable character (GPT-2's alphabet): its class is that
+    # character's.
     stand_ins = sorted(tokenizer_json.byte_alphabet().items(), key=lambda item: item[1])
     of_byte = byte_letters.of_point[[ord(character) for character, _ in stand_ins]]
     return Splitter(classes.paged(letters.of_point), tuple(passes), of_byte, tuple(byte_passes))
 
 
 def _tables(splits: Sequence[tuple[Node, bool]], marked: bool) -> tuple[Alphabet, list[tables.Table]]:
+    """The common alphabet of some splits, and their tables; `marked`: in text that is in pieces
+    already.
+    """
     letters = alphabet([tree for tree, _ in splits])
     return letters, tables.of([Split(Matcher(tree, letters), joined) for tree, joined in splits], letters, marked)
 
@@ -72,12 +86,14 @@ def _split(stage: dict[str, Any]) -> tuple[Node, bool]:
 
 
 def _tree(stage: dict[str, Any]) -> Node:
+    """The expression of a Split stage: a regular expression, or a string to find."""
     pattern = stage["pattern"]
     return regex.parse(pattern["Regex"]) if "Regex" in pattern else regex.literal(pattern["String"])
 
 
 @lru_cache(64)
 def _matches_all(stage: str) -> bool:
+    """Does every character belong to a match of this Split (as JSON)?"""
     try:
         tree = _tree(json.loads(stage))
         return Matcher(tree, alphabet([tree])).keeps_all()

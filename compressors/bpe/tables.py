@@ -2,7 +2,7 @@
 
 An entry says what follows from a state and the code of the next character: the state after it (times the width of the
 table), and bits. A state is where the immediate splits stand that come first, the state of the matcher, and the kind of
-the piece before; or OUTSIDE, after a byte that is no text. A code is the class of a character, plus the number of
+the piece before; or OUTSIDE, after a byte outside UTF-8 text. A code is the class of a character, plus the number of
 classes where a piece of the pass before begins with it.
 """
 
@@ -32,13 +32,13 @@ Triple = tuple[Place | None, State, int]
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """One pass."""
+    """One pass over a text, for `_walk.walk`. A state is its row number times the width: an index into `entries`."""
 
     entries: npt.NDArray[np.uint32]  # (states * width,)
-    falls: npt.NDArray[np.uint32]  # (states * width,): at state + kind: where to go on after a fall, and KEPT
+    falls: npt.NDArray[np.uint32]  # (states * width,): at state + kind: the state after a fall, and KEPT
     loops: npt.NDArray[np.bool_]  # (width,) classes of which a run that comes to nothing is a gap but for its end
-    classes: int  # the last of them is the end of the text
-    initial: int
+    classes: int  # number of classes; the last of them is the end of the text
+    initial: int  # the state before the first character
 
 
 def of(splits: Sequence[Split], letters: Alphabet, marked: bool) -> list[Table]:
@@ -46,22 +46,28 @@ def of(splits: Sequence[Split], letters: Alphabet, marked: bool) -> list[Table]:
 
     Raises `Unsupported` if they would be too large.
     """
-    found: list[Table] = []
+    tables: list[Table] = []
     cutter: Cutter = Nothing()
     for i, split in enumerate(splits):
         if split.kind_of is not None and i < len(splits) - 1:
             cutter = Then(cutter, split)
         else:
-            found.append(_Builder(cutter, split, letters, marked or bool(found)).table())
+            tables.append(_Builder(cutter, split, letters, marked or bool(tables)).table())
             cutter = Nothing()
-    return found
+    return tables
 
 
 class _Builder:
+    """Numbers the states of one pass as it reaches them, and fills the table row by row."""
+
     def __init__(self, cutter: Cutter, split: Split, letters: Alphabet, marked: bool) -> None:
         self._cutter, self._split, self._size = cutter, split, letters.size
+        # Marked text has every class twice: once inside a piece of the pass before, once at its
+        # start.
         self._width = 2 * letters.size if marked else letters.size
         self._start = split.matcher.start
+        # Kinds of pieces that join the piece before them: only then a state must remember that
+        # kind.
         kinds = [(before, kind) for before in (MATCH, GAP) for kind in (MATCH, GAP)]
         reached = {kind for kind, _ in split.matcher.outcomes()}
         self._merging = {before for before, kind in kinds if split.merges(before, kind) and {before, kind} <= reached}
@@ -69,8 +75,10 @@ class _Builder:
         self._queue: list[Triple | None] = []
 
     def table(self) -> Table:
+        """The table. Raises `Unsupported` if its states do not fit the 20 bits of `STATE`."""
         initial = self._state((None, self._start, _NO_KIND))
         rows, falls = [], []
+        # The queue grows while it is read: entries name states that have no row yet.
         for triple in self._queue:
             rows.append([self._entry(triple, code) for code in range(self._width)])
             falls.append([self._fall(triple, kind) for kind in (MATCH, GAP)] + [0] * (self._width - 2))
@@ -80,19 +88,28 @@ class _Builder:
         return Table(entries, after, self._loops(), self._size, initial)
 
     def _state(self, triple: Triple | None) -> int:
+        """The number of a state; a new one is put into the queue."""
         if triple not in self._numbers:
             self._numbers[triple] = len(self._queue) * self._width
             self._queue.append(triple)
         return self._numbers[triple]
 
     def _entry(self, triple: Triple | None, code: int) -> int:
+        """What follows from a state and the code of the next character: bits, and the state after it.
+
+        `triple`: (where the immediate splits stand, state of the matcher, kind of the piece
+        before).
+        """
+        # A code is a class, plus the number of classes where a piece of the pass before begins.
         letter, marked = code % self._size, code >= self._size
         if triple is _OUTSIDE:
             return ENDS | KEPT | self._begun(None, letter, _NO_KIND)
         place, state, before = triple
         fresh = state == self._start
+        # A byte outside text, or the end, ends every piece.
         if letter in (OUT, self._size - 1):
             return self._begun(None, letter, _NO_KIND) if fresh else self._ends(triple, None, letter)
+        # The immediate splits that come first start again at a mark, else they read the character.
         if place is None or marked:
             after, cut = self._cutter.begin(letter), marked
         else:
@@ -101,6 +118,8 @@ class _Builder:
             return self._begun(after, letter, _NO_KIND if cut else before)
         if cut:
             return self._ends(triple, after, letter)
+        # Then the matcher reads it: it lives on, or dies and the piece has ended, or must fall
+        # back.
         following, kind = self._split.matcher.step(state, letter)
         if following:
             flags = 0 if kind is None else MAY_END | (IS_GAP if kind == GAP else 0)
@@ -118,6 +137,7 @@ class _Builder:
         return ENDS | self._kept(before, kind) | self._begun(place, letter, _NO_KIND)
 
     def _kept(self, before: int, kind: int) -> int:
+        """KEPT, unless a piece of this kind joins the one before it."""
         return 0 if before != _NO_KIND and self._split.merges(before, kind) else KEPT
 
     def _begun(self, place: Place | None, letter: int, before: int) -> int:
@@ -135,12 +155,16 @@ class _Builder:
         return kind if kind in self._merging else _NO_KIND
 
     def _fall(self, triple: Triple | None, kind: int) -> int:
+        """The state after a fall to the last place where the piece might have ended, and KEPT."""
         if triple is _OUTSIDE:
             return 0
         place, _, before = triple
         return self._kept(before, kind) | self._state((place, self._start, self._known(kind)))
 
     def _loops(self) -> npt.NDArray[np.bool_]:
+        """(width,) classes whose runs `_walk._run_end` may skip: two steps on one lead back to the
+        same state.
+        """
         found = np.zeros(self._width, np.bool_)
         if not isinstance(self._cutter, Nothing):  # where it stands after such a run is not known
             return found

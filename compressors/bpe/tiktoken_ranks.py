@@ -1,12 +1,14 @@
 """Reading tiktoken rank files: on each line a token in base64 and its rank, which is its id; merges are implied.
 
-tiktoken looks a piece of text up as a whole; if it is no token, it joins, in the bytes of the piece, the two neighbours
-whose concatenation has the lowest rank, the leftmost of equals, until no two neighbours concatenate to a token.
+tiktoken first looks up the whole piece of text. If the piece is not a token, it starts from the bytes
+of the piece and joins the two neighbours whose concatenation has the lowest rank, the leftmost of
+equals. It stops when no two neighbours concatenate to a token.
 
-The merges follow from the ranks. Whatever lies between two boundaries of a piece is merged as if it stood alone, in the
-same order. So if a token comes about at all, it does from the last two parts that its own bytes, merged alone, come to:
-one merge for each token is enough, and two of equal rank are the same merge. This holds for any ranks, also where those
-of the parts are higher. A token whose bytes never come to two parts occurs only as a whole piece (`ignore_merges`).
+The merges follow from the ranks. The bytes between two boundaries of a piece are merged in the same
+order in which a piece of just these bytes would be. So a token can only arise from the last two parts
+that merging its bytes leads to: one merge for each token is enough, and two merges of equal rank are
+the same merge. This holds for any ranks, also where those of the parts are higher. A token whose bytes
+never come to two parts occurs only as a whole piece (`ignore_merges`).
 """
 
 from __future__ import annotations
@@ -55,10 +57,14 @@ def read(path: str | os.PathLike[str]) -> dict[bytes, int]:
 def spec(ranks: Ranks, pattern: str, special_tokens: Mapping[str, int]) -> dict[str, Any]:
     """The `tokenizer.json` (as a dict) that gives the ids of tiktoken for `ranks`.
 
-    `pattern`: a name in `compressors.bpe.patterns`, or an expression as tiktoken takes it. `special_tokens` stand for themselves wherever they occur.
-    Raises `InvalidConfig` for ranks that are no ids of a byte-level BPE, and for a name or a special token that clashes.
+    `pattern`: a name in `compressors.bpe.patterns`, or an expression as tiktoken takes it.
+    `special_tokens` (text -> id) become their ids wherever they occur.
+    Raises `InvalidConfig` for ranks that are not the ids of a byte-level BPE, for an unknown pattern, and
+    for a special token that clashes with a token.
     """
     _check(ranks, special_tokens)
+    # cl100k is cut like llama3, but for white space at the end of a text: only such a token can
+    # show it.
     crossing = pattern == "cl100k" and any(map(_crosses_a_line_end, ranks))
     cut = patterns.of_tiktoken(patterns.CL100K if crossing else pattern)
     character = {byte: text for text, byte in byte_alphabet().items()}
@@ -93,6 +99,7 @@ def spec(ranks: Ranks, pattern: str, special_tokens: Mapping[str, int]) -> dict[
 
 
 def _added(content: str, symbol: int) -> dict[str, Any]:
+    """An added token as a `tokenizer.json` writes it; it matches anywhere, and is never normalised."""
     token = {"id": symbol, "content": content, "single_word": False, "lstrip": False, "rstrip": False}
     return token | {"normalized": False, "special": True}
 
@@ -111,6 +118,7 @@ def _parts(token: bytes, ranks: Ranks) -> tuple[bytes, bytes] | None:
 
 
 def _check(ranks: Ranks, special_tokens: Mapping[str, int]) -> None:
+    """Raise `InvalidConfig` unless the ids are distinct, nearly without gaps, and cover all 256 bytes."""
     ids = [*ranks.values(), *special_tokens.values()]
     if len(set(ids)) < len(ids):
         raise InvalidConfig("tiktoken: two tokens have the same rank; expected one id for each")

@@ -1,4 +1,9 @@
-"""Reading a Hugging Face `tokenizer.json`: its stages, its merges, and which bytes each id stands for."""
+"""Reading a Hugging Face `tokenizer.json`: its stages, its merges, and which bytes each id stands for.
+
+The functions take the parsed file (`spec`), and `codec`, `engine`, `lossless` and `tiktoken_ranks`
+call them. Tokens in the file are strings of GPT-2's stand-ins, one printable character for each
+byte.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,9 @@ import numpy as np
 from compressors.errors import InvalidConfig
 
 DECODER = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}  # its usual spelling
-_MOST_IDS = 1 << 20  # ids that no token has are filled up to here, and further where half of the ids are tokens
+# Ids without a token get fillers up to this number, and beyond it only where half of the ids are tokens:
+# a file with one huge id must not take gigabytes.
+_MOST_IDS = 1 << 20
 
 
 def byte_alphabet() -> dict[str, int]:
@@ -41,7 +48,7 @@ def read(path: str | os.PathLike[str]) -> Any:
 
 
 def pieces(spec: dict[str, Any]) -> tuple[bytes, ...]:
-    """The bytes of every id. An id without a token stands for bytes that are no text, so it is never written.
+    """The bytes of every id. An id without a token stands for bytes outside UTF-8, so no text has it.
 
     Raises `InvalidConfig` if a byte has no id, and where most ids have no token.
     """
@@ -97,6 +104,7 @@ def splits(spec: dict[str, Any], pieces: tuple[bytes, ...]) -> Any:
     found: dict[int, tuple[int, int]] = {}
     for left, right in merges(spec):
         found.setdefault(vocab[left + right], (vocab[left], vocab[right]))
+    # A missing id stands as a pair of itself, which fails the test below: no splits then.
     ordered = [found.get(symbol, (symbol, symbol)) for symbol in range(256, len(pieces))]
     if any(max(pair) >= 256 + i for i, pair in enumerate(ordered)):
         return None

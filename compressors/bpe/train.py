@@ -1,4 +1,9 @@
-"""Fitting a byte-level BPE with Hugging Face `tokenizers`, ids put into rank order."""
+"""Fitting a byte-level BPE with Hugging Face `tokenizers`, ids put into rank order.
+
+`codec.BPE.fit` calls `fit`. Rank order (bytes 0-255, then merge i as id 256 + i) makes the
+vocabulary
+refinable: see `Vocab.splits`.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +30,12 @@ _RUN = re.compile(rf"\S{{{WORD}}}|\s{{{WORD}}}")
 def fit(
     documents: Iterable[bytes], *, vocab_size: int, pattern: str = "llama3", progress: bool = False
 ) -> dict[str, Any]:
-    """A `tokenizer.json` (as a dict) with at most `vocab_size` ids: 0-255 the bytes in order, then merges by rank.
+    """A `tokenizer.json` (as a dict) with at most `vocab_size` ids: 0-255 the bytes in order, then merges by
+    rank.
 
-    `documents` are read once and not kept; memory is that of the different words in them. Their order does not matter.
-    Bytes that are not UTF-8 are skipped while fitting; they are encoded byte by byte. No piece is longer than `LONGEST`.
+    `documents` are read once and not kept; memory is that of the different words in them. Their order does
+    not matter. Bytes that are not UTF-8 are skipped while fitting; they are encoded byte by byte. No piece
+    is longer than `LONGEST`.
     `pattern`: a name in `compressors.bpe.patterns`.
     Raises `InvalidConfig` for `vocab_size` below 257, an unknown pattern and a corpus without text.
     """
@@ -55,6 +62,7 @@ def fit(
 
 
 def _texts(documents: Iterable[bytes]) -> Iterator[str]:
+    """The documents as texts of at most `TEXT` characters, cut behind a line end where there is one."""
     for document in documents:
         text, start = document.decode("utf-8", "ignore"), 0
         while len(text) - start > TEXT:

@@ -1,4 +1,8 @@
-"""`proxyc codecs | convert | fit | doctor`: prints and parses; the work is done elsewhere."""
+"""`proxyc codecs | convert | fit | doctor`: the commands on codecs themselves.
+
+A command parses its options and prints; the work is done in `registry`, `doctor` and the codecs'
+classes.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +35,7 @@ def codecs(as_json: bool) -> None:
 
 
 def _row(entry: registry.Entry) -> dict[str, str]:
+    """One line of the list: name, distribution, and the first line of the class's docstring."""
     try:
         cls = registry.class_of(entry)
         summary = (cls.__doc__ or "").strip().partition("\n")[0]
@@ -78,7 +83,7 @@ def fit(
 
     Files may be compressed (gzip, zstd, xz, bzip2, brotli). zstd and neural hold what they are fitted on in memory;
     of a large corpus give them a --sample.
-    An interrupted neural fit goes on when the same command is given again, from OUTPUT.partial.
+    An interrupted neural fit resumes from OUTPUT.partial when the same command is given again.
     """
     cls = registry.get_class(name)
     if not hasattr(cls, "fit"):
@@ -86,6 +91,7 @@ def fit(
     _check_writable(output, force)  # said before the work, not after it
     chosen: dict[str, Any] = dict(_setting(text) for text in settings)
     chosen |= {key: value for key, value in given.items() if value is not None}
+    # The options are those that the codec's `fit` has, so a plugin's settings work with --set.
     known = signature(cls.fit).parameters
     if sample is not None and "sample" in known:  # bpe reads all, to count what follows what
         chosen["sample"], sample = sample, None
@@ -108,6 +114,7 @@ def fit(
 
 
 def _check_writable(output: Path, force: bool) -> None:
+    """Raise `InputError` before hours of work, not after them."""
     if not output.parent.is_dir() or output.is_dir():
         raise InputError(
             f"cannot write {output}: {'it is a folder' if output.is_dir() else 'its folder does not exist'}"
@@ -117,6 +124,7 @@ def _check_writable(output: Path, force: bool) -> None:
 
 
 def _setting(text: str) -> tuple[str, int]:
+    """(KEY, N) of ``--set KEY=N``."""
     key, _, value = text.partition("=")
     if not value.lstrip("-").isdigit():
         raise InvalidConfig(f"--set {text}: write KEY=NUMBER")
@@ -188,6 +196,7 @@ def _convert_dictionary(source: Path, output: Path) -> None:
 
 
 def _special(text: str) -> tuple[str, int]:
+    """(TEXT, ID) of ``--special TEXT=ID``; TEXT may hold =."""
     content, _, symbol = text.rpartition("=")
     if not content or not symbol.isdecimal():
         raise InvalidConfig(f"--special {text}: write TEXT=ID")

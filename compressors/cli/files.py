@@ -1,4 +1,9 @@
-"""`proxyc compress | decompress | test | inspect`: prints and parses; the work is done in `files`."""
+"""`proxyc compress | decompress | test | inspect`: the commands on files.
+
+A command parses its options and names one function, `one`, for one file; `many_files.each` calls it
+for
+every source, and `files` does the work.
+"""
 
 from __future__ import annotations
 
@@ -80,12 +85,18 @@ def _writes(command: Any) -> Any:
 @click.option(
     "--verify", is_flag=True, help="Decode what is compressed before it is kept (always on for learned codecs)."
 )
+@click.option(
+    "--block-size",
+    "mebibytes",
+    type=click.IntRange(1, 64),
+    help="MiB of input in each block of a .pxc (1): larger ones make smaller files, and take more memory.",
+)
 @_writes
 @THREADS
 @QUIET
 def compress(
-    source: tuple[Path, ...], codec: str, level: int | None, exclude_compressed: bool, verify: bool, threads: int,
-    quiet: bool, verbose: bool, force: bool, **where: Any,
+    source: tuple[Path, ...], codec: str, level: int | None, exclude_compressed: bool, verify: bool,
+    mebibytes: int | None, threads: int, quiet: bool, verbose: bool, force: bool, **where: Any,
 ) -> None:  # fmt: skip
     """Compress each SOURCE to a file beside it; `-` or nothing: standard input to standard output.
 
@@ -103,21 +114,21 @@ def compress(
     check_lossless(chosen)
     if level is not None:
         chosen = _with_level(chosen, level)
+    if mebibytes and chosen.suffix != ".pxc":
+        raise InvalidConfig(f"{chosen.name} writes {chosen.suffix} files, which have no --block-size; leave it out")
 
     def wanted(path: Path) -> bool:
         return path.suffix.lower() != chosen.suffix and not (exclude_compressed and files.is_compressed(path))
 
-    threads = _threads(threads)
+    how: Any = {"threads": _threads(threads), "verify": verify, "block_size": (mebibytes or 0) << 20}
     places = Places(**where, wanted=wanted, joins=getattr(chosen, "frames", None) is None)
 
     def one(path: Path, target: Path | None, progress: files.Progress) -> int:
         if target is None:
             with files.opened(path) as reader:
                 sink = output(binary=not force)
-                return files.compress_stream(chosen, reader, sink, progress=progress, threads=threads, verify=verify)
-        written = files.compress_file(
-            path, target, chosen, progress=progress, threads=threads, verify=verify, force=force
-        )
+                return files.compress_stream(chosen, reader, sink, progress=progress, **how)
+        written = files.compress_file(path, target, chosen, progress=progress, force=force, **how)
         if places.remove:
             _remove(path, target, chosen)
         return written
@@ -126,6 +137,7 @@ def compress(
 
 
 def _with_level(codec: Compressor, level: int) -> Compressor:
+    """`codec` with another level, whatever its field is called. Raises `InvalidConfig` if it has none."""
     names = {"level", "quality"} & {field.name for field in dataclasses.fields(codec)}
     if not names:
         raise InvalidConfig(f"{codec.name} has no levels; leave -l out")
@@ -185,6 +197,9 @@ def decompress(
 
 
 def _salvage(path: Path, target: Path | None, codec: Compressor | None, force: bool) -> int:
+    """Rescue a damaged file; the bytes written. Raises `CorruptStream` that names every gap, after
+    writing.
+    """
     if path == files.STDIN:
         raise InputError("--salvage goes back and forth in its source: name a file")
     if target is None:
@@ -214,8 +229,8 @@ def test(
     chosen = registry.parse(codec) if codec else None
 
     def one(path: Path) -> None:
-        with shown_progress(path.name, path.stat().st_size if path.is_file() else None, quiet=quiet) as told:
-            size = files.check_file(path, codec=chosen, threads=_threads(threads), max_output=max_output, progress=told)
+        with shown_progress(path.name, path.stat().st_size if path.is_file() else None, quiet=quiet) as bar:
+            size = files.check_file(path, codec=chosen, threads=_threads(threads), max_output=max_output, progress=bar)
         if not quiet:
             click.echo(shown(f"{path}: sound, {size:,} bytes"))
 
@@ -244,14 +259,16 @@ def inspect(source: tuple[Path, ...], as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _threads(given: int) -> int:
-    return given or os.cpu_count() or 1
+def _threads(n_threads: int) -> int:
+    """The number of threads; 0 stands for all cores."""
+    return n_threads or os.cpu_count() or 1
 
 
 def _remove(source: Path, target: Path, codec: Compressor | None = None) -> None:
     """Remove the file `source` now that `target` is on disk; what `codec` compressed is read back and compared before.
 
-    What was decompressed needs no such look: all its checksums have just been verified. Streams are left alone.
+    Decompressed output is not read again: all its checksums have just been verified. Streams are never
+    removed.
     """
     if source == files.STDIN or not source.is_file():
         return

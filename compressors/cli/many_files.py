@@ -1,4 +1,10 @@
-"""Many sources, one after the other: where each output goes, what is said, and one that fails harms no other."""
+"""Many sources, one after the other: where each output goes, what is printed, how errors are met.
+
+An error of one source is one line on standard error, and the next source is done all the same; the
+exit
+code is then 1. `cli.files` uses `each` for commands that write, and `despite_errors` for the
+others.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +31,9 @@ class Say:
     quiet: bool
     verbose: bool
     packs: bool  # compressing: the source is the raw side
-    files: int = 0
-    read: int = 0
-    written: int = 0
+    files: int = 0  # done so far
+    read: int = 0  # bytes of their inputs
+    written: int = 0  # bytes of their outputs
 
     def summary(self, source: Path, target: Path | None, read: int, written: int, seconds: float) -> None:
         """One line for each file; with -v also for streams, with time and speed."""
@@ -48,6 +54,7 @@ class Say:
             self._line(f"{skipped} files {what}: passed by")
 
     def _sides(self, read: int, written: int) -> tuple[int, int]:
+        """(raw bytes, packed bytes), whichever way the command works."""
         return (read, written) if self.packs else (written, read)
 
     def _ratio(self, read: int, written: int) -> str:
@@ -62,11 +69,11 @@ class Say:
 class Places:
     """Where the outputs go, and which sources are taken."""
 
-    output: Path | None
+    output: Path | None  # of -o
     flat: Path | None  # a folder for all outputs
-    stdout: bool
-    remove: bool
-    recursive: bool
+    stdout: bool  # -c
+    remove: bool  # --rm
+    recursive: bool  # -r
     wanted: Callable[[Path], bool] = lambda _: True  # of the files below folders
     joins: bool = True  # outputs one after the other can be read again
 
@@ -105,7 +112,10 @@ def each(
     written_to: set[Path] = set()
 
     def one(path: Path) -> None:
+        """Work on one source, with a progress bar, and print its summary."""
         target = places.of(path, name)
+        # Two sources may have one output (a.txt and b/a.txt into one folder): the second is
+        # refused.
         place = target and target.parent.resolve() / target.name
         if place in written_to:
             raise InputError(f"{path}: {target} is the output of another source already; do them one by one with -o")
@@ -113,12 +123,12 @@ def each(
         size = path.stat().st_size if path.is_file() else None
         with progress(path.name, size, quiet=say.quiet) as bar:
 
-            def told(n_bytes: int) -> None:
+            def done(n_bytes: int) -> None:
                 nonlocal read
                 read += n_bytes
                 bar(n_bytes)
 
-            written = work(path, target, told)
+            written = work(path, target, done)
         written_to.update([place] if place else [])
         say.summary(path, target, read if size is None else size, written, time.perf_counter() - began)
 
@@ -139,7 +149,7 @@ def despite_errors(one: Callable[[Path], None], sources: Iterable[Found]) -> boo
             if isinstance(source, OSError):
                 raise source
             one(source)
-        except BrokenPipeError:  # who reads our output has gone: there is no use in going on
+        except BrokenPipeError:  # the reader of our output has gone, so nobody needs the rest
             raise
         except click.ClickException:
             raise
@@ -191,7 +201,9 @@ def _is_wanted(path: Path, wanted: Callable[[Path], bool]) -> bool:
 
 
 def _below(folder: Path) -> list[Found]:
-    """The files below a folder; links are left out, as in zstd: with --rm they would be replaced by what they point to."""
+    """The files below a folder; links are left out, as in zstd: with --rm they would be replaced by what they
+    point to.
+    """
     errors: list[OSError] = []
     found = [Path(root, name) for root, _, names in os.walk(folder, onerror=errors.append) for name in names]
     return [*errors, *sorted(path for path in found if path.is_file() and not path.is_symlink())]

@@ -19,19 +19,21 @@ def n_bytes(_: click.Context, __: click.Parameter, text: str | None) -> int | No
         return None
     match = re.fullmatch(r"(\d+\.?\d*) ?([KMGT]?I?B?)", text.upper())
     if match is None or match[2] not in _UNITS:
-        raise click.BadParameter(f"{text!r} is no number of bytes; write e.g. 100MB")
+        raise click.BadParameter(f"{text!r} is not a number of bytes; write e.g. 100MB")
     return int(float(match[1]) * _UNITS[match[2]])
 
 
 # -- flags as zstd, gzip and xz have them, which `tar -I proxyc` needs ----------------------------------------------------
 
+# A flag that turns the command into another one.
 _MODES = {
     "-d": "decompress", "--decompress": "decompress", "--uncompress": "decompress", "-t": "test", "--test": "test",
     "-z": "compress", "--compress": "compress", "--list": "inspect",
 }  # fmt: skip
 _VALUES = ("-o", "-T", "-D", "-B", "-l")  # short flags that are followed by a value
-_LONG_VALUES = ("--output", "--threads", "--codec", "--level", "--max-output", "--output-dir-flat")
+_LONG_VALUES = ("--output", "--threads", "--codec", "--level", "--block-size", "--max-output", "--output-dir-flat")
 _NOTHING_HERE = ("--ultra", "--check", "-C", "-n", "--no-name", "-B")  # what they ask for is always so, or chosen by us
+# Flags that only some commands have; elsewhere they are dropped.
 _ONLY_FOR = {"-l": ("compress",), "-f": ("compress", "decompress"), "-k": ("compress", "decompress")}
 _ONLY_FOR |= {"-v": _ONLY_FOR["-f"], "-c": _ONLY_FOR["-f"]}
 
@@ -48,6 +50,7 @@ def as_command(arguments: Sequence[str], *, piped: bool) -> list[str]:
     if first not in ("compress", "decompress", "test") and (first[:1] != "-" or first in ("-h", "--help", "--version")):
         return list(arguments)
     mode, rest = ("compress", arguments) if first[:1] == "-" else (first, arguments[1:])
+    # What stands behind -- is a name, even if it begins with a hyphen.
     end = rest.index("--") if "--" in rest else len(rest)
     rest, names = rest[:end], rest[end:]
     found: list[tuple[str, str | None]] = []
@@ -76,6 +79,7 @@ def _flags(arguments: Sequence[str], *, list_by_l: bool) -> Iterator[tuple[str, 
 
 
 def _bundle(letters: str, waiting: Iterator[str], list_by_l: bool) -> Iterator[tuple[str, str | None]]:
+    """(flag, value) of the letters of one argument: -dcT4 is -d, -c, -T 4; digits are a level."""
     while letters:
         if digits := re.match(r"\d+", letters):
             yield "-l", digits[0]

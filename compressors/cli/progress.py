@@ -11,7 +11,7 @@ from compressors.cli.shown import shown
 
 LINE_EVERY, _DRAW_EVERY, _WIDTH = 10.0, 0.1, 24  # seconds, seconds, characters
 
-Told = Callable[[int], None]  # told how much was done since the last call
+Told = Callable[[int], None]  # called with how much was done since the last call
 
 
 @contextmanager
@@ -32,12 +32,15 @@ def progress(label: str, total: int | None, *, quiet: bool = False) -> Iterator[
 
 
 class _Report:
+    """The state of one progress bar: how much is done, since when, and when it was last drawn."""
+
     def __init__(self, label: str, total: int | None, bar: bool) -> None:
         self._label, self._total, self._bar = label, total, bar
         self._done, self._began, self._drawn = 0, time.monotonic(), time.monotonic()
         self._open = False
 
     def tell(self, n: int) -> None:
+        """Add `n` to what is done; draw if enough time has passed."""
         self._done += n
         if time.monotonic() - self._drawn >= (_DRAW_EVERY if self._bar else LINE_EVERY):
             self.draw(line=not self._bar)
@@ -58,9 +61,11 @@ class _Report:
         if not self._total:
             return f"{self._done:,} done"
         share = min(1.0, self._done / self._total)
+        # The rest at the mean speed so far; not in the first second, where it would jump.
         left = f", {seconds * (1 - share) / share:.0f} s left" if 0 < share < 1 and seconds > 1 else ""
         return f"{share:.0%}{left}"
 
     def close(self) -> None:
+        """Remove the bar of a terminal."""
         if self._open:
             print("\r\033[K", end="", file=sys.stderr, flush=True)

@@ -4,5 +4,5 @@ from __future__ import annotations
 
 
 def shown(text: object) -> str:
-    """`text` on one line: control characters, escape sequences and bytes that are no text as Python writes them."""
+    """`text` on one line; control characters, escape sequences and bytes outside UTF-8 as Python writes them."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in str(text))

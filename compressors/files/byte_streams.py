@@ -1,7 +1,8 @@
 """The one place that reads bytes from a stream, and the one that writes them: every byte, or an error.
 
-A stream may be a file, a pipe, a socket's file, or anything with `read` or `write`, raw or buffered, blocking or not. What
-Python's raw files and those in non-blocking mode may do, all of it is waited for and done again:
+A stream may be a file, a pipe, a socket's file, or anything with `read` or `write`, raw or buffered,
+blocking or not. What Python's raw files and those in non-blocking mode may do, all of it is waited for and
+done again:
 
 - `read` gives fewer bytes than it was asked for, or None where there are none yet;
 - `write` takes fewer than it was given and returns how many, or None where it takes none yet;
@@ -25,10 +26,10 @@ from compressors.errors import InputError
 
 STDIN = Path("-")
 PIECE = 1 << 17  # bytes read at once
-Progress = Callable[[int], None]  # told the bytes of input that were worked on since the last call
+Progress = Callable[[int], None]  # called with the bytes of input done since the last call
 
-_PAUSE = 0.002  # seconds, where there is no descriptor to wait for
-_REFUSALS = 1000  # so often in a row a sink may take 0 bytes before it counts as broken
+_PAUSE = 0.002  # seconds between two tries, where the stream has no descriptor to wait for
+_REFUSALS = 1000  # a sink that takes 0 bytes this often in a row counts as broken
 
 
 def opened(source: str | os.PathLike[str]) -> BinaryIO:
@@ -44,13 +45,17 @@ def opened(source: str | os.PathLike[str]) -> BinaryIO:
 
 
 class Reader:
-    """A function like io.RawIOBase.read: 1 to n bytes, ``b""`` only at the end. It can look at what comes next."""
+    """A function like io.RawIOBase.read: 1 to n bytes, ``b""`` only at the end. It can look at what comes next.
+
+    `progress`, if given, is called with the number of bytes of every read.
+    """
 
     def __init__(self, source: BinaryIO, progress: Progress | None = None) -> None:
         self._source, self._ahead, self._progress = source, b"", progress
         self.taken = 0  # bytes given so far
 
     def __call__(self, n: int) -> bytes:
+        # What `peek` has read ahead comes first; the rest of it stays ahead.
         data = self._ahead or self._read(n)
         data, self._ahead = data[:n], data[n:]
         self.taken += len(data)
@@ -83,6 +88,7 @@ class Reader:
         return iter(lambda: self(PIECE), b"")
 
     def _read(self, n: int) -> bytes:
+        """1 to n bytes from the source, ``b""`` at its end; waits where the source has none yet."""
         while True:
             try:
                 data = self._source.read(n)
@@ -110,6 +116,8 @@ class Writer:
         while len(left):
             taken = self._taken(left)
             if taken is None or taken == 0:
+                # None means not now, and may happen any number of times; 0 is a refusal, and is
+                # counted.
                 refused += taken is not None
                 if refused == _REFUSALS:
                     raise OSError(errno.EIO, "the output takes no bytes")
@@ -165,7 +173,10 @@ def size_left(source: BinaryIO) -> int | None:
 
 
 def sized(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """`pieces`, which have to be `size` bytes together. Raises `InputError` if the file has grown or shrunk meanwhile."""
+    """`pieces`, which have to be `size` bytes together.
+
+    Raises `InputError` if the file has grown or shrunk meanwhile.
+    """
     n_bytes = 0
     for piece in pieces:
         n_bytes += len(piece)
@@ -180,6 +191,7 @@ def sized(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
 def _wait(stream: Any, *, writing: bool) -> None:
     """Wait until `stream` may be read or written, or a moment where there is nothing to wait for."""
     try:
+        # `poll` has no limit on the number of the descriptor, as `select` has.
         waiting = select.poll()
         waiting.register(stream.fileno(), select.POLLOUT if writing else select.POLLIN)
         waiting.poll()

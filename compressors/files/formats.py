@@ -1,4 +1,11 @@
-"""File formats, asked of the codecs: which one a file is in, by content or else by name, and how outputs are called."""
+"""Which format a file is in, and how outputs are called: both are asked of the codecs.
+
+A codec declares `suffix`, `magics` and `archive_suffixes` (see `base.Compressor`); codecs that
+declare
+none write `.pxc`. `whole`, `pxc_reader` and the command line ask here. The content decides before
+the
+name, so a renamed file is still read.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +19,7 @@ from compressors.files import pxc
 
 PXC = "pxc"
 PEEK = 16  # bytes at the start of a file that tell its format; a codec's magics may be as long
-OWN = ("brotli", "gzip", "zstd")  # the built-ins with a format of their own: the others need not be imported
+OWN = ("brotli", "gzip", "zstd")  # the built-ins that do not write .pxc: the others need not be imported
 
 
 def classes() -> Iterator[type[Compressor]]:
@@ -50,21 +57,27 @@ def format_of(start: bytes, name: str, codec: Compressor | None = None) -> str:
     if start.startswith(pxc.MAGIC):
         return PXC
     named = by_suffix(name)
+    # 1. A format without a magic number cannot be told by content: go by the name, or by `codec`.
     for unmarked in (named, type(codec) if codec else None):
         if unmarked and not unmarked.magics and unmarked.suffix != Compressor.suffix:
             return unmarked.name
+    # 2. Any other format: the magic number decides, whatever the name says.
     if marked := by_magic(start):
         return marked.name
+    # 3. Neither magic number nor known suffix: the caller's codec, which then checks the content.
     if named is None and codec is not None:
         return codec.name
     if named or Path(name).suffix.lower() == Compressor.suffix:
         kind = named.name if named else PXC
-        raise CorruptStream(f"{name} is no {kind} file: it does not begin with the magic number")
+        raise CorruptStream(f"{name} is not a {kind} file: it does not begin with the magic number")
     raise InvalidConfig(f"{name}: the format is not known from its content or suffix; name it with --codec")
 
 
 def is_compressed(path: Path) -> bool:
-    """Is the file named as a compressed one of ours, or does it begin as one? The content of the first may be damaged."""
+    """Does the name or the beginning of the file say that a codec here wrote it?
+
+    A name is enough: the content of such a file may be damaged.
+    """
     if path.suffix.lower() == Compressor.suffix or by_suffix(path.name) is not None:
         return True
     with path.open("rb") as file:
@@ -73,14 +86,21 @@ def is_compressed(path: Path) -> bool:
 
 
 def compressed_name(source: Path, codec: Compressor) -> Path:
-    """Where `compress` puts its output: the suffix of the codec added. Raises `InputError` if it is a folder without a name."""
+    """Where `compress` puts its output: the suffix of the codec added.
+
+    Raises `InputError` if it is a folder without a name.
+    """
     if not source.name:
         raise InputError(f"{source} is a folder; -r compresses the files in it")
     return source.with_name(source.name + codec.suffix)
 
 
 def decompressed_name(source: Path) -> Path:
-    """Where `decompress` puts its output: the suffix taken off. Raises `InputError` if it is no codec's."""
+    """Where `decompress` puts its output: the name without its suffix.
+
+    Raises `InputError` if no codec has that suffix.
+    """
+    # a.tgz becomes a.tar; a.txt.gz becomes a.txt.
     suffix, cls = source.suffix.lower(), by_suffix(source.name)
     if cls is not None and suffix in cls.archive_suffixes:
         return source.with_suffix(".tar")

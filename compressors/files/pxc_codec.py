@@ -1,4 +1,11 @@
-"""The codec that a `.pxc` file was written with."""
+"""The codec that a `.pxc` file was written with, made from its header.
+
+A header comes from outside: it may name any codec with any settings, but never a path. So the
+settings
+are passed to the codec's class as they are, and an artifact is known only by its fingerprint.
+`whole`,
+`pxc_reader` and `pxc_salvage` call `codec_for`.
+"""
 
 from __future__ import annotations
 
@@ -42,8 +49,11 @@ def _described(name: object, config: object) -> Compressor:
     if not (isinstance(name, str) and isinstance(config, dict)):
         raise CorruptStream(f"the .pxc header is not understood: no codec is {str(name)[:40]} of {str(config)[:40]}")
     hints = typing.get_type_hints(registry.get_class(name))
+    # Fields that hold artifacts are left out: the codec is made with the packaged ones, and the
+    # fingerprints are compared afterwards (`Header.check`).
     artifacts = {"artifact"} | {key for key, hint in hints.items() if hint == Artifact | None}
     settings = {key: value for key, value in config.items() if key not in artifacts}
+    # A codec within a codec (`pack`) stands as its name and configuration.
     for key in settings.keys() & {key for key, hint in hints.items() if hint is Compressor}:
         inner = settings[key] if isinstance(settings[key], dict) else {"name": settings[key]}
         settings[key] = _described(inner.get("name"), inner.get("config"))

@@ -1,6 +1,16 @@
-"""The records of a `.pxc` file: how each is packed, and read with its checksum.
+"""The records of a `.pxc` file: how each is packed, and how it is read with its checksum.
 
-docs/pxc.md describes the format byte by byte. All integers are little-endian; CRC is CRC-32 (zlib's).
+docs/pxc.md describes the format byte by byte. All integers are little-endian; CRC is CRC-32
+(zlib's).
+A file is, in this order:
+
+    header   _START, JSON of `Header`, CRC
+    blocks   _BLOCK, CRC, payload; any number of them
+    end      _END, CRC
+    index    a PLACE for each block, CRC
+    foot     FOOT
+
+Only this module knows the layout of a record; the other `pxc` modules call it.
 """
 
 from __future__ import annotations
@@ -15,10 +25,12 @@ from typing import Any, NamedTuple
 from compressors.base import Compressor
 from compressors.errors import CorruptStream, FingerprintMismatch, NewerVersion
 
+# What header, block, end record and foot begin with (the foot ends so). 0x8E is not ASCII and not the start of
+# a UTF-8 character, so no text begins like a record.
 MAGIC, BLOCK, END, TAIL = b"\x8ePXC", b"\x8eBLK", b"\x8eEND", b"CXP\x8e"
 VERSION = 1
-MAX_BLOCK = 1 << 26  # what a reader accepts
-STORED, CODEC, ZSTD = 0, 1, 2
+MAX_BLOCK = 1 << 26  # raw bytes of a block that a reader accepts; `pxc.write` makes 1 MiB
+STORED, CODEC, ZSTD = 0, 1, 2  # how the payload of a block was made
 METHODS = {STORED: "stored", CODEC: "codec", ZSTD: "zstd"}
 
 _START = struct.Struct("<4sHI")  # magic, version, length of the JSON
@@ -27,7 +39,7 @@ _END = struct.Struct("<4sQQ32s")  # marker, raw length, number of blocks, SHA-25
 PLACE = struct.Struct("<QQ")  # file offset of a block, raw offset
 FOOT = struct.Struct("<Q4s")  # file offset of the end record, tail magic
 _CRC = struct.Struct("<I")
-_MAX_HEADER, _MAX_DEPTH = 1 << 20, 16
+_MAX_HEADER, _MAX_DEPTH = 1 << 20, 16  # bytes of JSON, levels of nesting: a hostile header costs little
 
 Read = Callable[[int], bytes]  # like io.RawIOBase.read: at most n bytes, b"" at the end
 
@@ -42,6 +54,7 @@ class Header:
 
     @classmethod
     def of(cls, codec: Compressor) -> Header:
+        """The header that files of `codec` get."""
         config = json.loads(json.dumps(codec.stream_config()))  # as a reader will see it: tuples are lists
         return cls(codec=codec.name, config=config, config_version=codec.config_version)
 
@@ -69,10 +82,10 @@ class Header:
 class BlockHead(NamedTuple):
     """The fixed part of a block."""
 
-    method: int
-    raw_length: int
-    length: int
-    checksum: int
+    method: int  # a key of METHODS
+    raw_length: int  # bytes that the block decodes to
+    length: int  # bytes of the payload
+    checksum: int  # CRC-32 of the raw bytes
 
 
 class End(NamedTuple):
@@ -100,7 +113,10 @@ def with_crc(data: bytes) -> bytes:
 
 
 def read_header(read: Read) -> tuple[Header, int]:
-    """The header and its size in bytes. Raises `CorruptStream` if this is no `.pxc` file, is damaged, or of a newer format."""
+    """The header and its size in bytes.
+
+    Raises `CorruptStream` if it is not that of a `.pxc` file, is damaged, or of a newer format.
+    """
     start = exactly(read, _START.size)
     magic, version, length = _START.unpack(start)
     if magic != MAGIC:
@@ -118,6 +134,7 @@ def read_header(read: Read) -> tuple[Header, int]:
         raise CorruptStream(f"the .pxc header is not understood: {error}") from error
     if (type(header.codec), type(header.config), type(header.config_version)) != (str, dict, int):
         raise CorruptStream("the .pxc header is not understood: a field has the wrong type")
+    # Go down one level of nesting at a time; after _MAX_DEPTH levels only plain values may be left.
     level: list[Any] = [header.config]
     for _ in range(_MAX_DEPTH):
         level = [inner for value in level for inner in (value.values() if isinstance(value, dict) else value)]

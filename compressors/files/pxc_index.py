@@ -1,4 +1,11 @@
-"""Where the blocks of a `.pxc` file are, also of several that stand one after the other."""
+"""Where the blocks of a `.pxc` file are, also of several files that stand one after the other.
+
+Two ways lead to them. A single file has an index at its end, found through the foot: three short
+reads.
+Concatenated files (`cat a.pxc b.pxc`) have an index each, which counts from the start of its file:
+these
+are walked from block head to block head. `pxc_reader` and `pxc_salvage` call `read_parts`.
+"""
 
 from __future__ import annotations
 
@@ -33,10 +40,10 @@ ReadAt = Callable[[int, int], bytes]  # at most n bytes from an offset on, b"" o
 class Place(NamedTuple):
     """A block: from where to where in the file, and of the raw bytes."""
 
-    offset: int
-    after: int
-    begin: int
-    end: int
+    offset: int  # of its marker in the file
+    after: int  # file offset behind its payload
+    begin: int  # of its first raw byte
+    end: int  # raw offset behind its last raw byte
 
 
 class Part(NamedTuple):
@@ -69,12 +76,14 @@ def read_parts(read_at: ReadAt, size: int) -> list[Part]:
     if (one := _one(cursor, _foot(cursor, size), first, size)) is None:
         return _walk(Cursor(read_at), size)
     index, end = one
+    # The index ends with the end record, so each pair of neighbours bounds one block.
     places = [Place(at, after, begin, stop) for (at, begin), (after, stop) in itertools.pairwise(index)]
     return [Part(header, places, end)]
 
 
 def read_index(tail: Read, size: int, seek: Callable[[int], object]) -> list[tuple[int, int]]:
-    """(file offset, raw offset) of every block, then of the end record, from the end of a seekable file of `size` bytes.
+    """(file offset, raw offset) of every block, then of the end record, from the end of a seekable file of
+    `size` bytes.
 
     Raises `CorruptStream` also if these do not fill the file, as where several stand one after the other.
     """
@@ -104,18 +113,23 @@ def _foot(cursor: Cursor, size: int) -> int:
 
 
 def _one(cursor: Cursor, end_at: int, first: int, size: int) -> tuple[list[tuple[int, int]], End] | None:
-    """What `read_index` gives, and the end record; None if there is none, or the file is larger than what it describes."""
+    """What `read_index` gives, and the end record; None if there is none, or the file is larger than what it
+    describes.
+    """
     cursor.at = end_at
     try:
         end = parse_end(exactly(cursor, END_SIZE))
     except CorruptStream:
         return None
+    # A single file ends with the foot of its end record; anything else is walked.
     if end_at + end.size != size:
         return None
     index = exactly(cursor, end.n_blocks * PLACE.size + 4)
     if index != with_crc(index[:-4]):
         raise CorruptStream("the index of the .pxc file is damaged; --salvage reads what is left")
     places = [*PLACE.iter_unpack(index[:-4]), (end_at, end.n_bytes)]
+    # The first block follows the header, every block takes bytes of the file, and raw offsets never
+    # fall.
     if places[0] != (first, 0) or any(a[0] >= b[0] or a[1] > b[1] for a, b in itertools.pairwise(places)):
         raise CorruptStream("the index of the .pxc file is out of order")
     return places, end
@@ -129,8 +143,11 @@ def _walk(cursor: Cursor, size: int) -> list[Part]:
         start, before, index, places = cursor.at, n_bytes, bytearray(), list[Place]()
         header = read_next_header(cursor) if parts else read_header(cursor)[0]
         while (marker := exactly(cursor, len(BLOCK))) == BLOCK:
+            # Build the index that this file should have: offsets count from `start`, where its
+            # header begins.
             index += PLACE.pack(cursor.at - len(BLOCK) - start, n_bytes - before)
             offset, head = cursor.at - len(BLOCK), parse_head(exactly(cursor, HEAD_SIZE), n_bytes)
+            # Skip the payload: only heads are read.
             cursor.at += head.length
             places.append(Place(offset, cursor.at, n_bytes, n_bytes + head.raw_length))
             n_bytes += head.raw_length
@@ -152,5 +169,6 @@ def read_next_header(read: Read) -> Header:
     start = read(len(MAGIC))
     if start != MAGIC:
         raise CorruptStream("bytes follow the end of the .pxc file")
+    # `read_header` wants the magic number again: give it back first.
     ahead = [start]
     return read_header(lambda n: ahead.pop() if ahead else read(n))[0]

@@ -1,4 +1,11 @@
-"""Reading a `.pxc` file by byte range, and what it says of itself."""
+"""Reading a `.pxc` file by byte range, and what a compressed file says of itself.
+
+`open_pxc` (`compressors.files.open`) gives a buffered, seekable file; fsspec and data loaders use
+it.
+`inspect` serves `proxyc inspect`. A read finds its block by bisection of the index, decodes that
+block
+and keeps it, so reading in order decodes every block once.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +30,10 @@ Source = str | os.PathLike[str] | BinaryIO
 
 
 class ByteRanges:
-    """Reads from any place of a file, by path or seekable, and has no position that threads or processes could share."""
+    """Reads from any place of a file, given by path or as a seekable file.
+
+    It keeps no position, so threads may share it, and forked processes too where it is given by path.
+    """
 
     def __init__(self, source: Source) -> None:
         self._lock = threading.Lock()
@@ -38,6 +48,8 @@ class ByteRanges:
 
     def __call__(self, offset: int, n: int) -> bytes:
         """At most n bytes from `offset` on, ``b""`` only at the end."""
+        # `pread` takes the offset as an argument, so threads and forked processes do not disturb
+        # each other.
         if self._own:
             return os.pread(self._file.fileno(), n, offset)
         with self._lock:
@@ -45,6 +57,7 @@ class ByteRanges:
             return Reader(self._file)(n)
 
     def close(self) -> None:
+        """Close the file, also one that the caller opened."""
         self._file.close()
 
 
@@ -52,9 +65,9 @@ class PxcFile(io.RawIOBase):
     """A seekable, read-only view of the raw bytes of a `.pxc` file; only the blocks that are read are decoded.
 
     `source` is a path, or a seekable file that nobody else uses. Raises `InputError`, `CorruptStream` or
-    `FingerprintMismatch` when it is opened, `CorruptStream` when a block is bad, and when what was read in order from the
-    first byte to the last has another checksum than the whole. It may be used in forked processes, and is pickled as
-    source, codec and position; threads may share `read_at`.
+    `FingerprintMismatch` when it is opened, `CorruptStream` when a block is bad, and when what was read in
+    order from the first byte to the last has another checksum than the whole. It may be used in forked
+    processes, and is pickled as source, codec and position; threads may share `read_at`.
     """
 
     def __init__(self, source: Source, codec: Compressor | None = None, position: int = 0) -> None:
@@ -67,6 +80,7 @@ class PxcFile(io.RawIOBase):
         except BaseException:
             self._read_at.close()
             raise
+        # The blocks of all parts in one list. `_begins` is sorted, for the bisection.
         self._places = [place for part in self._parts for place in part.places]
         self._part_of = [number for number, part in enumerate(self._parts) for _ in part.places]
         self._begins = [place.begin for place in self._places]
@@ -76,6 +90,7 @@ class PxcFile(io.RawIOBase):
         self._in_order, self._digest = 0, hashlib.sha256()  # the block to be read next if all were read, what they were
 
     def __reduce__(self) -> Any:
+        """Pickle the source and the position: a worker opens the file again."""
         return type(self), (*self._given, self._position)
 
     def readable(self) -> bool:
@@ -88,6 +103,9 @@ class PxcFile(io.RawIOBase):
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move to a raw offset, also behind the end. Raises ValueError before the beginning, like any
+        file.
+        """
         position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}[whence]
         if position < 0:
             raise ValueError(f"seek to {position}: before the beginning of the file")
@@ -95,10 +113,14 @@ class PxcFile(io.RawIOBase):
         return position
 
     def readinto(self, buffer: Any) -> int:
+        """Fill `buffer` from one block at most; the number of bytes, 0 at the end. Raises
+        `CorruptStream`.
+        """
         view = memoryview(buffer).cast("B")
         if self._position >= self.size or not view:
             return 0
         number, data = self._from(self._position)
+        # The next block in order goes into the checksum of the whole; blocks read out of order do not.
         if number == self._in_order:
             self._passed(number)
         view = view[: len(data)]
@@ -107,7 +129,10 @@ class PxcFile(io.RawIOBase):
         return len(view)
 
     def read_at(self, offset: int, n: int) -> bytes:
-        """The n raw bytes from `offset` on, fewer only at the end. It does not move the position, so threads may share it."""
+        """The n raw bytes from `offset` on, fewer only at the end.
+
+        It does not move the position, so threads may share it.
+        """
         parts, end = [], min(offset + n, self.size)
         while offset < end:
             _, data = self._from(offset)
@@ -124,6 +149,7 @@ class PxcFile(io.RawIOBase):
         return number, memoryview(held[1])[position - self._begins[number] :]
 
     def _block(self, number: int) -> bytes:
+        """The raw bytes of block `number`. Raises `CorruptStream` if it is not what the index says."""
         place, cursor = self._places[number], Cursor(self._read_at, self._places[number].offset)
         if pxc.exactly(cursor, len(pxc.BLOCK)) != pxc.BLOCK:
             raise CorruptStream(f"the block at byte {place.begin} of the output is damaged: it has no marker")
@@ -136,6 +162,7 @@ class PxcFile(io.RawIOBase):
     def _passed(self, number: int) -> None:
         """Compare the checksum of the whole once all its blocks were read in order."""
         part = self._parts[self._part_of[number]]
+        # Each of several files has a checksum: start again with its first block.
         if number == 0 or self._part_of[number] != self._part_of[number - 1]:
             self._digest = hashlib.sha256()
         self._digest.update(self._held[1])
@@ -179,6 +206,7 @@ class BufferedPxcFile(io.BufferedReader):
         return type(self), (*self.raw.__reduce__()[1][:2], self.tell())
 
     def __reduce_ex__(self, _: Any) -> Any:
+        """`io` objects refuse to pickle in this method; take the way of `__reduce__`."""
         return self.__reduce__()
 
 
@@ -194,6 +222,7 @@ def inspect(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     try:
         with opened(path) as file, tempfile.TemporaryFile() as copied:
+            # A stream cannot be read by byte range: copy it to a temporary file first.
             if Path(path) == STDIN or not file.seekable():
                 for piece in Reader(file).as_it_comes():
                     copied.write(piece)
@@ -204,6 +233,7 @@ def inspect(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _inspected(read_at: ByteRanges, name: str) -> dict[str, Any]:
+    """The facts of `inspect`, by name; `name` tells brotli, which has no magic number."""
     start = Cursor(read_at, 0)(PEEK)
     if not start.startswith(pxc.MAGIC) and (other := by_magic(start) or by_suffix(name)):
         return {"format": other.name, "codec": other.name, "file_bytes": read_at.size}
@@ -225,5 +255,6 @@ def _inspected(read_at: ByteRanges, name: str) -> dict[str, Any]:
 
 
 def _method(read_at: ByteRanges, place: Place) -> int:
+    """How the block at `place` was compressed: a key of `pxc.METHODS`. Reads its head only."""
     cursor = Cursor(read_at, place.offset + len(pxc.BLOCK))
     return pxc.parse_head(pxc.exactly(cursor, pxc.HEAD_SIZE), place.begin).method

@@ -1,4 +1,11 @@
-"""What is left of a damaged `.pxc` file."""
+"""Rescue what is left of a damaged `.pxc` file: `proxyc decompress --salvage`.
+
+Blocks are independent and carry checksums, so every sound block can be decoded. With a sound index
+the
+blocks are where it says. Without one the file is searched for markers, and a marker counts only if
+the
+checksum of the record behind it is right.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +27,7 @@ from compressors.files.pxc_index import Place, read_parts
 from compressors.files.pxc_reader import OTHER_CONTENT, ByteRanges, is_whole
 
 _MARK = re.compile(b"|".join(map(re.escape, (pxc.MAGIC, pxc.BLOCK, pxc.END))))
-_WINDOW = 1 << 20
+_WINDOW = 1 << 20  # bytes searched at once
 
 
 @dataclass(frozen=True)
@@ -32,15 +39,17 @@ class Recovered:
     length: int | None  # raw bytes missing, where it can be told; 0: none, but they are not those that were compressed
 
 
-OTHERS = Recovered(None, None, 0)
+OTHERS = Recovered(None, None, 0)  # the last gap: every block is sound, but the whole has another checksum
 
 
 def salvage(path: Path, codec: Compressor | None = None) -> Iterator[Recovered]:
-    """Every undamaged block of a `.pxc` file (or of several one after the other) in order, and the gaps between them.
+    """Every undamaged block of a `.pxc` file (or of several one after the other) in order, and the gaps
+    between them.
 
-    With the index intact, the gaps are known to the byte. Without it the file is searched for the heads of blocks; a gap
-    then has no known length. Where all blocks are there, length and checksum of the whole are compared; if they differ,
-    a last gap of length 0 says so. Raises `CorruptStream` if not even the header can be read.
+    With the index intact, the gaps are known to the byte. Without it the file is searched for the heads of
+    blocks; a gap then has no known length. Where all blocks are there, length and checksum of the whole are
+    compared; if they differ, a last gap of length 0 says so. Raises `CorruptStream` if not even the header
+    can be read.
     """
     with open(path, "rb") as file:
         header, first = pxc.read_header(file.read)
@@ -91,13 +100,16 @@ class _Sum:
 
 
 def _scan(file: io.BufferedReader, at: int, header: Header, given: Compressor | None) -> Iterator[Recovered]:
-    """Blocks found by their marker and the checksum of their head; only an end record says that nothing is missing.
+    """Blocks found by their marker and the checksum of their head; only an end record says that nothing is
+    missing.
 
-    A damaged block with a sound head is passed over as a whole where another head or the end follows it: its payload may
-    hold a `.pxc` file, whose blocks are not ours.
+    A damaged block with a sound head is passed over as a whole where another head or the end follows it:
+    its payload may hold a `.pxc` file, whose blocks are not ours.
     """
+    # `at` is where the next record should begin; a mark before it lies within a block that was
+    # taken.
     codec, seen = codec_for(header, given), _Sum()
-    told = ended = False  # `told`: of the gap at `at`, where something should begin
+    reported = ended = False  # was the gap at `at` given already; was the last record an end record
     for mark in _marks(file, at):
         if mark < at or (found := _begun(file, mark)) is None:
             continue
@@ -108,12 +120,13 @@ def _scan(file: io.BufferedReader, at: int, header: Header, given: Compressor | 
         file.seek(mark)
         data = None if isinstance(found.what, End) else _try_block(file, codec)
         ended = isinstance(found.what, End)
-        if not told and (mark > at or (data is None and not ended)):
+        # A gap lies before this record, or the record itself is a damaged block.
+        if not reported and (mark > at or (data is None and not ended)):
             yield Recovered(None, None, None)
-            told = seen.gaps = True
+            reported = seen.gaps = True
         if data is not None:
             yield Recovered(data, None, len(data))
-            told = False
+            reported = False
             seen.add(data)
         elif isinstance(found.what, End):
             if seen.differs(found.what):
@@ -121,7 +134,7 @@ def _scan(file: io.BufferedReader, at: int, header: Header, given: Compressor | 
         elif _begun(file, found.after) is None:
             continue  # bytes are lost or inserted: the next block may begin within this one
         at = found.after
-    if not told and not ended:
+    if not reported and not ended:
         yield Recovered(None, None, None)
 
 
@@ -133,6 +146,7 @@ def _marks(file: io.BufferedReader, at: int) -> Iterator[int]:
         yield from (at + match.start() for match in _MARK.finditer(window))
         if len(window) < _WINDOW:
             return
+        # Windows overlap by one byte less than a marker, so none is cut or found twice.
         at += _WINDOW - len(pxc.BLOCK) + 1
 
 
@@ -164,7 +178,10 @@ def _begun(file: io.BufferedReader, at: int) -> _Begun | None:
 
 
 def salvage_stream(path: Path, sink: BinaryIO, codec: Compressor | None = None) -> tuple[list[str], int]:
-    """Write all sound blocks of a damaged `.pxc` file to `sink`; what is missing, a line for each gap, and the bytes written."""
+    """Write all sound blocks of a damaged `.pxc` file to `sink`.
+
+    Returns (a line for each gap that says what is missing, the number of bytes written).
+    """
     gaps, writer = [], Writer(sink)
     for found in salvage(path, codec):
         if found.data is not None:

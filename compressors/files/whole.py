@@ -1,4 +1,9 @@
-"""Whole files: which format, and writing so that the input and an older output survive whatever happens."""
+"""Whole files and streams: `compress_file`, `decompress_file`, `check_file` and what they are made of.
+
+A stream codec (zstd, gzip, brotli, a plugin's) writes its standard format; every other codec writes
+`.pxc`. Outputs are written by `atomic.atomic_file`: the input and an older output survive whatever
+happens. The command line calls these functions, and adds only names and messages.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +36,7 @@ class Keywords(TypedDict, total=False):
 
     threads: int
     verify: bool
+    block_size: int
     max_output: int | None
     force: bool
     progress: Progress | None
@@ -42,25 +48,31 @@ class Options:
 
     threads: int = 1  # over the blocks of a .pxc file, or zstd's own
     verify: bool = False  # decode what is compressed before it is kept
+    block_size: int = 0  # bytes of a block of a .pxc file, to 64 MiB; 0: 1 MiB
     max_output: int | None = None  # bytes that one input may decompress to
     force: bool = False  # replace an existing output
-    progress: Progress | None = None
+    progress: Progress | None = None  # called with the bytes of input done since the last call
 
 
 def compress_stream(codec: Compressor, source: BinaryIO, sink: BinaryIO, **options: Unpack[Keywords]) -> int:
-    """Compress `source` to `sink`: a standard file for zstd, gzip and brotli, `.pxc` for all others. Bounded memory.
+    """Compress `source` to `sink`: a standard file for zstd, gzip and brotli, `.pxc` for all others.
 
-    Returns the number of bytes written. Raises `VerifyError`, OSError unless every byte was written, and `InputError` if a
-    file whose size is written into the output (zstd) gets another one meanwhile.
+    Memory is bounded. Returns the number of bytes written. Raises `VerifyError`, OSError unless every byte was written, and
+    `InputError` if a file whose size is written into the output (zstd) gets another one meanwhile.
     """
     chosen = Options(**options)
     check_lossless(codec)
     if not isinstance(codec, StreamCodec):
         pieces = Reader(source).pieces()
-        blocks = pxc.write(codec, pieces, threads=chosen.threads, verify=chosen.verify, progress=chosen.progress)
+        blocks = pxc.write(
+            codec, pieces, threads=chosen.threads, verify=chosen.verify, block_size=chosen.block_size,
+            progress=chosen.progress,
+        )  # fmt: skip
         return write_all(sink, blocks)
+    # A standard stream is not in blocks: progress counts what is read.
     read = Reader(source, chosen.progress)
     stream = codec.verified_stream if chosen.verify else codec.compress_stream
+    # A regular file has a known size; zstd writes it into the frame.
     size = size_left(source)
     if not codec.writes_size or size is None or (size == 0 and read.peek(1)):  # files of /proc say 0
         return write_all(sink, stream(read.pieces(), threads=chosen.threads))
@@ -70,10 +82,14 @@ def compress_stream(codec: Compressor, source: BinaryIO, sink: BinaryIO, **optio
 def decompressed(
     source: BinaryIO, *, codec: Compressor | None = None, name: str = "<stdin>", **options: Unpack[Keywords]
 ) -> Iterator[bytes]:
-    """The decompressed pieces of `source`. The format is taken from the content, or from the suffix of `name` for brotli.
+    """The decompressed pieces of `source`.
 
-    `codec` is needed where the file alone is not enough: an artifact, a dictionary, brotli without a suffix.
-    Raises `CorruptStream`, `OutputLimitExceeded`, `FingerprintMismatch`, `InvalidConfig`, `UnknownCompressor`.
+    The format is taken from the content, or from the suffix of `name` for brotli.
+
+    `codec` is needed where the file does not say enough: an artifact, a dictionary, brotli without a
+    suffix.
+    Raises `CorruptStream`, `OutputLimitExceeded`, `FingerprintMismatch`, `InvalidConfig`,
+    `UnknownCompressor`.
     """
     how = Options(**options)
     read = Reader(source)
@@ -84,7 +100,7 @@ def decompressed(
         return _telling(blocks, read, how.progress)
     chosen = codec if codec is not None and codec.name == format_name else registry.get(format_name)
     if not isinstance(chosen, StreamCodec):
-        raise CorruptStream(f"{name} is no .pxc file, and {chosen.name} has no other format")
+        raise CorruptStream(f"{name} is not a .pxc file, and {chosen.name} has no other format")
     pieces = chosen.decompress_stream(read.as_it_comes(), max_output=how.max_output)
     return _telling(pieces, read, how.progress)
 
@@ -128,7 +144,9 @@ def compress_file(source: AnyPath, target: AnyPath, codec: Compressor, **options
 def decompress_file(
     source: AnyPath, target: AnyPath, *, codec: Compressor | None = None, **options: Unpack[Keywords]
 ) -> int:
-    """Decompress the file `source` into `target`, which appears whole or not at all, with the source's mode and times."""
+    """Decompress the file `source` into `target`, which appears whole or not at all, with the source's mode
+    and times.
+    """
     with opened(source) as reader, _output(source, target, **options) as writer:
         return decompress_stream(reader, writer, codec=codec, name=str(source), **options)
 
@@ -159,6 +177,7 @@ class Decompressed(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """Fill `buffer` from one decompressed piece at most; the number of bytes, 0 at the end."""
         view = memoryview(buffer).cast("B")
         while not self._ahead:
             piece = next(self._pieces, None)
@@ -174,6 +193,7 @@ class Decompressed(io.RawIOBase):
         return self._position
 
     def close(self) -> None:
+        """Close the source, too."""
         self._source.close()
         super().close()
 
@@ -187,12 +207,15 @@ def same_content(source: Path, target: Path, codec: Compressor) -> bool:
 
 
 def _telling(output: Iterable[bytes], read: Reader, progress: Progress | None) -> Iterator[bytes]:
-    """`output`; of what was read for a piece is told once the piece has been taken: progress is of work, not of reading."""
-    told = 0
+    """`output`, with calls of `progress` for the input bytes behind each piece.
+
+    A call comes once the caller has taken the piece: progress counts work that is done, not bytes read.
+    """
+    reported = 0
     for piece in output:
         yield piece
         if progress is not None:
-            progress(read.taken - told)
-            told = read.taken
+            progress(read.taken - reported)
+            reported = read.taken
     if progress is not None:
-        progress(read.taken - told)
+        progress(read.taken - reported)

@@ -1,6 +1,6 @@
 """What the model sees of the bytes already coded: hashed contexts, the document's own history, rows of the tables.
 
-Integers only. Everything a position sees depends on earlier bytes alone, so the decoder sees the same.
+Integers only. Everything a position sees depends only on earlier bytes, so the decoder sees the same.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from compressors._machine_words import prefetch
 from compressors.kernels import inlined, kernel
 
 N_CONTEXTS = 14
@@ -40,12 +41,12 @@ class State(NamedTuple):
     found: npt.NDArray[np.uint32]  # (successors,) and what is there
 
     @classmethod
-    def new(cls, n_successors: int, size: int) -> State:
-        """Of an empty document; `size` is a power of two."""
+    def new(cls, n_successors: int, size: int, n_places: int = 0) -> State:
+        """Of an empty document; `size` and `n_places` (0: as `size`) are powers of two."""
         scan, brackets, contexts = (np.zeros(n, np.uint64) for n in (N_SCAN, 16, N_CONTEXTS))
         history = np.zeros((n_successors, size), np.uint32)
         slots, found = np.zeros(n_successors, np.int64), np.zeros(n_successors, np.uint32)
-        return cls(scan, brackets, contexts, np.zeros(size, np.int32), history, slots, found)
+        return cls(scan, brackets, contexts, np.zeros(n_places or size, np.int32), history, slots, found)
 
 
 # Slots of the array `scan`, here `s`, a uint64 array: what is carried from byte to byte.
@@ -135,6 +136,12 @@ def contexts_at(data, i, s, brackets, ctx):
     ctx[11] = _hash(s[_SHAPE] & _BYTE6, b, np.uint64(11))  # punctuation, words as one letter
     ctx[12] = _hash(brackets[s[_DEPTH]], w, b)  # the open bracket and the word before it
     ctx[13] = _hash(s[_FIRST1] + (s[_INDENT] << np.uint64(56)), s[_END1] | (s[_INSIDE] << _8), w + b)  # the line before
+
+
+@inlined
+def fetch_match(state):
+    """Ask for the memory that `match_at` will read."""
+    prefetch(state.places, np.int64(state.contexts[4] & np.uint64(len(state.places) - 1)))
 
 
 @inlined

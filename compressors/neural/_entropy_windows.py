@@ -12,6 +12,7 @@ _0, _1, _16, _48 = np.uint64(0), np.uint64(1), np.uint64(16), np.uint64(48)
 @inlined
 def _uncertainty(network, keys, mixing, w, binary, reach):
     """Entropy of the next byte in 1/256 bit: that of every decision, times how likely it is to be reached."""
+    # reach[node]: probability of coming to this node of the tree of a byte's eight bits, in 2^-32.
     total = _0
     reach[1] = _1 << np.uint64(32)
     for node in range(1, 256):
@@ -26,13 +27,15 @@ def _uncertainty(network, keys, mixing, w, binary, reach):
 
 @kernel
 def follow(data, before, bits, entropy, binary, reach, sight, state, network, mixing, ahead):
-    """Read data (n,) uint8 as a document of its own; (bytes taken, symbol) of what follows the first `before` bytes.
+    """Read data (n,) uint8 as one document; (bytes taken, symbol) of what follows the first `before` bytes.
 
     bits > 0: stop before the byte after whose coding fewer than one in 2^bits of all numbers would be left, though not
     before the first; the symbol is the lowest number of `bits` bits in what is left. bits = 0: read all. entropy (n,)
     uint32, or (0,) if it is not wanted: filled, in 1/256 bit. binary (4096,): entropy of one decision by probability.
     reach (512,) uint64 is work space; what follows it comes new, as for `_code.code`.
     """
+    # The coder's interval [low, low + span) is held to 48 bits; a cell is what one number of `bits`
+    # bits stands for.
     shift_to_cell = _48 - np.uint64(bits)
     cell = _1 << shift_to_cell
     low, span, symbol = _0, _1 << _48, _0
@@ -54,6 +57,7 @@ def follow(data, before, bits, entropy, binary, reach, sight, state, network, mi
                 low, span = low + bound, span - bound
             _learn(bit, p, mixing, w)
             node = 2 * node + bit
+        # Bytes before the window are read, not coded: the interval starts full.
         if bits == 0 or i < before:
             low, span = _0, _1 << _48
         elif span >= cell:

@@ -1,6 +1,9 @@
 """Kernels of the training: tables are read and written a row at a time, so a step costs what it touches.
 
 Floating point, deterministic on one machine; nothing of it is on the coding path.
+
+`train` calls them once a step; the matrix products between them are NumPy's. Shapes: rows (batch,
+features), x and dx (batch, inputs), table flat, start and width (features,).
 """
 
 import numpy as np
@@ -14,6 +17,7 @@ def gather(rows, start, width, table, x):
     for i in range(rows.shape[0]):
         at = 0
         for f in range(rows.shape[1]):
+            # A feature's table lies at start[f] in the flat array, width[f] numbers a row.
             first = start[f] + np.int64(rows[i, f]) * width[f]
             for d in range(width[f]):
                 x[i, at + d] = np.float32(np.rint(table[first + d]))
@@ -32,6 +36,8 @@ def scatter(rows, start, first_row, width, table, squares, dx, rate):
             for d in range(width[f]):
                 total += dx[i, at + d] * dx[i, at + d]
             if total > np.float32(0):
+                # One accumulator for the whole row: the step is divided by the root of its mean
+                # square.
                 squares[row] += total
                 step = rate / np.sqrt(squares[row] / np.float32(width[f]))
                 for d in range(width[f]):
@@ -45,6 +51,7 @@ def nodes(hidden, hidden_int, weight_int, weight, bias, scale, data, d_hidden, d
     """Loss in nats of the eight binary decisions of each byte, and its gradients (added to d_weight and d_bias)."""
     loss, n = 0.0, hidden.shape[1]
     for i in range(len(data)):
+        # The eight bits of a byte walk down a binary tree of 255 nodes, the root is 1.
         node = 1
         d_hidden[i, :] = np.float32(0)
         for k in range(8):
@@ -54,6 +61,7 @@ def nodes(hidden, hidden_int, weight_int, weight, bias, scale, data, d_hidden, d
                 total += np.int32(hidden_int[i, j]) * np.int32(weight_int[node, j])
             z = (np.float32(total) + bias[node]) * scale
             loss += np.log1p(np.exp(-z if bit else z))
+            # The gradient of the loss: the probability of a 1, less the bit.
             g = np.float32(1) / (np.float32(1) + np.exp(-z)) - np.float32(bit)
             d_bias[node] += g
             for j in range(n):

@@ -1,9 +1,14 @@
-"""Kernels of the windows: where words end, the trie of the dictionary as one array, and three walks through it.
+"""Kernels of the windows: where words end, the trie of the dictionary as one array, and three walks through
+it.
 
-The trie is a double array (Aoe 1989) of 32-bit cells. The cell of a string holds, above 9 bits, the base of its
-children, and below the byte it ends in plus 1; the child by byte b is in cell base + b if that cell says b. No two
-strings share a base, so the byte alone tells a child from another's. A string without children has a base whose 256
-cells are empty. The cell of a single byte is its value: every walk starts without a look-up.
+The trie is a double array (Aoe 1989) of 32-bit cells. The cell of a string holds, above 9 bits, the base of
+its children, and below the byte it ends in plus 1; the child by byte b is in cell base + b if that cell
+says b. No two strings share a base, so the byte is enough to tell a child from the child of another string.
+A string without children has a base whose 256 cells are empty. The cell of a single byte is its value:
+every walk starts without a look-up.
+
+`windows.Windows` calls `fill` for the trie, `words` and `dense` to encode, `size` and `join` to
+decode; `windows.fit` calls `grow`.
 """
 
 import numpy as np
@@ -52,6 +57,7 @@ def grow(text, offsets, starts, nodes, n, depth, ids, counts):
     d, left = np.int64(0), np.int64(0)
     for k in range(n):
         start = np.int64(starts[k])
+        # Strings of one beginning share a node; -1 says that the longer string was dropped.
         row = np.int64(ids[nodes[k], text[start + depth - 1]])
         if row < 0:
             continue
@@ -83,11 +89,13 @@ def fill(order, children, first, labels, cells, slots, bases):
         if end - begin == 1 and n_before > 1:
             lowest = np.int64(256)  # strings with one child take what the others left between them
         n_before = end - begin
+        # First fit: the lowest base at which all children's cells are free.
         while cells[lowest] != 0:
             lowest += 1
         at, tried, fits = lowest - 1, np.int64(0), False
         while not fits:
             at += 1
+            # The first child goes to cell `at`, which fixes the base.
             base = at - np.int64(labels[children[begin]])
             if base + 512 > len(cells):
                 return np.int64(-1)
@@ -135,6 +143,7 @@ def words(text, offsets, cells, symbols, last, out, rows):
                 between = _ENDS[_8 * np.uint64(before) + np.uint64(after)]
                 if between > 0:
                     good, end, none = slot, j, False
+                # The child by this byte; its label says whether it is one.
                 child = np.uint64(cell >> _9) + np.uint64(byte)
                 cell = cells[child]
                 if ((cell & _LABEL) != np.uint32(byte) + np.uint32(1)) | (between >= last):
@@ -176,6 +185,7 @@ def dense(text, offsets, cells, symbols, longest, out, rows):
             slot, j, reach, good, end = np.uint64(text[i]), i + _1, _0, _0, i
             last = i + np.uint64(longest[i])
             while True:
+                # Where the window after this one could reach, if this one ended at j.
                 beyond = j + np.uint64(longest[j]) if j < n else j
                 if beyond >= reach:
                     reach, good, end = beyond, slot, j

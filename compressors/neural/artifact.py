@@ -1,4 +1,12 @@
-"""Artifacts of the neural codecs: what a network and windows are kept as, together or one without the other."""
+"""Artifacts of the neural codecs: what a network and windows are kept as, together or one without the
+other.
+
+`codec.Neural.save` writes both into one file (`together`), and its constructor takes it apart
+again.
+`train.fit` makes the artifact of a network, with the digest of its self-test. Arrays of windows are
+named
+``windows.*``, so the two never clash.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from compressors.artifact import Artifact
+from compressors.neural.mixing import packaged_start
 from compressors.neural.model import PARTS, PRESETS, Model, preset, squash_table
 from compressors.neural.self_test import check_stream, stream_digest
 from compressors.neural.windows import ARRAYS, PARENT
@@ -14,10 +23,12 @@ CODEC = "neural"
 
 
 def artifact_of(name: str, arrays: dict[str, Any], card: dict[str, Any]) -> Artifact:
-    """The artifact of a trained network (and mixer) of preset `name`, with its self-test."""
+    """The artifact of a trained network (and mixers; else the package's) of preset `name`, with its self-test."""
     settings: dict[str, Any] = {"preset": name, "shape": asdict(PRESETS[name])}
+    # Tuples as lists: what JSON gives back must be equal.
     settings["shape"] |= {k: list(v) for k, v in settings["shape"].items() if isinstance(v, tuple)}
-    arrays = {"squash": squash_table(), **arrays}
+    arrays = {"squash": squash_table(), **packaged_start(name).arrays(), **arrays}
+    # Computed here, on the machine that trained: every other machine must get the same digest.
     settings["self_test"] = stream_digest(Model.of(settings, arrays))
     return Artifact(codec=CODEC, settings=settings, arrays=arrays, card=card)
 
@@ -46,6 +57,8 @@ def apart(artifact: Artifact | None) -> tuple[Artifact | None, Artifact | None]:
     """(network, windows) of an artifact that holds one of them or both."""
     if artifact is None or PARENT not in artifact.arrays:
         return artifact, None
+    # What is not of the windows is the network's; the card of the windows lies within the
+    # network's.
     rest = dict(artifact.arrays)
     windows = {name: rest.pop(name) for name in ARRAYS if name in rest}
     if not rest:

@@ -1,4 +1,9 @@
-"""`neural`: files by arithmetic coding under a small network in integers; symbols by windows of equal information."""
+"""`neural`: files by arithmetic coding under a small network in integers; symbols by a dictionary.
+
+`compress` and `decompress` use the network (`model`), `encode` and `decode` only the windows
+(`windows`):
+the two parts share an artifact, and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +19,13 @@ from compressors.base import Compressor, Ragged, Symbols, Vocab, check_output, c
 from compressors.errors import CorruptStream, InvalidConfig
 from compressors.neural import windows as dictionaries
 from compressors.neural.artifact import apart, model_of, network_of, packaged_network, together
+from compressors.neural.mixing import is_binary
 from compressors.neural.model import PRESETS, Model, preset
 from compressors.neural.self_test import check_windows
 from compressors.neural.windows import POLICIES, Windows
 
-_CODED, _ZSTD, _STORED = 0, 1, 2
+# Methods of a stream. _FIRST: `first_coder`, in streams of before; it is not written any more.
+_FIRST, _ZSTD, _STORED, _CODED = range(4)
 # A bit costs at least log2(65536 / 65535): more bytes than this for each byte of a stream are not the coder's.
 _MOST = 50_000
 
@@ -27,9 +34,13 @@ _MOST = 50_000
 class Neural(Compressor):
     """A pre-trained network and the document's own history, mixed bit by bit; symbols are windows of 8 to 16 bits.
 
-    `preset` best or fast, or an `artifact`: one of network and windows, or of windows alone; what it lacks is the package's
-    own; `windows`: other ones. `policy`, how windows are cut: into longest runs of whole words (words), as few as
-    can be (dense), single words (word). As published, by the network where it is uncertain: `entropy-windows`.
+    `preset`: the packaged network to use, best or fast.
+    `artifact`: network, windows or both, from `fit`; the packaged ones stand in for what it lacks.
+    `windows`: an artifact whose windows replace those of `artifact`.
+    `policy`: how windows are cut. ``words``: into the longest runs of whole words; ``dense``: into as few
+    windows as possible; ``word``: into single words. The codec `entropy-windows` cuts as published, where
+    the network is uncertain.
+    `width`: bits of a symbol; the dictionary has 2^width entries.
     """
 
     name: ClassVar[str] = "neural"
@@ -46,6 +57,8 @@ class Neural(Compressor):
         if self.policy not in POLICIES:
             remedy = "; that is a one-way view now: entropy-windows" if self.policy == "entropy" else ""
             raise InvalidConfig(f"neural: policy is {self.policy!r}; expected one of {', '.join(POLICIES)}{remedy}")
+        # Whatever was given, the fields then hold a network and windows, each an artifact without
+        # the other: equal codecs compare equal, and the fingerprint covers what is used.
         network = network_of(self.artifact, self.preset)
         windows = self.windows or apart(self.artifact)[1] or Artifact.packaged("neural-windows")
         windows.expect(self.name, *dictionaries.ARRAYS)
@@ -61,8 +74,9 @@ class Neural(Compressor):
     ) -> Neural:  # fmt: skip
         """Train on `n_bytes` bytes of `documents` (0: what the preset takes), and make windows of all of them.
 
-        Every 16th document only fits the mixer. Preset `windows` makes windows alone, beside the package's own network.
-        With `checkpoint` an interrupted training goes on from that file, bit for bit. Raises `InvalidConfig`.
+        Every 16th document only fits the mixer. Preset `windows` makes only windows, and keeps the network
+        of the package. With `checkpoint` an interrupted training resumes from that file, bit for bit.
+        Raises `InvalidConfig` for an unknown preset and for a corpus without text.
         """
         from compressors.neural import train
 
@@ -120,44 +134,59 @@ class Neural(Compressor):
     # -- the stream ---------------------------------------------------------------------------------------------------
 
     def compress(self, data: bytes) -> bytes:
-        """4 * length + method in base 128, low digits first; then what the network, zstd or nothing made of `data`."""
-        method, payload = _STORED, data
-        if (coded := self._model.encode(data)) is not None and len(coded) < len(payload):
-            method, payload = _CODED, coded
+        """4 * length + method in base 128, low digits first; then what the coder, zstd or nothing made of `data`.
+
+        Of the coder it is 4 * (2 * length + binary) + method.
+        """
+        head, payload, binary = 4 * len(data) + _STORED, data, is_binary(data)
+        if (coded := self._model.encode(data, binary)) is not None and len(coded) < len(payload):
+            head, payload = 4 * (2 * len(data) + binary) + _CODED, coded
+        # zstd must come within a tenth of the best so far to be worth a second, slower try.
         if len(data) >= 64 and 10 * len(quick := _zstd(3).compress(data)) < 11 * len(payload):
             # Then zstd may take its time, 0.4 s a megabyte: level 19 makes a 1.5 MB .pyc and a font a tenth smaller.
             other = min(quick, _zstd(19).compress(data), key=len)
             if len(other) < len(payload):
-                method, payload = _ZSTD, other
-        return _varint(4 * len(data) + method) + payload
+                head, payload = 4 * len(data) + _ZSTD, other
+        return _varint(head) + payload
 
     def decompress(self, data: bytes, *, max_output: int | None = None) -> bytes:
+        # The low two bits are the method, the rest is the length.
         head, used = _read_varint(data)
         n_bytes, method = divmod(head, 4)
+        n_bytes, binary = divmod(n_bytes, 2) if method == _CODED else (n_bytes, 0)
         payload = data[used:]
         check_output(self.name, n_bytes, max_output)
         if method == _STORED:
             out = payload
         elif method == _ZSTD:
             out = _zstd(3).decompress(payload, max_output=n_bytes)
-        elif method == _CODED and n_bytes <= _MOST * (len(payload) + 1):
-            out = self._model.decode(payload, n_bytes)
-        else:
+        elif not 0 < n_bytes <= _MOST * (len(payload) + 1):
             raise CorruptStream(
                 f"neural: {n_bytes} bytes by method {method} in {len(payload)} bytes: the data is damaged"
             )
+        elif method == _CODED:
+            out = self._model.decode(payload, n_bytes, bool(binary))
+        else:
+            out = self._decode_first(payload, n_bytes)
         if len(out) != n_bytes:
             raise CorruptStream(f"neural: {len(out)} bytes, expected {n_bytes}: the data is damaged")
         return out
 
+    def _decode_first(self, payload: bytes, n_bytes: int) -> bytes:
+        from compressors.neural import first_coder
+
+        return first_coder.decode(self._model, payload, n_bytes)
+
 
 def _zstd(level: int) -> Compressor:
+    """zstd at a level, imported only where a stream needs it."""
     from compressors.zstd import Zstd
 
     return Zstd(level=level)
 
 
 def _varint(value: int) -> bytes:
+    """`value` in base 128, low digits first; the high bit says that more follow."""
     digits = bytearray()
     while value > 127:
         digits.append(value & 127 | 128)

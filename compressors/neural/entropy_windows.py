@@ -1,9 +1,10 @@
 """`entropy-windows`: windows cut where the model is uncertain, as Zheng et al. published them (arXiv 2602.04289).
 
-The model reads the document with full context; a segment begins wherever the entropy of the next byte is high. Every
-segment is then coded alone, model and coder starting anew, in windows of W bits: a window takes bytes until the next
-one would need more, and its symbol is a number that arithmetic coding of its bytes could give. As published, nothing says
-how many bytes that were: a chunk and the same chunk with a likely end share a symbol, so it is a one-way view.
+The model reads the document with full context; a segment begins wherever the entropy of the next byte is high. In
+each segment model and coder start again, and the bytes are coded in windows of W bits: a window takes
+bytes until the next one would need more bits, and its symbol is a number that arithmetic coding of its
+bytes could give. As published, the symbol does not say how many bytes that were: a chunk and the same
+chunk with a likely end share a symbol, so it is a one-way view.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ import numpy.typing as npt
 
 from compressors.artifact import Artifact
 from compressors.base import Compressor, Spans, Symbols, Vocab, check_range
+from compressors.neural import first_coder
 from compressors.neural.artifact import model_of, network_of
 from compressors.neural.model import Model
 
-THRESHOLD = 1024  # entropy, in 1/256 bit, above which a segment begins: 4 bits give about the 2.6 bytes a window that were published
+# Entropy, in 1/256 bit, above which a segment begins. 4 bits give about the 2.6 bytes a window that were published.
+THRESHOLD = 1024
 # Read before every window: a network trained on documents takes what it reads first for the start of one, where hardly
 # any word is likely. Without it windows hold a quarter fewer bytes.
 _BEFORE = b"x = "
@@ -73,6 +76,7 @@ class EntropyWindows:
 
     def encode(self, data: bytes) -> tuple[Symbols, Spans]:
         """(symbols, bytes under each)."""
+        # A byte above the threshold begins a segment; the first byte always does.
         begins = np.flatnonzero(self._entropies(data) > THRESHOLD)
         cuts = [0, *begins[begins > 0].tolist(), len(data)]
         found: list[tuple[int, int]] = []
@@ -104,7 +108,7 @@ class EntropyWindows:
         from compressors.neural import _entropy_windows
 
         text, reach = np.frombuffer(data, np.uint8), np.empty(512, np.uint64)
-        fresh = self._model.parts(len(data), self._model.mixer.copy())
+        fresh = first_coder.parts(self._model, len(data), self._model.mixer.copy())
         return _entropy_windows.follow(text, before, bits, entropy, self._binary, reach, *fresh)  # type: ignore[no-any-return] # a kernel
 
     @cached_property

@@ -11,14 +11,18 @@ import numpy as np
 import numpy.typing as npt
 
 from compressors.errors import InvalidConfig
+from compressors.neural.mixing import LAYOUTS, NAMES, Start, is_binary, packaged_start
+from compressors.neural.mixing import parts as mix
 
 if TYPE_CHECKING:
     from compressors.neural._context import Sight
+    from compressors.neural._network import Network
 
 Ints = npt.NDArray[np.int64]
 SCALE_BITS = 4  # a sum of table entry times weight is in 1/2^4 of a hidden unit
 LOGIT_SCALE = 1 / 1024  # nats in a sum of hidden unit times weight
 LARGEST_TABLE = 18  # log2 of the slots a history may have: 13 histories then take 14 MB
+LARGEST_PLACES = 22  # the same of where five bytes were last: 16 MB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +39,7 @@ class Shape:
 
     @cached_property
     def row_bits(self) -> Ints:
-        """(contexts,) log2 of the rows of each context's table; the last byte alone needs 256."""
+        """(contexts,) log2 of the rows of each context's table; that of only the last byte needs 256."""
         return np.array([min(self.bits, 8 if k == 0 else 16 if k == 1 else self.bits) for k in self.contexts], np.int64)
 
     @cached_property
@@ -108,7 +112,7 @@ def features(shape: Shape, data: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Model:
-    """The integer network, the tables of its arithmetic, and the mixer that every document starts with."""
+    """The integer network, the tables of its arithmetic, and the mixers that every document starts with."""
 
     shape: Shape
     table: npt.NDArray[np.int8]
@@ -117,7 +121,9 @@ class Model:
     weight2: npt.NDArray[np.int8]  # (256, hidden)
     bias2: npt.NDArray[np.int32]
     squash: npt.NDArray[np.int32]  # (2 LIMIT + 1,) logit in 1/256 nat -> probability in 1/2^16
-    mixer: npt.NDArray[np.int32]
+    mixer: npt.NDArray[np.int32]  # (16, 5) of `first_coder`
+    start: Start
+    own_start: bool  # in the artifact; else the package's
 
     @classmethod
     def of(cls, settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> Model:
@@ -131,7 +137,10 @@ class Model:
             parts: dict[str, Any] = {
                 p: arrays[p].astype(dtypes.get(p, np.int32), "C", "safe", copy=False) for p in PARTS
             }
-            model = cls(shape=shape, **parts)
+            layout = LAYOUTS[settings.get("preset", "fast")]
+            own = not set(NAMES).isdisjoint(arrays)  # networks of before `mixing` have none
+            start = Start.of(layout, arrays) if own else packaged_start(settings.get("preset", "fast"))
+            model = cls(shape=shape, start=start, own_start=own, **parts)
             inputs, hidden = shape.n_inputs, shape.hidden
             expected = (
                 (shape.starts[-1],),
@@ -151,16 +160,16 @@ class Model:
             ) from error
         return model
 
-    def encode(self, data: bytes, mixer: npt.NDArray[np.int32] | None = None) -> bytes | None:
-        """The coded bytes, or None if they would be more than `data`; `mixer`, if given, is learnt on in place."""
+    def encode(self, data: bytes, binary: bool = False) -> bytes | None:
+        """The coded bytes, or None if they would be more than `data`; `binary`: with the contexts for binary data."""
         raw, stream = np.frombuffer(data, np.uint8).copy(), np.empty(len(data) + 64, np.uint8)
-        used = self._code(raw, 0, stream, self.mixer.copy() if mixer is None else mixer)
+        used = self._code(raw, 0, stream, binary)
         return None if used < 0 else stream[:used].tobytes().rstrip(b"\0")  # the decoder reads zeros after the end
 
-    def decode(self, stream: bytes, n_bytes: int) -> bytes:
+    def decode(self, stream: bytes, n_bytes: int, binary: bool = False) -> bytes:
         """The `n_bytes` bytes that `encode` was given; anything, if it was given none."""
         raw = np.zeros(n_bytes, np.uint8)
-        self._code(raw, 1, np.frombuffer(stream, np.uint8).copy(), self.mixer.copy())
+        self._code(raw, 1, np.frombuffer(stream, np.uint8).copy(), binary)
         return raw.tobytes()
 
     def costs(self, data: bytes) -> npt.NDArray[np.float64]:
@@ -168,31 +177,36 @@ class Model:
         from compressors.neural import _costs
 
         bits = np.empty(len(data), np.float64)
-        _costs.costs(np.frombuffer(data, np.uint8), bits, *self.parts(len(data), self.mixer.copy()))
+        _costs.costs(np.frombuffer(data, np.uint8), bits, *self.parts(len(data), is_binary(data)))
         return bits
 
-    def _code(
-        self, raw: npt.NDArray[np.uint8], decoding: int, stream: npt.NDArray[np.uint8], mixer: npt.NDArray[np.int32]
-    ) -> int:
-        from compressors.neural import _code
+    def _code(self, raw: npt.NDArray[np.uint8], decoding: int, stream: npt.NDArray[np.uint8], binary: bool) -> int:
+        from compressors.neural import _mixed_code
 
-        return int(_code.code(raw, decoding, stream, *self.parts(len(raw), mixer), np.array([-1, 0])))
+        parts = self.parts(len(raw), binary)
+        return int(_mixed_code.code(raw, decoding, stream, *parts, np.array([-1, 0])))
 
-    def parts(self, n_bytes: int, mixer: npt.NDArray[np.int32]) -> tuple[Any, ...]:
-        """(sight, state, network, mixing, ahead) for a document of `n_bytes` of which nothing was seen."""
-        from compressors.neural import _code, _context, _network
+    def parts(self, n_bytes: int, binary: bool, start: Start | None = None) -> tuple[Any, ...]:
+        """(sight, state, network, ahead, decision, memory, tables) for a document of which nothing was seen."""
+        from compressors.neural import _context, _mixed_code
 
-        shape, size = self.shape, history_size(n_bytes)
-        state = _context.State.new(len(shape.successors), size)
-        weight1, weight2, stretch = self._packed
-        network = _network.Network.new(
-            shape.starts[:-1], shape.widths, self.table, weight1, self.bias1, weight2, self.bias2
-        )
-        mixing = _code.Mixing.new(self.squash, stretch, RECIPROCAL, mixer, 4 * size)
-        return shape.sight, state, network, mixing, _code.Ahead.new(len(shape.widths))
+        shape, n_places = self.shape, 1 << min(max(n_bytes.bit_length(), 10), LARGEST_PLACES)
+        state = _context.State.new(len(shape.successors), history_size(n_bytes), n_places)
+        _, output, stretch = self.packed
+        mixing = mix(start or self.start, binary, n_bytes, self.squash, stretch, output, self.bias2)
+        ahead = _mixed_code.Ahead.new(len(shape.widths), len(mixing[0].buckets))
+        return shape.sight, state, self.network(), ahead, *mixing
+
+    def network(self) -> Network:
+        """The network before the first position."""
+        from compressors.neural import _network
+
+        weight1, weight2, _ = self.packed
+        starts, widths = self.shape.starts[:-1], self.shape.widths
+        return _network.Network.new(starts, widths, self.table, weight1, self.bias1, weight2, self.bias2)
 
     @cached_property
-    def _packed(self) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int8], Ints]:
+    def packed(self) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int8], Ints]:
         """Both weights as the kernels read them, and `stretch`."""
         from compressors.neural import _network
 
@@ -201,7 +215,6 @@ class Model:
 
 PARTS = ("table", "weight1", "bias1", "weight2", "bias2", "squash", "mixer")
 LIMIT = 2815  # 11 nats, as in `_code`
-RECIPROCAL = np.array([(1 << 17) // (2 * n + 3) for n in range(255)], np.int64)  # 1 / (n + 1.5) in 1/2^16
 
 
 def squash_table() -> npt.NDArray[np.int32]:

@@ -24,8 +24,9 @@ from compressors.artifact import Artifact
 from compressors.atomic import write_atomically
 from compressors.base import digest
 from compressors.errors import InvalidConfig
-from compressors.neural import _training
+from compressors.neural import _training, first_coder, fit_mixing
 from compressors.neural.artifact import artifact_of
+from compressors.neural.mixing import LAYOUTS, Start
 from compressors.neural.model import LOGIT_SCALE, SCALE_BITS, Model, Shape, features, preset, squash_table
 
 Floats = npt.NDArray[np.float32]
@@ -131,9 +132,9 @@ class Trainer:
         try:
             opened = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise InvalidConfig(f"{path} is no unfinished training ({error}); delete it to begin anew") from error
+            raise InvalidConfig(f"{path} is not an unfinished training ({error}); delete it to begin again") from error
         if not isinstance(opened, np.lib.npyio.NpzFile):
-            raise InvalidConfig(f"{path} is no unfinished training; delete it to begin anew")
+            raise InvalidConfig(f"{path} is not an unfinished training; delete it to begin again")
         with opened as saved:
             if str(saved.get("task")) != task:
                 raise InvalidConfig(
@@ -148,7 +149,7 @@ def train(
 ) -> Trainer:
     """Train on `n_bytes` bytes of `documents`, in a shuffled order, again and again if they are fewer.
 
-    With `checkpoint` the state is saved there every few minutes, and an interrupted training goes on from it bit for bit.
+    With `checkpoint` the state is saved there every few minutes, and an interrupted training resumes from it bit for bit.
     """
     trainer, chosen = Trainer.new(shape, seed), [document for document in documents if document]
     task = digest([asdict(shape), n_bytes, seed, _digest(chosen)])
@@ -174,7 +175,7 @@ def _digest(documents: Sequence[bytes]) -> str:
 
 
 def _chunks(documents: Sequence[bytes], seed: int) -> Iterator[list[bytes]]:
-    """Pieces of documents, about `_CHUNK` bytes at a time, in an order of their own for every pass."""
+    """Pieces of documents, about `_CHUNK` bytes at a time, in another order for every pass."""
     chunk: list[bytes] = []
     size = n_passes = 0
     while documents:
@@ -215,7 +216,7 @@ def _teller(progress: bool, n_bytes: int) -> Callable[[int, float, float], None]
 
 
 _BUDGET = {"best": 260_000_000, "fast": 160_000_000}  # bytes to train on
-_MIXER_BYTES = 3_000_000  # of held-out documents: a mixer has 80 weights
+_MIXER_BYTES = 3_000_000  # of held-out documents: the mixers have some thousand weights
 
 
 def fit(
@@ -228,13 +229,16 @@ def fit(
     seen = [document for i, document in enumerate(documents) if i % HELD_OUT != HELD_OUT - 1]
     trainer = train(seen, shape, n_bytes=n_bytes or _BUDGET[name], seed=seed, checkpoint=checkpoint, progress=progress)
     arrays = trainer.quantised() | {"mixer": np.tile(np.array([1 << 16, 0, 0, 0, 0], np.int32), (16, 1))}
-    model = Model.of({"shape": asdict(shape)}, {"squash": squash_table(), **arrays})
+    arrays |= Start.plain(LAYOUTS[name]).arrays()
+    model = Model.of({"shape": asdict(shape), "preset": name}, {"squash": squash_table(), **arrays})
+    unseen = documents[HELD_OUT - 1 :: HELD_OUT]
     mixer, left = model.mixer.copy(), _MIXER_BYTES
-    for document in documents[HELD_OUT - 1 :: HELD_OUT]:
+    for document in unseen:
         if left < 0:
             break
-        model.encode(document[:_CHUNK], mixer)
+        first_coder.encode(model, document[:_CHUNK], mixer)
         left -= len(document)
+    arrays |= fit_mixing.fit(model, unseen, _MIXER_BYTES).arrays()
     card = {
         "documents": len(documents),
         "bytes": sum(map(len, documents)),

@@ -1,12 +1,16 @@
 """Windows of equal information (Lester et al., arXiv 2404.03626) as a static dictionary.
 
-Where coder and model start anew at every window, a window's symbol depends on the bytes in it alone: the code is a list
-of strings. Here it is the list of the 2^16 strings most probable at the start of a window, all single bytes among them.
-It is made without a network: counts over the fitting corpus give the probability of a string, exactly and in integers.
+Where coder and model start again at every window, only the bytes in a window decide its symbol: the
+code is a list of strings. Here it is the list of the 2^16 strings most probable at the start of a
+window, all single bytes among them. It is made without a network: counts over the fitting corpus give
+the probability of a string, exactly and in integers.
 
 Symbols are in order of rank: the bytes, then strings by falling count. The beginning of a string is never less frequent
 than the string, so it comes before it: a string is an earlier one and a byte, which is how it is kept; the first 2^W of
 the list are the dictionary of W bits; and each is a trie all of whose nodes are symbols.
+
+`codec.Neural` encodes and decodes with `Windows`, and `fit` makes the artifact. The walks through
+the text are kernels in `_windows`.
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ from compressors.errors import InvalidConfig
 
 POLICIES = ("words", "dense", "word")
 LARGEST = 1 << 16  # entries
-_LONGEST = 64  # bytes of an entry
+_LONGEST = 64  # bytes of an entry; `_windows` keeps lengths in uint8
 _MOST = 1 << 28  # bytes of text that are counted, at 8 bytes of memory each
 _CHUNK = 1 << 18  # bytes of text handed to a kernel at once
 ARRAYS = PARENT, LAST = "windows.parent", "windows.last"  # of an artifact: (entries - 256,) uint16, uint8
@@ -49,6 +53,7 @@ class Windows:
         sound = parent.ndim == 1 and parent.shape == last.shape and len(parent) <= LARGEST - 256
         if not (sound and parent.dtype == np.uint16 and last.dtype == np.uint8):
             raise InvalidConfig("neural: the windows of the artifact are damaged; make a new one with `proxyc fit`")
+        # A parent comes before its child, and no string stands twice.
         pairs = parent.astype(np.int64) << 8 | last
         if (parent >= np.arange(256, 256 + len(parent))).any() or len(np.unique(pairs)) < len(pairs):
             raise InvalidConfig("neural: the windows of the artifact are in disorder; make a new one with `proxyc fit`")
@@ -57,6 +62,7 @@ class Windows:
 
     @cached_property
     def vocab(self) -> Vocab:
+        """One piece for each entry; refinable, since every entry is an earlier one and a byte."""
         pieces = [bytes([byte]) for byte in range(256)]
         for parent, last in zip(self.parent.tolist(), self.last.tolist(), strict=True):
             pieces.append(pieces[parent] + pieces[last])
@@ -73,9 +79,11 @@ class Windows:
         from compressors.neural import _windows
 
         n = 256 + len(self.parent)
+        # Entries by parent; first[i]:first[i + 1] are the places of the children of entry i.
         children = 256 + np.argsort(self.parent, kind="stable")
         first = np.searchsorted(self.parent[children - 256], np.arange(n + 1))
         labels = np.concatenate([np.arange(256, dtype=np.uint8), self.last])
+        # Entries with most children first: they are the hardest to place in the double array.
         order = np.argsort(first[:-1] - first[1:], kind="stable")[: np.count_nonzero(np.diff(first))]
         used, size = -1, 2 * n + 1024  # those of text take hardly more than n
         while used < 0:
@@ -94,6 +102,8 @@ class Windows:
         pieces, wide = self.vocab.pieces, _windows.WIDE
         assert pieces is not None
         lengths = np.fromiter(map(len, pieces), np.uint8, len(pieces))
+        # The first bytes of every string, padded to one wide copy; the whole strings for those that
+        # are longer.
         heads = b"".join(piece[:wide].ljust(wide, b"\0") for piece in pieces)
         starts = np.cumsum(lengths, dtype=np.int64) - lengths
         text = b"".join([*pieces, bytes(wide)])
@@ -115,16 +125,19 @@ class Windows:
         if threads <= 1:
             parts = [self._encode(chunk, policy) for chunk in chunks]
         else:
+            # Built here, or each thread would build it.
             _ = self._trie
             with ThreadPoolExecutor(threads) as pool:
                 parts = list(pool.map(lambda chunk: self._encode(chunk, policy), chunks))
         if len(parts) == 1:
             return parts[0]
+        # Lengths of all rows behind each other, summed again, are the offsets in the joined buffer.
         lengths = [np.zeros(1, np.int64), *(np.diff(part.offsets) for part in parts)]
         values = [np.empty(0, self.vocab.dtype), *(part.values for part in parts)]
         return Ragged(np.concatenate(values), np.cumsum(np.concatenate(lengths)))
 
     def _encode(self, documents: Sequence[bytes], policy: str) -> Ragged:
+        """Windows of some documents with the kernel of `policy`."""
         from compressors.neural import _windows
 
         text, offsets = _joined(documents)
@@ -165,7 +178,7 @@ def _chunks(documents: Iterable[bytes]) -> Iterable[list[bytes]]:
 def fit(documents: Sequence[bytes]) -> Artifact:
     """The dictionary of `documents` (of every k-th, if they are more than 2^28 bytes), and its card.
 
-    Raises `InvalidConfig` if there is no text, or a document is too large to be counted.
+    Raises `InvalidConfig` for an empty corpus, and for a document too large to be counted (4 GiB).
     """
     began, n_bytes = time.monotonic(), sum(map(len, documents))
     counted = documents[:: max(1, -(-n_bytes // _MOST))]
@@ -181,11 +194,13 @@ def fit(documents: Sequence[bytes]) -> Artifact:
 
 
 def _most_frequent(documents: Sequence[bytes]) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of the dictionary of `documents`: the most frequent strings of at most 64 bytes within a run of words.
+    """The arrays of the dictionary of `documents`: the most frequent strings of at most 64 bytes within a run
+    of words.
 
-    A string counts where it starts a word four times what it counts within one: `words`, whose windows mostly start with
-    words, then finds longer ones, and the others find enough. Strings grow a byte at a time; only those that are among
-    the 2^16 most frequent so far grow on, and nothing is lost thereby: longer ones are never more frequent.
+    A string counts where it starts a word four times what it counts within one: `words`, whose windows
+    mostly start with words, then finds longer ones, and the others find enough. Strings grow a byte at a
+    time; only those that are among the 2^16 most frequent so far grow on, and nothing is lost thereby:
+    longer ones are never more frequent.
     """
     from compressors.neural import _windows
 
@@ -195,20 +210,27 @@ def _most_frequent(documents: Sequence[bytes]) -> dict[str, npt.NDArray[Any]]:
     parent, last, count = np.full(256, -1), np.arange(256), np.full(256, np.iinfo(np.int64).max)
     longest, ids = np.arange(256), np.arange(256, dtype=np.int32)[None]
     for depth in range(1, _LONGEST):
+        # counts[row, byte]: weight of the string `row` of `depth` bytes followed by `byte`.
         counts = np.zeros((len(longest), 256), np.int64)
         left = _windows.grow(text, offsets, starts, nodes, left, depth, ids, counts)
         rows, labels = np.nonzero(counts)
         n = len(parent)
         parent, last = np.append(parent, longest[rows]), np.append(last, labels)
         count = np.append(count, counts[rows, labels])
+        # Keep the most frequent of old and new strings, in the order of their finding: ties go to
+        # the older one.
         kept = np.sort(np.argsort(-count, kind="stable")[:LARGEST])
+        # New numbers: place[old] is the number among those kept, -1 for a dropped one.
         place = np.full(len(count), -1)
         place[kept] = np.arange(len(kept))
         parent = np.where(kept < 256, -1, place[parent[kept]])
         last, count, new = last[kept], count[kept], place[n:]
+        # For the next round: the row of each new string that was kept.
         ids = np.full(counts.shape, -1, np.int32)
         ids[rows[new >= 0], labels[new >= 0]] = np.arange(np.count_nonzero(new >= 0))
         longest = new[new >= 0]
+    # Rank by count. A beginning is found before its continuation and counts as much or more, so it
+    # ranks before it.
     order = np.argsort(-count, kind="stable")
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))

@@ -1,4 +1,7 @@
-"""A text as one view cuts it, and which symbols an edit changes."""
+"""A text as one view cuts it, and which symbols an edit changes.
+
+`show.terminal` and `show.page` draw a `Cut`; `proxyc show` and `codec.show` make one.
+"""
 
 from __future__ import annotations
 
@@ -40,6 +43,7 @@ class Cut:
 
     @property
     def bytes_per_symbol(self) -> float:
+        """Bytes of the text for each symbol; 0 for an empty text."""
         return len(self.data) / max(len(self.symbols), 1)
 
     @property
@@ -64,6 +68,8 @@ class Cut:
             raise InvalidConfig(f"{self.view}: its vocabulary is not refinable; leave merges={merges} out")
         if not 0 <= merges <= len(self.splits):
             raise InvalidConfig(f"{self.view}: merges is {merges}; expected 0 to {len(self.splits)}")
+        # parts[s]: what symbol s becomes. A symbol joins two earlier ones, so one pass in order is
+        # enough.
         parts: list[list[int]] = []
         for symbol in range(256 + len(self.splits)):
             if symbol < 256 + merges:
@@ -93,9 +99,11 @@ class Cut:
 
 def changed_symbols(before: Symbols, after: Symbols) -> npt.NDArray[np.bool_]:
     """(after,) which symbols of `after` are not those of `before`, the longest matching runs left unmarked."""
+    # Skip the equal start and the equal end: only the middle is matched.
     n = min(len(before), len(after))
     differs = np.flatnonzero(before[:n] != after[:n])
     first = int(differs[0]) if len(differs) else n
+    # The equal end may not reach back into the equal start.
     most = n - first
     tail = before[len(before) - most :][::-1] != after[len(after) - most :][::-1]
     last = int(np.flatnonzero(tail)[0]) if tail.any() else most
@@ -115,6 +123,7 @@ def visible(piece: bytes) -> str:
 
 
 def _shown(character: str) -> str:
+    """One character as `visible` shows it."""
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as Python carries it in a string
         return f"⟨{code - 0xDC00:02x}⟩"
@@ -123,6 +132,7 @@ def _shown(character: str) -> str:
     if character == "\t":
         return "→   "
     if code < 0x20:
+        # Unicode has a picture of each control character, in the same order.
         return chr(0x2400 + code)
     if code == 0x7F:
         return "␡"

@@ -1,4 +1,10 @@
-"""Cuts drawn as HTML: one self-contained page that works offline, and the fragment that a notebook shows."""
+"""Cuts drawn as HTML: one self-contained page that works offline, and the fragment that a notebook
+shows.
+
+`page` writes the cuts as JSON into the template `page.html`, whose script draws them. `fragment`
+needs no
+script, since notebooks often forbid it; `Cut._repr_html_` calls it.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +20,19 @@ import numpy.typing as npt
 
 from compressors.show.cut import Cut, changed_symbols, visible
 
-Costs = Sequence[tuple[str, npt.NDArray[np.float64]]]
+Costs = Sequence[tuple[str, npt.NDArray[np.float64]]]  # name, (n,) bits of each byte
 
+# Backgrounds of pieces, in turn.
 _COLOURS = ("#dbe9fb", "#fdeecb", "#def3e0", "#f6dff0")
-_FRAGMENT_BYTES = 2000
+_FRAGMENT_BYTES = 2000  # of the text; a notebook keeps the whole fragment in its file
 
 
 def page(cuts: Sequence[Cut], edits: Sequence[Cut] = (), costs: Costs = ()) -> str:
-    """A page with every view of a text side by side, hover for symbol and bytes, a slider for merges, costs as a heat map.
+    """A page with every view of a text side by side, hover for symbol and bytes, a slider for merges, costs as
+    a heat map.
 
-    edits: the same views of the edited text; the symbols that the edit changed are outlined. costs: name and (n,) bits of
-    each byte of the text.
+    edits: the same views of the edited text; the symbols that the edit changed are outlined. costs: name
+    and (n,) bits of each byte of the text.
     """
     parts = [_part(cuts[0].data, [_view(cut) for cut in cuts], costs)]
     if edits:
@@ -45,6 +53,9 @@ def page(cuts: Sequence[Cut], edits: Sequence[Cut] = (), costs: Costs = ()) -> s
 
 
 def _part(data: bytes, views: list[dict[str, Any]], costs: Costs) -> dict[str, Any]:
+    """One text as the page reads it: its bytes in base64, its views, its costs to a thousandth of a
+    bit.
+    """
     heat = [{"name": name, "bits": np.round(bits, 3).tolist()} for name, bits in costs]
     return {"text": base64.b64encode(data).decode(), "views": views, "costs": heat}
 
@@ -64,6 +75,9 @@ def _view(cut: Cut) -> dict[str, Any]:
 
 
 def _needed_splits(cut: Cut) -> dict[int, list[int]]:
+    """Splits of the symbols that occur, and of their parts, and so on: what the slider for merges
+    needs.
+    """
     assert cut.splits is not None
     needed: dict[int, list[int]] = {}
     waiting = [int(symbol) for symbol in np.unique(cut.symbols) if symbol >= 256]
@@ -81,6 +95,7 @@ def fragment(cuts: Sequence[Cut]) -> str:
 
 
 def _drawn(cut: Cut) -> str:
+    """The fragment of one cut: its pieces, or its first symbols where it has none."""
     head = f"<b>{html.escape(cut.view)}</b> {len(cut.symbols):,} symbols, {cut.bytes_per_symbol:.2f} bytes a symbol"
     if cut.spans is None:
         numbers = " ".join(map(str, cut.symbols[:200].tolist()))

@@ -1,4 +1,9 @@
-"""Cuts drawn in a terminal: pieces in alternating colours, what an edit changes, what bytes cost."""
+"""Cuts drawn in a terminal: pieces in alternating colours, what an edit changes, what bytes cost.
+
+`drawn` gives the text that `proxyc show` prints, with escape codes for colours or with marks in
+their
+place. `picture` gives the same as SVG, for the documentation. Both draw with `rich`.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +26,7 @@ Costs: TypeAlias = "Sequence[tuple[str, npt.NDArray[np.float64]]]"  # name, (n,)
 # Two backgrounds that differ on light and dark terminals, and one for symbols that differ after an edit.
 _PIECES = ("white on grey35", "white on deep_sky_blue4")
 _CHANGED = "bold white on red3"
-_HEAT = ("grey35", "white", "khaki1", "orange1", "red1")  # below 0.5, 2, 4, 8 bits, and above
+_HEAT = ("grey35", "white", "khaki1", "orange1", "red1")  # a character below 0.5, 2, 4, 8 bits, and above
 _STEPS = (0.5, 2.0, 4.0, 8.0)
 _SHOWN_SYMBOLS = 24  # of a view without pieces
 
@@ -35,8 +40,9 @@ def drawn(
     colour: bool = True,
     most: int = 2000,
 ) -> str:
-    """What to print: each view of the text under the other, the first `most` bytes of it; `edits` are the same views of the edited text.
+    """What to print: each view of the text under the other, the first `most` bytes of it.
 
+    edits: the same views of the edited text.
     costs: name and (n,) bits of each byte of the text.
     """
     console = _console(width, colour)
@@ -52,12 +58,17 @@ def picture(
     """The same as an SVG picture of a terminal, which asks for no font from elsewhere."""
     console = _console(width, colour=True, record=True)
     _print(console, cuts, edits, costs, colour=True, most=most)
+    # rich's frame loads its font from a server: cut that out, and let the viewer take any monospace
+    # font.
     frame = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL).replace("Fira Code, ", "")
     # The name in the SVG's classes is a checksum of what it shows, so equal pictures are equal files.
     return console.export_svg(title="", theme=SVG_EXPORT_THEME, code_format=frame)
 
 
 def _console(width: int, colour: bool, record: bool = False) -> Console:
+    """A console that writes into memory; 256 colours, so that what it gives does not depend on the
+    terminal.
+    """
     return Console(
         file=io.StringIO(), width=width, force_terminal=colour, no_color=not colour, highlight=False, record=record,
         color_system="256" if colour else None, legacy_windows=False,
@@ -67,6 +78,7 @@ def _console(width: int, colour: bool, record: bool = False) -> Console:
 def _print(
     console: Console, cuts: Sequence[Cut], edits: Sequence[Cut], costs: Costs, *, colour: bool, most: int
 ) -> None:
+    """Each view with its edited twin under it, then each codec's costs."""
     for i, cut in enumerate(cuts):
         console.print(_head(cut))
         console.print(_body(cut, most, colour))
@@ -82,6 +94,7 @@ def _print(
 
 
 def _head(cut: Cut) -> Text:
+    """The line above a view: its name, symbols, bytes, and their ratio."""
     line = Text(cut.view, "bold")
     line.append(
         f"  {len(cut.symbols):,} symbols for {len(cut.data):,} bytes, {cut.bytes_per_symbol:.2f} bytes a symbol",
@@ -130,6 +143,7 @@ def _numbers(cut: Cut, marks: npt.NDArray[np.bool_] | None) -> Text:
 
 
 def _cost_head(name: str, bits: npt.NDArray[np.float64]) -> Text:
+    """The line above a heat map: the codec, its mean cost, and the legend of the colours."""
     line = Text(name, "bold")
     line.append(f"  {bits.mean() if len(bits) else 0:.3f} bits a byte", "not bold")
     for style, words in zip(_HEAT, ("  below 0.5", " to 2", " to 4", " to 8", " more"), strict=True):
@@ -142,6 +156,7 @@ def _heat(data: bytes, bits: npt.NDArray[np.float64]) -> Text:
     text, at = Text(overflow="fold"), 0
     for character in data.decode("utf-8", "surrogateescape"):
         raw = character.encode("utf-8", "surrogateescape")
+        # A character has one to four bytes: its colour is that of their sum.
         cost = float(bits[at : at + len(raw)].sum())
         text.append(visible(raw), _HEAT[int(np.searchsorted(_STEPS, cost, side="right"))])
         at += len(raw)

@@ -177,8 +177,8 @@ def finish(path: Path, views: Mapping[str, Compressor], n_shards: int) -> None:
         raise StoreError(
             f"{path} has more shards than the corpus fills ({n_shards}): the corpus has changed; use another folder"
         )
-    for left in path.glob(".*.tmp"):  # of a run that was killed while it wrote the files below
-        left.unlink()
+    for unfinished in path.glob(".*.tmp"):  # a run that was killed left it
+        unfinished.unlink()
     for name, codec in views.items():
         if (splits := codec.vocab.splits) is not None:
             write_atomically(path / f"{name}.splits", splits.astype("<u4").tobytes())

@@ -3,7 +3,7 @@
 python -m tests.extended.fuzz_bpe strings --number 1000000 [TOKENIZER.json] -o bench/results/fuzz_bpe.json
 python -m tests.extended.fuzz_bpe documents TOKENIZER.json CORPUS... -o bench/results/fuzz_documents.json
 
-Each text is also decoded again, encoded alone and in a batch, and by two threads. Exit code 1 if anything differs.
+Each text is also decoded again, encoded by itself and in a batch, and by two threads. Exit code 1 if anything differs.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def main() -> None:
 )
 @output()
 def strings(tokenizer: Path | None, number: int, seed: int, snippets: Path | None, output: Path | None) -> None:
-    """Fuzzed strings, every pattern, a model of our own and that of TOKENIZER, with and without added tokens."""
+    """Fuzzed strings, every pattern, a model fitted here and that of TOKENIZER, with and without added tokens."""
     ordinary = ordinary_texts(snippets)
     models = {"crossing": crossing_model(seed, ordinary)}
     if tokenizer:

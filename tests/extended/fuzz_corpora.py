@@ -91,7 +91,7 @@ def _file(rng: random.Random) -> tuple[str, bytes, list[bytes] | None]:
     name = stem + kind
     if suffix:
         data = METHODS[suffix](data)
-        hides = suffix != ".br" and rng.random() < 0.3  # by its content alone
+        hides = suffix != ".br" and rng.random() < 0.3  # only its content tells
         name += "" if hides else rng.choice((suffix, suffix.upper()))
         fault = rng.random()
         if fault < 0.15:

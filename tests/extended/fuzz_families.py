@@ -71,7 +71,7 @@ def main() -> None:
 @click.option("--text", type=click.Path(exists=True, path_type=Path), help="Corpus for the speed; default: our own.")
 @click.option("-o", "--output", type=click.Path(exists=True, path_type=Path), help="Page whose table is filled.")
 def all_families(number: int, seed: int, text: Path | None, output: Path | None) -> None:
-    """Every family, over a vocabulary fitted here; the speed with that of our own codec."""
+    """Every family, over a vocabulary fitted here; the speed with that of our codec."""
     snippets = fuzz_bpe.ordinary_texts()
     model, own = fuzz_bpe.crossing_model(seed, snippets)["model"], BPE()._spec["model"]
     documents = [part.encode() for part in (fuzz_bpe.ordinary_texts(text) if text else snippets * 8)]

@@ -24,7 +24,17 @@ import numpy as np
 
 from compressors import files
 from compressors.files import pxc
-from compressors.neural import _code, _entropy_windows, _windows, train, windows
+from compressors.neural import (
+    _code,
+    _context,
+    _entropy_windows,
+    _histories,
+    _mixed_code,
+    _mixing,
+    _windows,
+    train,
+    windows,
+)
 from compressors.neural.codec import Neural
 from compressors.neural.entropy_windows import PublishedWindows
 from compressors.neural.model import Model, features
@@ -170,10 +180,26 @@ def _take_apart(model: Model) -> None:
     def copy(source: Any, i: int, target: Any, j: int) -> None:
         target[int(j) : int(j) + _windows.WIDE] = source[int(i) : int(i) + _windows.WIDE]
 
-    for module in (_code, _entropy_windows):
-        vars(module).update(gather=gather, advance=advance, logit=logit)
-    vars(_code).update(fetch=lambda *_: None, prefetch=lambda *_: None)
+    for module in (_code, _entropy_windows, _mixed_code, _mixing):
+        vars(module).update(gather=gather, advance=advance, logit=logit, fetch=lambda *_: None)
+    for module in (_code, _context, _mixing, _histories):
+        vars(module).update(prefetch=lambda *_: None)
+    vars(_mixing).update(dot=_dot, learn=_learn, dot_output=_dot, learn_output=_learn_output)
     vars(_windows).update(_copy=copy)
+
+
+def _dot(weights: Any, first: int, inputs: Any) -> np.int64:
+    return np.int64(weights[first : first + len(inputs)].astype(np.int64) @ inputs.astype(np.int64))
+
+
+def _learn(weights: Any, first: int, inputs: Any, error: int) -> None:
+    weights[first : first + len(inputs)] += ((inputs.astype(np.int64) * error + (1 << 15)) >> 16).astype(np.int32)
+
+
+def _learn_output(weights: Any, first: int, hidden: Any, error: int) -> None:
+    steps = (((hidden.astype(np.int64) << 4) * error >> 14) + 1) >> 1
+    place = slice(first, first + len(hidden))
+    weights[place] = (weights[place] + steps).clip(-(1 << 15), (1 << 15) - 1)
 
 
 # -- the process -------------------------------------------------------------------------------------------------------
@@ -181,7 +207,7 @@ def _take_apart(model: Model) -> None:
 
 def facts() -> dict[str, Any]:
     """What tells this process from others."""
-    code, kernel = _machine_code(), _code.code
+    code, kernel = _machine_code(), _mixed_code.code
     return {
         "machine": platform.machine(),
         "python": platform.python_version(),
@@ -194,8 +220,9 @@ def facts() -> dict[str, Any]:
 
 def _machine_code() -> str:
     """Of the coder; empty where none is made, or it was read from Numba's cache."""
-    stats = getattr(_code.code, "stats", None)
-    return "" if stats is None or stats.cache_hits else "".join(_code.code.inspect_asm().values())
+    kernel = _mixed_code.code
+    stats = getattr(kernel, "stats", None)
+    return "" if stats is None or stats.cache_hits else "".join(kernel.inspect_asm().values())
 
 
 def main() -> None:
@@ -204,7 +231,7 @@ def main() -> None:
     if "interpreter" in how:
         warnings.simplefilter("ignore")  # integers that wrap, as they do in machine code
     if "one_ahead" in how:
-        _code.AHEAD = 1
+        _code.AHEAD = _mixed_code.AHEAD = 1
     pxc.BLOCK_SIZE, windows._CHUNK = PIECE, PIECE
     found = digests(n_bytes, how)
     print(json.dumps({"facts": facts(), "digests": found}))

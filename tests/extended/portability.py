@@ -2,7 +2,7 @@
 
 python -m tests.extended.portability -o bench/results/portability.json
 
-Every row is a process of its own (`tests.extended.neural_digests`), which also decodes what it made. Rows that compile otherwise
+Every row is a separate process (`tests.extended.neural_digests`), which also decodes what it made. Rows that compile otherwise
 begin with an empty cache. `--also` adds another Python: one with another numpy, of another architecture under emulation.
 """
 
@@ -63,7 +63,12 @@ def ways() -> list[Way]:
         *_processors(),
         *_products(),
         Way("as it comes, a short text", n_bytes=SHORT),
-        Way("interpreter, int64 products", {"NUMBA_DISABLE_JIT": "1"}, ("interpreter",), n_bytes=SHORT),
+        Way(
+            "interpreter, int64 products",
+            {"NUMBA_DISABLE_JIT": "1", "PROXYC_KERNELS": "python"},
+            ("interpreter",),
+            n_bytes=SHORT,
+        ),
     ]
 
 
