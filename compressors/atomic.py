@@ -7,6 +7,7 @@ hidden `.NAME.*.tmp`.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from compressors.errors import InputError
 
 _unfinished: dict[Path, int] = {}  # temporary names in use and the process that made them, for `discard_unfinished`
 BUFFER = 1 << 20  # bytes given to the writing thread at once
+_NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 _ZEROS = bytes(4096)  # a block of the file that holds only zeros becomes a hole
 SYNC_EVERY = 32 << 20  # bytes written between two syncs in the background
 
@@ -85,6 +87,11 @@ def _temporary(target: Path) -> Iterator[Path]:
     _unfinished[path] = os.getpid()
     try:
         yield path
+    except OSError as error:
+        # A full disk names no file, and the temporary name says nothing to anybody.
+        if error.filename == str(path) or (error.filename is None and error.errno in _NO_ROOM):
+            error.filename = str(target)
+        raise
     finally:
         path.unlink(missing_ok=True)
         _unfinished.pop(path, None)

@@ -235,7 +235,9 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.flops is None):
-            raise InvalidConfig(f"train: steps {self.steps} and flops {self.flops}; give exactly one of them")
+            raise InvalidConfig(
+                f"train: steps is {self.steps}, flops is {self.flops}; say how long the run is with exactly one of --steps and --flops"
+            )
         if (self.steps is not None and self.steps < 1) or (self.flops is not None and not 0 < self.flops < math.inf):
             raise InvalidConfig(f"train: steps {self.steps}, flops {self.flops}; expected a positive number")
         least = {"rows": 1, "row_length": 8, "checkpoint_every": 1, "keep": 1, "micro_rows": 1, "eval_every": 1}

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from compressors.errors import InputError, InvalidConfig
 from proxylm.config import RECIPES, MixConfig, ModelConfig, Phase, RunConfig, TrainConfig
+from proxylm.view_spec import ViewSpec
 
 T = TypeVar("T")
 # Every section of a configuration, and the fields of one phase of a schedule.
@@ -159,6 +160,7 @@ def _shown(recipe: str, shows: str, view: str | None, refinable: Callable[[], Se
             )
         view = names[0]
     setting = shows.partition("=")[0]
+    ViewSpec.parse(view)  # a setting that does not exist is named first
     if ":" in view and f":{setting}=" not in view:
         raise InvalidConfig(f"recipe {recipe!r} shows NAME:{shows}, not {view}; use recipe comp-then-raw")
     return view if ":" in view else f"{view}:{shows}"

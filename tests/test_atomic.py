@@ -1,5 +1,6 @@
 """A new file is private while it is made, follows no planted link, and replaces nothing that came to be meanwhile."""
 
+import errno
 import os
 import threading
 from pathlib import Path
@@ -100,3 +101,17 @@ def test_an_output_that_came_to_be_meanwhile_is_kept_without_force(
     with atomic_file(target, force=True) as file:
         file.write(b"newer")
     assert held(tmp_path) == {"x": b"newer"}
+
+
+def test_a_full_disk_names_the_output(tmp_path):
+    def fill() -> None:
+        with atomic_file(tmp_path / "out") as file:
+            file.write(b"x")
+            raise OSError(errno.ENOSPC, "full")
+
+    with pytest.raises(OSError, match="full") as caught:
+        fill()
+    assert caught.value.filename == str(tmp_path / "out")
+    with pytest.raises(FileNotFoundError) as caught:
+        write_atomically(tmp_path / "no/out", b"x")
+    assert caught.value.filename == str(tmp_path / "no/out")

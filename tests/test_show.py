@@ -2,6 +2,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -175,3 +176,16 @@ def test_the_command(tmp_path, monkeypatch):
         run(proxyc, ["show", "b.py"], catch_exceptions=False)
     piped = run(proxyc, ["show", "-", "--view", "bytes", "--bits"], input="ab")
     assert "neural codec" in piped.output
+
+
+def test_no_terminal_no_columns_and_no_output(tmp_path, monkeypatch):
+    """A closed standard output is an error; a page needs a folder that is there."""
+    code = "import sys; sys.argv = ['proxyc', 'show', 'a text', '--view', 'bytes']; from proxylm.cli.main import main; main()"
+    command = f'exec "{sys.executable}" -c "{code}" >&-'
+    done = subprocess.run(["bash", "-c", command], stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "proxyc: standard output is closed; write a page with -o page.html\n"
+    with pytest.raises(InputError, match="its folder does not exist"):
+        CliRunner().invoke(
+            proxyc, ["show", "a b", "--view", "bytes", "-o", str(tmp_path / "no/p.html")], catch_exceptions=False
+        )

@@ -120,3 +120,12 @@ def test_a_document_is_described(made):
     assert "its id was not recorded" in proxyc_store(made.path, "--document", 0).output
     with pytest.raises(InputError, match="has no document 62; it has 0 to 61"):
         proxyc_store(made.path, "--document", 62)
+
+
+def test_a_store_is_not_a_corpus_and_standard_error_may_be_closed(tmp_path):
+    (tmp_path / "a.txt").write_text("a text")
+    command = f'exec "{sys.executable}" -m proxylm.cli.main encode a.txt -o s --view bytes 2>&-'
+    assert subprocess.run(["bash", "-c", command], cwd=tmp_path, stdout=subprocess.PIPE).returncode == 0
+    with pytest.raises(InputError, match="is a view store, not a corpus"):
+        CliRunner().invoke(proxyc, ["encode", str(tmp_path / "s"), "-o", str(tmp_path / "t")], catch_exceptions=False)
+    assert not (tmp_path / "t").exists()

@@ -345,3 +345,9 @@ def test_tensorboard_has_the_numbers_of_the_log(store, tmp_path):
     read.Reload()
     assert [event.value for event in read.Scalars("loss")] == pytest.approx(losses(tmp_path / "r"))
     assert {"symbols/raw", "flops"} <= set(read.Tags()["scalars"])
+
+
+def test_a_run_that_would_show_no_byte_is_refused(tmp_path):
+    empty = encode([Document("e", b"")], tmp_path / "s", {})
+    with pytest.raises(InputError, match="show no byte"):
+        train(empty, RunConfig(train=TrainConfig(steps=2, rows=2, row_length=16)), tmp_path / "r")

@@ -83,6 +83,12 @@ def _documents(reader: Reader, max_bytes: int | None) -> list[bytes]:
     return documents
 
 
+_IN_WORDS = {
+    "bits_per_byte", "interval_95", "end_bits_per_document", "documents", "bytes", "bytes_per_symbol",
+    "perturbed", "translation", "translation_without_view",
+}  # fmt: skip
+
+
 def _in_words(found: dict[str, Any]) -> str:
     """The figures for people, a line each."""
     several = found["documents"] > 1  # a bootstrap over one document has nothing to draw from
@@ -101,6 +107,8 @@ def _in_words(found: dict[str, Any]) -> str:
                 f"{key.replace('_', ' ')}: {t['byte_accuracy']:.1%} of {t['bytes']:,} bytes, {t['exact']:.1%} of {t['documents']} documents, "
                 f"{t['bits_per_byte']:.4f} bits per byte"
             )
+    # Figures of metrics that have no words here are shown as they are.
+    lines += [f"{key}: {json.dumps(value)}" for key, value in found.items() if key not in _IN_WORDS]
     return "\n".join(lines)
 
 

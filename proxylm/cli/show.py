@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,13 @@ _WITH_MERGES = re.compile(r"(?P<codec>.+?)(?P<mark>[:,])merges=(?P<merges>\d+)")
     "-o", "--output", type=click.Path(path_type=Path), help="Write an offline page (.html) or a picture (.svg) instead."
 )
 @click.option("-f", "--force", is_flag=True, help="Replace an existing page.")
-@click.option("--max-bytes", default=2000, show_default=True, help="How much of the text the terminal shows.")
+@click.option(
+    "--max-bytes",
+    default=2000,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How much of the text the terminal shows.",
+)
 @click.option("--width", type=click.IntRange(min=20), help="Columns. Default: those of the terminal.")
 def show(
     source: str, views: tuple[str, ...], edit: str | None, bits: bool, run: Path | None, output: Path | None, force: bool,
@@ -65,8 +72,11 @@ def show(
     if output is not None:
         _write(output, force, cuts, edits, costs)
         return
+    if sys.stdout is None:
+        raise InputError("standard output is closed; write a page with -o page.html")
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    columns = width or (os.get_terminal_size().columns if sys.stdout.isatty() else 80)
+    # A terminal that reports no columns has 80.
+    columns = width or (shutil.get_terminal_size().columns if sys.stdout.isatty() else 80)
     click.echo(drawn(cuts, edits, costs, width=columns, colour=colour, most=max_bytes), nl=False, color=colour)
 
 
@@ -115,6 +125,8 @@ def _write(output: Path, force: bool, cuts: list[Cut], edits: list[Cut], costs: 
     from compressors.show.page import page
     from compressors.show.terminal import picture
 
+    if not output.parent.is_dir():
+        raise InputError(f"cannot write {output}: its folder does not exist; make it first")
     if output.exists() and not force:
         raise InputError(f"{output} exists already; use --force to replace it")
     drawing = {".html": page, ".svg": picture}.get(output.suffix)

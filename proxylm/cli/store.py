@@ -14,7 +14,7 @@ import click
 from compressors import registry
 from compressors.corpus import Reader
 from compressors.errors import InputError, InvalidConfig
-from proxylm.data.store import Store
+from proxylm.data.store import Store, is_store
 from proxylm.view_spec import RAW
 
 PATH = click.Path(path_type=Path)
@@ -66,6 +66,10 @@ def encode(
     codecs = dict(map(registry.parse_named, views))
     if len(codecs) < len(views):
         raise InvalidConfig("two views have the same name; name them with NAME@CODEC")
+    if stored := [path for path in corpus if is_store(path)]:
+        raise InputError(
+            f"{stored[0]} is a view store, not a corpus; to add views to it give it with -o, and no corpus"
+        )
     reader = Reader(corpus, text_field, pattern, strict, exclude) if corpus else None
     with _bar(quiet, reader, store) as progress:
         written = encoding.encode(
@@ -94,7 +98,7 @@ def _engine(name: str) -> Any:
 @contextmanager
 def _bar(quiet: bool, reader: Reader | None, store: Path) -> Iterator[Callable[[int, int, int], None]]:
     """Progress with ETA, by the bytes of the input that were read, where standard error is a terminal."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield lambda *_: None
         return
     total = reader.size if reader is not None else Store.open(store, check=("raw",)).n_symbols("raw")

@@ -115,7 +115,8 @@ def _facts(run: Path) -> dict[str, Any]:
     try:
         facts: dict[str, Any] = json.loads((run / "run.json").read_text())
     except (OSError, ValueError) as error:
-        raise InputError(f"{run} is not a training run ({error}); make one with `proxyc train`") from error
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{run} is not a training run: run.json: {reason}; make one with `proxyc train`") from error
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         written = facts.get("version", "a version before 0.1") if isinstance(facts, dict) else "something else"
         raise InputError(

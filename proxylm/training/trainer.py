@@ -65,6 +65,8 @@ def train(
     settled = resolved(config, place, run_folder.recorded_choice(run))
     with memory.one_line(settled.train):
         plan = RunPlan.of(store, settled)
+        if not plan.n_bytes:
+            raise InputError(f"the rows of this run show no byte of {store.path}; encode documents that are not empty")
         trainer = Trainer(plan, place)
         if place.rank == 0:
             run_folder.claim(run, config, plan, held_out, init)
