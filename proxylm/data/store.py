@@ -30,6 +30,11 @@ FORMAT = 1  # of the manifest; another number is refused, not guessed at
 IDS, IDS_VERSION = "ids.jsonl.zst", 1
 
 
+def is_store(path: str | Path) -> bool:
+    """Whether a finished view store lies at `path`."""
+    return (Path(path) / "manifest.json").is_file()
+
+
 @dataclass(frozen=True)
 class Store:
     """An opened view store. Use `Store.open`."""
