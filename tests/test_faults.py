@@ -170,7 +170,7 @@ def test_no_room_for_one_output_does_not_keep_the_others_from_being_done(source:
     assert done.returncode == 1
     assert done.stderr.decode().splitlines() == [
         "proxyc: cannot read missing: No such file or directory",
-        f"proxyc: {source}: File too large",
+        f"proxyc: File too large: {source}.gz",
     ]
     assert {path.name for path in source.parent.iterdir()} == {"input.txt", "other.txt.gz"}
 
