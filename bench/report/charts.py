@@ -81,11 +81,9 @@ def compute(look: Look) -> alt.LayerChart:
     spans = means.mark_rule(strokeWidth=1.5).encode(
         across, alt.Y("lowest:Q", scale=y), alt.Y2("highest:Q"), look.colour(), opacity=stands_out()
     )
-    shape = alt.Shape(
-        "size:N",
-        sort=[panel.partition(",")[0] for panel in look.panels],
-        legend=alt.Legend(title="size", symbolLimit=0),
-    )
+    sizes = list(look.panels)
+    legend = alt.Legend(title="size", symbolLimit=0) if len(sizes) > 1 else None
+    shape = alt.Shape("size:N", scale=alt.Scale(domain=sizes), legend=legend)
     points = means.mark_point(size=80, filled=True, opacity=1).encode(
         across, up, look.colour(), shape, opacity=stands_out(), tooltip=tips(*_OF_GROUP)
     )
@@ -148,9 +146,11 @@ def differences(look: Look) -> alt.FacetChart:
     thin = chart.mark_rule(strokeWidth=1.5).encode(
         alt.X("low:Q", scale=scale, title=None), alt.X2("high:Q"), row, look.colour(), opacity=stands_out()
     )
-    seeds = chart.transform_filter("isValid(datum.seeds_low)").mark_rule(strokeWidth=5)
+    # Of one seed there is no interval: a rule without length
+    ends = {end: f"isValid(datum.seeds_{end}) ? datum.seeds_{end} : datum.ratio" for end in ("low", "high")}
+    seeds = chart.transform_calculate(from_=ends["low"], to=ends["high"]).mark_rule(strokeWidth=5)
     thick = seeds.encode(
-        alt.X("seeds_low:Q", scale=scale), alt.X2("seeds_high:Q"), row, look.colour(), opacity=stands_out(0.08, 0.4)
+        alt.X("from_:Q", scale=scale), alt.X2("to:Q"), row, look.colour(), opacity=stands_out(0.08, 0.4)
     )
     point = chart.mark_point(filled=True, size=70, opacity=1).encode(
         across, row, look.colour(), opacity=stands_out(), tooltip=hover
@@ -167,7 +167,8 @@ def exchange(rows: Sequence[Row]) -> alt.LayerChart:
     x = alt.X("width:O", title="width of the model", axis=alt.Axis(labelAngle=0))
     offset = alt.XOffset("view:N", sort=views)
     palette = alt.Scale(domain=views, range=list(COLOURS))
-    stroke = alt.Stroke("view:N", scale=palette, legend=alt.Legend(title="view", symbolLimit=0))
+    legend = alt.Legend(title="view", symbolLimit=0)
+    stroke = alt.Stroke("view:N", scale=palette, legend=legend)
     hover = tips(
         ("view", "view", ""), ("width", "width", "d"), ("e", "exchange rate", ".3f"), ("e_low", "95 %, low", ".3f"),
         ("e_high", "high", ".3f"), ("bytes_per_position", "bytes per position", ".2f"), ("pays", "pays", ""),
@@ -175,7 +176,7 @@ def exchange(rows: Sequence[Row]) -> alt.LayerChart:
     low = alt.Y("e_low:Q", scale=alt.Scale(padding=10))
     span = base.mark_rule(strokeWidth=1.5).encode(x, offset, stroke, low, alt.Y2("e_high:Q"))
     up = alt.Y("e:Q", title="raw bytes that one byte in the view is worth")
-    inside = alt.condition("datum.pays", alt.Fill("view:N", scale=palette, legend=None), alt.value("white"))
+    inside = alt.condition("datum.pays", alt.Fill("view:N", scale=palette, legend=legend), alt.value("white"))
     point = base.mark_point(size=80, strokeWidth=1.5).encode(x, up, offset, stroke, fill=inside, tooltip=hover)
     none = base.mark_rule(color="#555").encode(y=alt.datum(0, type="quantitative"))
     return alt.layer(none, span, point).properties(width=WIDTH - 180, height=300)

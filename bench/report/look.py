@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,7 @@ class Look:
     """What all charts of a report share."""
 
     arms: Sequence[str]  # in the order of their colours
-    panels: Sequence[str]  # headings of small charts, in order
+    panels: Mapping[str, str]  # size -> heading of its small chart, in order
     still: bool = (
         True  # a picture: with a legend of arms, which a page has in its list, and without marks to hover over
     )
@@ -68,7 +68,7 @@ class Look:
         sized = chart.properties(width=room // self.columns - (18 if "y" in share else 50), height=height)
         header = alt.Header(title=None, labelFontSize=12, labelFontWeight="bold", labelAnchor="start")
         faceted = sized.facet(
-            facet=alt.Facet("panel:N", sort=list(self.panels), header=header),
+            facet=alt.Facet("panel:N", sort=list(self.panels.values()), header=header),
             columns=self.columns,
             data=alt.NamedData(data),
         )
@@ -83,7 +83,7 @@ def stands_out(faint: float = 0.12, full: float = 1.0) -> Any:
 
 def log_scale(*, ticks: int = 5, padding: int = 12) -> tuple[alt.Scale, dict[str, Any]]:
     """A logarithmic scale that fits its values, and what its axis needs to stay readable."""
-    scale = alt.Scale(type="log", nice=False, zero=False, padding=padding)
+    scale = alt.Scale(type="log", nice=False, padding=padding)
     return scale, {"tickCount": ticks, "labelOverlap": "greedy", "labelSeparation": 6}
 
 

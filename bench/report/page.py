@@ -97,9 +97,9 @@ class Report:
         """The charts for which there is something to draw, in the order of the page."""
         bits = [row for row in self.runs if row["bits"] is not None]
         there = {
-            "compute": len({f"{row['flops']:.2g}" for row in bits}) > 1,
+            "compute": len({row["budget"] for row in bits}) > 1,
             "ratio": len({row["group"] for row in bits}) > 1,
-            "curves": any("loss" in row for row in self.runs),
+            "curves": any(len(row.get("loss", ())) > 1 for row in self.runs),
             "differences": self.differences,
             "exchange": self.exchange,
         }
@@ -112,7 +112,7 @@ class Report:
 
         if name == "exchange":
             return charts.exchange(self.exchange)
-        return getattr(charts, name)(Look(self.arms, list(self.panels.values()), still))
+        return getattr(charts, name)(Look(self.arms, self.panels, still))
 
     def datasets(self, names: Sequence[str]) -> dict[str, Sequence[Row]]:
         """Those that some charts read, by the names they have there."""
@@ -131,8 +131,10 @@ class Report:
 
         there = self.names()
         names = names or there
-        if missing := [name for name in names if name not in there]:
-            raise InputError(f"nothing to draw for {', '.join(missing)}; these results have: {', '.join(there)}")
+        missing = [name for name in names if name not in there]
+        if missing or not names:
+            asked, has = ", ".join(missing) or "any chart", ", ".join(there) or "none"
+            raise InputError(f"nothing to draw for {asked}; charts of these results: {has}")
         drawn = [self.chart(name, still=True).properties(title=self.heading(name)) for name in names]
         chart = altair.vconcat(*drawn).resolve_scale(color="independent", shape="independent")
         return _complete(chart if len(drawn) > 1 else drawn[0]) | {"datasets": self.datasets(names)}
@@ -143,7 +145,7 @@ class Report:
             "charts": [
                 {
                     "heading": self.heading(name), "caption": CHARTS[name][1], "name": name, "data": _DATA.get(name, "runs"),
-                    "spec": _complete(self.chart(name, still=False)),
+                    "spec": vega.compiled(_complete(self.chart(name, still=False))),
                 }
                 for name in self.names()
             ],
@@ -160,7 +162,7 @@ class Report:
         """Field of a row -> its values, with how they are shown; arms with their colours."""
         from bench.report.look import Look
 
-        colours = Look(self.arms, []).colours
+        colours = Look(self.arms, {}).colours
         return {
             "arm": [
                 {"value": arm, "shown": arm, "colour": colour} for arm, colour in zip(self.arms, colours, strict=True)

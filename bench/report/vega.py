@@ -23,8 +23,16 @@ def require() -> None:
         raise MissingExtra(f"charts need {' and '.join(missing)}: pip install 'proxyc[report]'")
 
 
+def compiled(spec: dict[str, Any]) -> dict[str, Any]:
+    """A specification of Vega-Lite as one of Vega, which a page draws at once and without warnings."""
+    import vl_convert
+
+    found: dict[str, Any] = vl_convert.vegalite_to_vega(spec, vl_version=_version())
+    return found
+
+
 def libraries() -> str:
-    """JavaScript that gives a page the name `vegaEmbed`: Vega, Vega-Lite and their tooltips, 0.9 MB."""
+    """JavaScript that gives a page the name `vegaEmbed`: Vega and its tooltips, 0.9 MB."""
     import vl_convert
 
     code: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=_version())
