@@ -162,9 +162,11 @@ def test_two_hundred_runs(tmp_path):
     for copy in range(5):  # 25 arms
         for r in runs_of():
             bits = [value * (1 + 0.01 * copy) for value in r["document_bits"]]
-            arm = f"{r['arm']}-{copy}" if copy else r["arm"]
+            arm = f"{r['arm']}-{copy}" if copy else r["arm"] + "-of-a-very-long-name" * 3
             evaluation = r["evaluation"] | {"bits_per_byte": sum(bits) / sum(r["document_bytes"])}
-            found.append(r | {"arm": arm, "document_bits": bits, "evaluation": evaluation})
+            found.append(
+                r | {"arm": arm, "document_bits": bits, "evaluation": evaluation, "size": r["size"] + " wide" * 9}
+            )
     (tmp_path / "many.json").write_text(json.dumps(found[:200]))
     page = made(tmp_path, tmp_path / "many.json")
     assert page.stat().st_size < 2_000_000
@@ -256,6 +258,17 @@ def test_pictures_come_from_the_same_charts(tmp_path):
     assert int(re.search(r'width="(\d+)"', text)[1]) < 900, "a README shows 860 pixels"
     assert all(f">{word}</text>" in text for word in ("Loss against compute", "merges", "proxy", "d128q"))
     assert "exists already; use --force" in command(CHUNKED, "--svg", svg).output
+
+
+@pytest.mark.parametrize("chart", ["compute", "differences"])
+def test_the_pictures_of_the_pages_are_those_of_the_results(tmp_path, chart):
+    """Every mark says what it shows. Sizes are left out: they depend on the fonts of a machine."""
+    made, name = tmp_path / "made.svg", f"docs/pictures/{chart}.svg"
+    arguments = [RESULTS / "final_chunked_once.json", "--against", "bytes", "--chart", chart, "--svg"]
+    assert command(*arguments, made).exit_code == 0
+    said = [re.findall(r'aria-label="[^"]*"', path.read_text()) for path in (made, RESULTS.parent.parent / name)]
+    assert said[0] == said[1], f"proxyc report {' '.join(map(str, arguments))} {name} --force"
+    assert len(said[0]) > 20
 
 
 @needs_browser

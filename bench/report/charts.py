@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from bench.report.look import COLOURS, WIDTH, Look, log_scale, stands_out, tips
+from bench.report.look import COLOURS, PICTURE, Look, log_scale, stands_out, tips
 from bench.report.rows import AT, Row
 
 _BITS = "bits per byte, held-out documents"
@@ -87,7 +87,7 @@ def compute(look: Look) -> alt.LayerChart:
     points = means.mark_point(size=80, filled=True, opacity=1).encode(
         across, up, look.colour(), shape, opacity=stands_out(), tooltip=tips(*_OF_GROUP)
     )
-    return alt.layer(lines, spans, points).properties(width=WIDTH - 180, height=380)
+    return alt.layer(lines, spans, points).properties(width=look.width - (30 if look.still else 140), height=380)
 
 
 def curves(look: Look) -> alt.FacetChart:
@@ -136,7 +136,7 @@ def differences(look: Look) -> alt.FacetChart:
     )
     across = alt.X("ratio:Q", title=None, scale=scale, axis=axis)
     row = alt.Y("arm:N", title=None, sort=list(look.arms), axis=alt.Axis(labelLimit=150, grid=True))
-    chart = alt.Chart()
+    chart, colour = alt.Chart(), look.colour(legend=False)  # rows have names
     hover = tips(
         ("arm", "arm", ""), ("size", "size", ""), ("seeds", "seeds that both have", "d"), ("bits", "bits per byte", ".4f"),
         ("ratio", "difference in %", "+.2f"), ("seeds_low", "95 % over seeds, low", "+.2f"), ("seeds_high", "high", "+.2f"),
@@ -144,16 +144,14 @@ def differences(look: Look) -> alt.FacetChart:
     )  # fmt: skip
     zero = chart.mark_rule(color="#555").encode(x=alt.datum(0, scale=scale, type="quantitative"))
     thin = chart.mark_rule(strokeWidth=1.5).encode(
-        alt.X("low:Q", scale=scale, title=None), alt.X2("high:Q"), row, look.colour(), opacity=stands_out()
+        alt.X("low:Q", scale=scale, title=None), alt.X2("high:Q"), row, colour, opacity=stands_out()
     )
-    # Of one seed there is no interval: a rule without length
+    # One seed gives no interval: its rule has no length
     ends = {end: f"isValid(datum.seeds_{end}) ? datum.seeds_{end} : datum.ratio" for end in ("low", "high")}
     seeds = chart.transform_calculate(from_=ends["low"], to=ends["high"]).mark_rule(strokeWidth=5)
-    thick = seeds.encode(
-        alt.X("from_:Q", scale=scale), alt.X2("to:Q"), row, look.colour(), opacity=stands_out(0.08, 0.4)
-    )
+    thick = seeds.encode(alt.X("from_:Q", scale=scale), alt.X2("to:Q"), row, colour, opacity=stands_out(0.08, 0.4))
     point = chart.mark_point(filled=True, size=70, opacity=1).encode(
-        across, row, look.colour(), opacity=stands_out(), tooltip=hover
+        across, row, colour, opacity=stands_out(), tooltip=hover
     )
     return look.small(alt.layer(point, thin, thick, zero), "differences", share=("y",))
 
@@ -179,4 +177,4 @@ def exchange(rows: Sequence[Row]) -> alt.LayerChart:
     inside = alt.condition("datum.pays", alt.Fill("view:N", scale=palette, legend=legend), alt.value("white"))
     point = base.mark_point(size=80, strokeWidth=1.5).encode(x, up, offset, stroke, fill=inside, tooltip=hover)
     none = base.mark_rule(color="#555").encode(y=alt.datum(0, type="quantitative"))
-    return alt.layer(none, span, point).properties(width=WIDTH - 180, height=300)
+    return alt.layer(none, span, point).properties(width=PICTURE - 30, height=300)

@@ -9,19 +9,10 @@ from typing import Any
 
 import altair as alt
 
-WIDTH = 800  # pixels of a row of small charts; a picture is a little wider, and a README shows 860 unscaled
+PICTURE, PAGE = 650, 940  # pixels of a row of charts, without the legend that a picture has beside it
 COLOURS = (
-    "#2563a8",
-    "#d9542b",
-    "#2f8f4e",
-    "#8a4fb0",
-    "#c99a06",
-    "#1797a6",
-    "#b0306a",
-    "#6b4f3a",
-    "#7f8790",
-    "#8bb02c",
-)
+    "#2563a8", "#d9542b", "#2f8f4e", "#8a4fb0", "#c99a06", "#1797a6", "#b0306a", "#6b4f3a", "#7f8790", "#8bb02c",
+)  # fmt: skip
 STANDS_OUT = "length(picked) == 0 || indexof(picked, datum.group) >= 0"
 
 
@@ -31,9 +22,13 @@ class Look:
 
     arms: Sequence[str]  # in the order of their colours
     panels: Mapping[str, str]  # size -> heading of its small chart, in order
-    still: bool = (
-        True  # a picture: with a legend of arms, which a page has in its list, and without marks to hover over
-    )
+    # A picture has a legend of arms, which a page has in its list, and no marks to hover over
+    still: bool = True
+
+    @property
+    def width(self) -> int:
+        """Pixels of a row of charts."""
+        return PICTURE if self.still else PAGE
 
     @property
     def columns(self) -> int:
@@ -49,24 +44,27 @@ class Look:
         circle = [colorsys.hls_to_rgb(i / n, (0.34, 0.6)[i % 2], 0.65) for i in range(n)]
         return ["#" + "".join(f"{round(255 * part):02x}" for part in colour) for colour in circle]
 
-    def colour(self) -> alt.Color:
-        """The arm as colour, the same in every chart."""
+    def colour(self, *, legend: bool = True) -> alt.Color:
+        """The arm as colour, the same in every chart. legend: whether a picture needs one."""
         rows = 26  # of the legend, before it takes another column
-        legend = alt.Legend(
+        shown = alt.Legend(
             title="arm", symbolLimit=0, columns=-(-len(self.arms) // rows), symbolType="circle", symbolOpacity=1
         )
         return alt.Color(
             "arm:N",
             scale=alt.Scale(domain=list(self.arms), range=self.colours),
-            legend=legend if self.still else None,
+            legend=shown if self.still and legend else None,
         )
 
     def small(self, chart: alt.LayerChart, data: str, *, share: Sequence[str] = ()) -> alt.FacetChart:
         """One small chart for each size; axes that are not in `share` have a range for each."""
-        room = WIDTH - (150 if self.still else 0) - (110 if "y" in share else 0)
-        height = alt.Step(22) if "y" in share else 200 if self.columns > 1 else 340
-        sized = chart.properties(width=room // self.columns - (18 if "y" in share else 50), height=height)
-        header = alt.Header(title=None, labelFontSize=12, labelFontWeight="bold", labelAnchor="start")
+        # Beside each chart stand its own scale, or once the names of arms.
+        named = "y" in share
+        room, beside = (PICTURE + 40 if self.still else PAGE - 110, 18) if named else (self.width, 50)
+        width = room // self.columns - beside
+        height = alt.Step(22) if named else 200 if self.columns > 1 else 340
+        sized = chart.properties(width=width, height=height)
+        header = alt.Header(title=None, labelFontSize=12, labelFontWeight="bold", labelAnchor="start", labelLimit=width)
         faceted = sized.facet(
             facet=alt.Facet("panel:N", sort=list(self.panels.values()), header=header),
             columns=self.columns,

@@ -116,7 +116,7 @@ def _short(row: Row) -> Row:
 
 def _distance(r: Result, codecs: Sequence[Row]) -> float | None:
     """How much of its view a deletion of 10 % of a text changes, 0 to 1; None if no table says."""
-    shown_as = r["config"]["mix"]["view"]
+    shown_as = r["config"]["mix"].get("view")
     view = shown_as.partition(":")[0] if shown_as else RAW
     made_by = r.get("views", {}).get(view)
     rows = [row for row in codecs if (row["name"] == "bytes" if view == RAW else row.get("fingerprint") == made_by)]
