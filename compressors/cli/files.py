@@ -19,7 +19,7 @@ from compressors.atomic import atomic_file, sync_folder
 from compressors.base import Compressor, check_lossless
 from compressors.cli.many_files import Places, Say, each, output
 from compressors.cli.options import n_bytes
-from compressors.errors import CorruptStream, InputError, InvalidConfig
+from compressors.errors import CorruptStream, InputError, InvalidConfig, counted
 from compressors.files.pxc_salvage import salvage_stream
 
 CODEC_HELP = "Codec as NAME, NAME=ARTIFACT or NAME:setting=value, e.g. zstd:level=19 or bpe=code.pxa."
@@ -236,7 +236,7 @@ def _salvage(path: Path, target: Path | None, codec: Compressor | None, force: b
         with atomic_file(target, source=path, force=force) as writer:
             gaps, n_bytes = salvage_stream(path, writer, codec)
     if gaps:
-        raise CorruptStream(f"{path}: {len(gaps)} gaps, {'; '.join(gaps)}; all else is in the output")
+        raise CorruptStream(f"{path}: {counted(len(gaps), 'gap')}, {'; '.join(gaps)}; all else is in the output")
     return n_bytes
 
 

@@ -24,7 +24,7 @@ import click
 from compressors import files
 from compressors.cli.progress import progress
 from compressors.cli.shown import shown
-from compressors.errors import InputError, ProxycError, in_one_line
+from compressors.errors import InputError, ProxycError, counted, in_one_line
 
 
 @dataclass
@@ -55,8 +55,8 @@ class Say:
         if not self.quiet and self.files > 1:
             self._line(f"{self.files} files: {self._ratio(self.read, self.written)}")
         if not self.quiet and skipped:
-            what = "are compressed already" if self.packs else "are in no compressed format"
-            self._line(f"{skipped} files {what}: passed by")
+            what = "compressed already" if self.packs else "in no compressed format"
+            self._line(f"{counted(skipped, 'file')} passed by: {what}")
 
     def _sides(self, read: int, written: int) -> tuple[int, int]:
         """(raw bytes, packed bytes), whichever way the command works."""
