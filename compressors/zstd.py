@@ -82,7 +82,9 @@ class Zstd(StreamCodec):
         if not Path(path).is_file():
             raise InputError(f"no file {path}; expected a proxyc artifact or a dictionary of zstd")
         data = Path(path).read_bytes()
-        if data[8:9] == b"{":  # safetensors: the length of a JSON header, then that
+        # safetensors: the length of a JSON header, then that. Other files may have a { there, too.
+        header = int.from_bytes(data[:8], "little")
+        if Path(path).suffix == ".pxa" or (data[8:9] == b"{" and header <= len(data) - 8):
             return Artifact.load(path)
         import numpy as np
 
