@@ -204,3 +204,11 @@ def test_what_show_does_not_draw_and_what_it_takes_out(tmp_path):
 
 def test_a_terminal_gets_no_control_character():
     assert shown("a\x1b[31m\n\tb\x07", keep="\n\t") == "a\\x1b[31m\n\tb\\x07"
+
+
+def test_spans_of_any_integer_type_cut():
+    """numpy adds int64 and uint64 to floats, which cut nothing."""
+    for kind in (np.uint8, np.uint32, np.int64):
+        cut = Cut("x", b"abc", np.array([1, 2], np.uint16), np.array([1, 2], kind))
+        assert cut.pieces == [b"a", b"bc"]
+        assert "2 symbols for 3 bytes" in str(cut)
