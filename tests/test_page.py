@@ -4,8 +4,8 @@ import functools
 import json
 import re
 
+import browser
 import pytest
-from browser import dom, needs_browser
 from click.testing import CliRunner
 
 from bench.report import vega
@@ -13,6 +13,7 @@ from bench.report.command import report
 from bench.report.fill_tables import RESULTS
 from compressors.errors import MissingExtra
 
+needs_browser = pytest.mark.skipif(browser.BROWSER is None, reason="needs a Chromium")
 CHUNKED = RESULTS / "chunked.json"  # 43 runs: five arms, five sizes, three seeds
 # What a browser sees in all charts: texts that cover each other, texts that leave their chart, marks by role.
 PROBE = """<script>
@@ -58,6 +59,13 @@ def made(folder, *arguments, output="report.html"):
 
 def facts_of(page):
     return json.loads(re.search(r'id="data">(.*?)</script>', page.read_text(), re.DOTALL)[1])
+
+
+def dom(address, profile, milliseconds):
+    """The document once its scripts have run, which said nothing on the console."""
+    text, console = browser.opened(address, profile, milliseconds=milliseconds)
+    assert console == []
+    return text
 
 
 def probed(page, steps=""):
