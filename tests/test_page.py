@@ -6,6 +6,7 @@ import re
 
 import browser
 import pytest
+from charts_seen import dom, probed
 from click.testing import CliRunner
 
 from bench.report import vega
@@ -15,30 +16,6 @@ from compressors.errors import MissingExtra
 
 needs_browser = pytest.mark.skipif(browser.BROWSER is None, reason="needs a Chromium")
 CHUNKED = RESULTS / "chunked.json"  # 43 runs: five arms, five sizes, three seeds
-# What a browser sees in all charts: texts that cover each other, texts that leave their chart, marks by role.
-PROBE = """<script>
-const seen = () => [...document.querySelectorAll(".chart svg")].map(svg => {
-  const edge = svg.getBoundingClientRect(), texts = [...svg.querySelectorAll("text")].filter(t => t.textContent && getComputedStyle(t).opacity > 0);
-  const boxes = texts.map(t => [t.textContent, t.getBoundingClientRect()]);
-  const covers = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 0.5 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 0.5;
-  return { chart: svg.closest(".chart").id, texts: boxes.map(b => b[0]), marks: svg.querySelectorAll("path[aria-roledescription]").length,
-    lines: svg.querySelectorAll(".mark-line path").length,
-    faint: [...svg.querySelectorAll(".mark-line path, .mark-symbol path")].filter(p => p.getAttribute("opacity") === "0.12").length,
-    covered: boxes.flatMap(([t, a], i) => boxes.slice(i + 1).filter(([, b]) => covers(a, b)).map(([u]) => [t, u])),
-    cut: boxes.filter(([, a]) => a.left < edge.left - 1 || a.right > edge.right + 1
-      || a.top < edge.top - 1 || a.bottom > edge.bottom + 1).map(b => b[0]) };
-});
-const settle = async () => { await Promise.all(views.map(({ view }) => view.runAsync())); return seen(); };
-const wait = setInterval(async () => {
-  if (!document.body.dataset.ready) return;
-  clearInterval(wait);
-  const steps = { start: seen() };
-  STEPS
-  const out = document.createElement("pre");
-  out.id = "probe"; out.textContent = JSON.stringify(steps);
-  document.body.append(out);
-}, 20);
-</script>"""
 
 
 @functools.cache
@@ -59,23 +36,6 @@ def made(folder, *arguments, output="report.html"):
 
 def facts_of(page):
     return json.loads(re.search(r'id="data">(.*?)</script>', page.read_text(), re.DOTALL)[1])
-
-
-def dom(address, profile, milliseconds):
-    """The document once its scripts have run, which said nothing on the console."""
-    text, console = browser.opened(address, profile, milliseconds=milliseconds)
-    assert console == []
-    return text
-
-
-def probed(page, steps=""):
-    """What the page shows at the start and after each of some steps, as a browser has it."""
-    probing = page.with_name("probing.html")
-    probing.write_text(page.read_text() + PROBE.replace("STEPS", steps))
-    text = dom(probing.as_uri(), page.with_name("profile"), milliseconds=6000)
-    found = re.search(r'<pre id="probe">(.*?)</pre>', text, re.DOTALL)
-    assert found, "the page was not drawn"
-    return json.loads(found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
 
 
 @pytest.fixture(scope="module")

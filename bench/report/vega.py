@@ -6,6 +6,7 @@ altair and vl-convert-python are in the extra `report`; they are imported when s
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ def compiled(spec: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+@cache
 def libraries() -> str:
     """JavaScript that gives a page the name `vegaEmbed`: Vega and its tooltips, 0.9 MB."""
     import vl_convert
