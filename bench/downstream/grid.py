@@ -27,6 +27,7 @@ from bench.report import tables
 from compressors import registry
 from compressors.atomic import write_atomically
 from compressors.base import Compressor
+from compressors.cli.printing import put
 from compressors.errors import InvalidConfig, ProxycError, in_one_line
 from proxylm.config import RunConfig
 from proxylm.config_files import changes, from_mapping
@@ -87,7 +88,7 @@ def downstream(
                 failed += filter(None, pool.map(lambda arm: grid.run(arm, processes), wave))
     if found := grid.finished(every):
         results.write(output / "results.json", found)
-        click.echo(tables.all_of(found))
+        put(None, *tables.all_of(found))
     if processes.stopped:
         raise click.ClickException("stopped; the same command resumes")
     if failed:

@@ -25,6 +25,7 @@ from proxylm.training.distributed import Place
 from proxylm.training.divergence import check_finite, diverged
 from proxylm.training.lr_schedule import set_rates
 from proxylm.training.optim import make_optimizers
+from proxylm.training.outlook import Begin, Outlook
 from proxylm.training.precision import resolved
 from proxylm.training.run_plan import RunPlan
 from proxylm.training.signals import signals_received
@@ -43,6 +44,7 @@ def train(
     run: Path,
     *,
     held_out: Sequence[bytes] = (),
+    begin: Begin | None = None,
     report: Report = lambda record: None,
     place: Place | None = None,
     init: Path | None = None,
@@ -50,7 +52,8 @@ def train(
     """Train into the folder `run`, resuming from its newest checkpoint if there is one.
 
     held_out: documents scored every `train.eval_every` steps; the best model is kept beside the last ones. init: a run whose
-    newest weights this one begins with. Ctrl-C or SIGTERM ends the run after the step at hand, with a checkpoint.
+    newest weights this one begins with. begin: is given what the run will take, before the first step; report: the record of
+    each step. Ctrl-C or SIGTERM ends the run after the step at hand, with a checkpoint.
 
     Raises `InvalidConfig` if `run` holds a run of another configuration, store or held-out text, `InputError` if another
     process trains there or `held_out` has no byte, `Diverged` if the loss, a gradient or a weight is not finite,
@@ -59,7 +62,7 @@ def train(
     run = Path(run)
     if place is None:
         with Place.here() as here:
-            return train(store, config, run, held_out=held_out, report=report, place=here, init=init)
+            return train(store, config, run, held_out=held_out, begin=begin, report=report, place=here, init=init)
     _check(config, held_out, place)
     # What `auto` stands for is asked once for a run: a resumed one keeps it.
     settled = resolved(config, place, run_folder.recorded_choice(run))
@@ -71,6 +74,8 @@ def train(
         if place.rank == 0:
             run_folder.claim(run, config, plan, held_out, init)
         start = trainer.resume(run, init)
+        if begin is not None and place.rank == 0:
+            begin(Outlook.of(plan, start))
         with run_folder.Log(run / "log.jsonl", start, write=place.rank == 0) as log, signals_received() as received:
             _run(trainer, run, start, held_out, log, report, received)
     return trainer.model
