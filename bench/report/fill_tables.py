@@ -51,7 +51,8 @@ _OF_FACTS = {
 def _renderer(name: str) -> Callable[..., Any]:
     """The function named "module:function"; its module is imported now."""
     module, _, function = name.partition(":")
-    return getattr(importlib.import_module(module), function)
+    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return found
 
 
 def filled(text: str, folder: Path | None = None) -> str:

@@ -32,10 +32,15 @@ def runs(found: Sequence[Result], against: str = "") -> Table:
         return [r["name"], r["reads"], bits, difference, *_shown(r["totals"])]
 
     drops = ["bytes shown", "symbols", "bytes per symbol", "FLOPs", "read as", heads[3]]
-    best = {heads[2]: min, heads[3]: min}
+    best = dict.fromkeys(heads[2:4], min) if _of_one_size(found) else {}
     return markdown.table(
         [*heads, "bytes shown", "bytes per symbol"], map(cells, found), text=2, drops=drops, best=best
     )
+
+
+def _of_one_size(found: Sequence[Result]) -> bool:
+    """Only then is one of them the best: larger models with more compute are better."""
+    return len({r["size"] for r in found}) == 1
 
 
 def _shown(totals: dict[str, float]) -> list[str]:
@@ -99,7 +104,11 @@ def arms(found: Sequence[Result], against: str = "") -> Table:
         return [*told, _by_seed(row) or None, *_shown(row["totals"])[:3], *taken]
 
     rows = map(cells, results.arms(found, against))
-    drops, best = ["bytes shown", "symbols", "FLOPs", "seconds", "by seed", "seeds"], {heads[2]: min, rival: min}
+    drops, best = (
+        ["bytes shown", "symbols", "FLOPs", "seconds", "by seed", "seeds"],
+        dict.fromkeys([heads[2], rival], min),
+    )
+    best = best if _of_one_size(found) else {}
     return markdown.table([*heads, *(["seconds"] if seconds else [])], rows, drops=drops, best=best)
 
 

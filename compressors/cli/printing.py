@@ -29,11 +29,13 @@ def forms(command: F) -> F:
     return command
 
 
-def put(form: str | None, *parts: Table | str, data: Any = None, piped: Callable[[Table], str] = str) -> None:
+def put(
+    form: str | None, *parts: Table | str, data: Any = None, piped: Callable[[Table], str] = str, gap: str = "\n\n"
+) -> None:
     """Print tables and paragraphs in the form that is asked for.
 
     data: what --json prints, if it is not the rows of the tables. piped: a table where standard
-    output is not a terminal, Markdown by default.
+    output is not a terminal, Markdown by default. gap: between two parts.
     """
     shown_parts = [part for part in parts if isinstance(part, str) or part.rows]
     tables = [part for part in shown_parts if isinstance(part, Table)]
@@ -48,9 +50,9 @@ def put(form: str | None, *parts: Table | str, data: Any = None, piped: Callable
         text = (
             part.fitted(width, colour=colours()) if isinstance(part, Table) else paragraph(part) for part in shown_parts
         )
-        click.echo("\n\n".join(text), color=colours())
+        click.echo(gap.join(text), color=colours())
     else:
-        click.echo("\n\n".join(part if isinstance(part, str) else piped(part) for part in shown_parts))
+        click.echo(gap.join(part if isinstance(part, str) else piped(part) for part in shown_parts))
 
 
 def paragraph(text: str) -> str:

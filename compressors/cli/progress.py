@@ -11,7 +11,8 @@ from contextlib import contextmanager
 
 from compressors.cli.shown import shown
 
-LINE_EVERY, _DRAW_EVERY, _WIDTH = 10.0, 0.1, 24  # seconds, seconds, characters
+LINE_EVERY, _DRAW_EVERY = 10.0, 0.1  # seconds
+_WIDTH, _NARROW = 24, 6  # characters of the longest and the shortest bar
 BYTES = "bytes"  # the unit that is shown as kB, MB, GB (10^3, 10^6, 10^9)
 
 
@@ -75,10 +76,12 @@ class Progress:
         if line:
             print(f"proxyc: {self._label}: {self._state()}", file=sys.stderr, flush=True)
         elif self._bar:
-            share = min(1.0, self._done / self.total) if self.total else 0.0
-            bar = f"[{'#' * int(share * _WIDTH):-<{_WIDTH}}]  " if self.total else ""
+            label, state = self._label[:40], self._state()
             # A line that wraps could not be removed: the last column of the terminal stays free.
-            text = f"{self._label[:40]}  {bar}{self._state()}"[: self._columns - 1]
+            wide = min(_WIDTH, self._columns - len(label) - len(state) - 7)
+            share = min(1.0, self._done / self.total) if self.total else 0.0
+            bar = f"[{'#' * int(share * wide):-<{wide}}]  " if self.total and wide >= _NARROW else ""
+            text = f"{label}  {bar}{state}"[: self._columns - 1]
             print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
             self._open = True
 
@@ -92,7 +95,10 @@ class Progress:
         """Share, number, rate, what is left, and the note."""
         seconds, done = self._drawn - self._began, self._done - self._first
         parts = [] if self.total is None else [f"{min(1.0, self._done / max(1, self.total)):.0%}"]
-        parts.append(f"{amount(self._done, self._unit)}{'' if self.total else ' done'}")
+        if self._unit != BYTES and self.total is not None:
+            parts.append(f"{self._done:,} of {amount(self.total, self._unit)}")
+        else:
+            parts.append(f"{amount(self._done, self._unit)}{'' if self.total else ' done'}")
         # Rate and rest at the mean speed so far; not in the first second, where they would jump.
         if done > 0 and seconds > 1:
             parts += [f"{amount(done / seconds, self._unit)}/s"] if self._unit == BYTES else []

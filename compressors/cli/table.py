@@ -64,38 +64,48 @@ class Table:
     def fitted(self, width: int | None, *, colour: bool = False) -> str:
         """For a terminal of `width` columns: no line is longer, and no cell is broken.
 
-        A line below names the columns that were left out. None: all columns, however wide.
+        Columns without a value are left out; of the others a line below names those that do not
+        fit. None: all columns, however wide.
         """
         cells = [[shown(cell) for cell in _or_dash(row)] for row in self.rows]
         kept = self._kept(cells, width)
         widths = _widths([self.heads[i] for i in kept], [[row[i] for row in cells] for i in kept], width)
         lines = self._drawn(cells, dict(zip(kept, widths, strict=True)), colour)
-        if missing := [head for i, head in enumerate(self.heads) if i not in kept]:
-            note = f"left out here: {', '.join(head or 'one without a name' for head in missing)}; --wide shows all"
-            lines += textwrap.wrap(note, width or len(note))
+        missing = [
+            head or "one without a name" for i, head in enumerate(self.heads) if i in self._known() and i not in kept
+        ]
+        is_cut = any(_length(row[i]) > wide for row in cells for i, wide in zip(kept, widths, strict=True))
+        notes = [f"left out here: {', '.join(missing)}"] if missing else []
+        notes += ["what ends in … is cut"] if is_cut else []
+        if notes:
+            note = f"{'; '.join(notes)}; --wide shows all"
+            lines += (_dim(line, colour) for line in textwrap.wrap(note, width or len(note)))
         return "\n".join(lines)
+
+    def _known(self) -> list[int]:
+        """Numbers of the columns with a value, and of the first."""
+        return [i for i in range(len(self.heads)) if not i or any(row[i] not in (None, DASH) for row in self.rows)]
 
     def _kept(self, cells: list[list[str]], width: int | None) -> list[int]:
         """Numbers of the columns that fit, at least the first one and the one that is dropped last."""
-        kept, dropped = list(range(len(self.heads))), [i for head in self.drops for i in self._places(head)]
+        if width is None:
+            return list(range(len(self.heads)))
+        kept = self._known()
+        dropped = [i for head in self.drops for i in kept if i and self.heads[i] == head]
         dropped += [i for i in reversed(kept) if i and i not in dropped]
         for i in dropped[:-1]:
             needed = (_narrowest(self.heads[k], [row[k] for row in cells]) for k in kept)
-            if width is None or sum(needed) + _GAP * (len(kept) - 1) <= width:
+            if sum(needed) + _GAP * (len(kept) - 1) <= width:
                 break
             kept.remove(i)
         return kept
-
-    def _places(self, head: str) -> list[int]:
-        """Where a head stands. Heads of columns that this table has no values for are nowhere."""
-        return [i for i, other in enumerate(self.heads) if other == head and i]
 
     def _drawn(self, cells: list[list[str]], widths: Mapping[int, int], colour: bool) -> list[str]:
         """Lines of the columns `widths` (number -> characters), the best values in bold."""
         from rich.table import Table as Drawing
         from rich.text import Text
 
-        drawing = Drawing(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="underline")
+        drawing = Drawing(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="cyan")
         for i, wide in widths.items():
             side: Any = "left" if i < self.text else "right"
             drawing.add_column(Text(self.heads[i]), width=wide, justify=side, overflow="fold")
@@ -126,6 +136,11 @@ def drawn(what: Any, width: int, *, colour: bool) -> str:
     out = console.file
     assert isinstance(out, io.StringIO)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def _dim(line: str, colour: bool) -> str:
+    """A remark: less bright where there are colours."""
+    return f"\033[2m{line}\033[0m" if colour else line
 
 
 def _or_dash(row: Iterable[str | None]) -> list[str]:

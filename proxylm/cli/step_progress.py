@@ -33,5 +33,5 @@ class StepProgress:
 
 
 def figures(record: dict[str, Any]) -> str:
-    """Of one step, for people."""
-    return f"loss {record['loss']:.3f} bits/symbol, {amount(record['bytes_per_second'])}/s of text"
+    """Of one step, for people: bits a symbol, bytes of text a second."""
+    return f"loss {record['loss']:.3f}, {amount(record['bytes_per_second'])}/s"

@@ -179,7 +179,15 @@ def _describe(opened: Store, form: str | None = None, *, verified: bool = False)
     rows = [_cells(name, view) for name, view in summary["views"].items()]
     table = Table(heads, rows, text=3, drops=["fingerprint", "vocabulary", "on disk", "symbols", "codec"])
     checked = ["all files have the SHA-256 that was recorded"] if verified else []
-    put(form, text, table, *checked, data=summary | {"verified": verified}, piped=lambda table: table.fitted(None))
+    put(
+        form,
+        text,
+        table,
+        *checked,
+        data=summary | {"verified": verified},
+        piped=lambda table: table.fitted(None),
+        gap="\n",
+    )
 
 
 def _cells(name: str, view: dict[str, Any]) -> list[str | None]:

@@ -57,7 +57,8 @@ def opening(run: Path, outlook: Outlook) -> list[str]:
         f"{run}: a model of {outlook.parameters:,} parameters; recipe {config.mix.recipe}, {views}",
         f"  {plan.steps:,} steps of {train.rows} x {train.row_length} symbols, {plan.flops:.3g} FLOPs",
         f"  {amount(plan.n_bytes)} of text, {plan.passes:.2g} passes over {plan.store.path}",
-        f"  memory: at most {amount(memory)}, {amount(outlook.activation_bytes)} of it for the activations of a pass",
+        f"  at most {amount(memory)} of memory beside that of torch: {amount(outlook.weight_bytes)} for weights, gradients and "
+        f"optimizer, {amount(outlook.activation_bytes)} for activations",
     ]
     if outlook.start >= plan.steps:
         lines.append("  all of its steps are done already; nothing is left to train")
