@@ -52,6 +52,7 @@ ONLY_IN = {
 PRINTING = (
     "compressors.cli.printing",
     "compressors.cli.progress",
+    "compressors.cli.shown",
     "compressors.cli.table",
     "proxylm.cli.step_progress",
 )
