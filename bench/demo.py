@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -94,7 +95,7 @@ def demo(output: Path, flops: float, seed: int) -> None:
     text = _sample(_folder(output, best.arm, store))
     click.echo(shown(text, keep="\n"))
     demo_files.charts(output, [demo_files.result(o, _folder(output, o.arm, store), scored) for o in outcomes])
-    parts = {
+    parts: dict[str, Sequence[str | Table]] = {
         "What a view is": (story.WHAT, f"```\n{story.views(bpe, line, colour=False, width=100)}\n```"),
         "What each view costs": (story.COSTS, *tables, "All held-out documents, one thread, measured once."),
         "What the models learnt": (story.LEARNT, arm_table, *probes, demo_files.scored_on(scored)),

@@ -41,7 +41,7 @@ class Progress:
         self._label, self.total, self._unit, self._quiet, self._bar = label, total, unit, quiet, bar
         self._done, self._first, self._note, self._columns = done, done, "", shutil.get_terminal_size().columns or 80
         self._began = self._drawn = time.monotonic()
-        self._open, self._lock = False, threading.Lock()
+        self._open, self._wide, self._lock = False, _WIDTH, threading.Lock()
 
     def __call__(self, n: int, note: str = "") -> None:
         """Add `n` to what is done, in any thread; draw if enough time has passed. note: what is said beside the number."""
@@ -78,7 +78,7 @@ class Progress:
         elif self._bar:
             label, state = self._label[:40], self._state()
             # A line that wraps could not be removed: the last column of the terminal stays free.
-            wide = min(_WIDTH, self._columns - len(label) - len(state) - 7)
+            self._wide = wide = min(self._wide, self._columns - len(label) - len(state) - 7)
             share = min(1.0, self._done / self.total) if self.total else 0.0
             bar = f"[{'#' * int(share * wide):-<{wide}}]  " if self.total and wide >= _NARROW else ""
             text = f"{label}  {bar}{state}"[: self._columns - 1]
