@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import os
 import warnings
@@ -16,8 +15,9 @@ from compressors.base import Compressor
 from compressors.corpus import Document
 from compressors.corpus import documents as documents_of
 from compressors.errors import InputError, InvalidConfig, SlowPath
+from compressors.file_lock import NAME, lock, open_lock
 from proxylm.data.store import Store
-from proxylm.data.store_writer import Maker, Shard, finish, missing
+from proxylm.data.store_writer import Maker, Shard, finish, makers_for, missing
 from proxylm.view_spec import RAW
 
 SHARD_BYTES = 64 << 20  # raw bytes of a shard; memory holds one being read, one encoded, and a column being written
@@ -82,7 +82,7 @@ def _written(
 ) -> Store:
     """Have the engine make what is missing, then write the manifest: before that the store cannot be opened."""
     n_shards = 0
-    for counts in engine(shards, path, [Maker(name, codec) for name, codec in views.items()], threads):
+    for counts in engine(shards, path, makers_for(path, views), threads):
         progress(*counts)
         n_shards += 1
     if n_shards == 0:
@@ -93,27 +93,20 @@ def _written(
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """One process writes a store at a time: each removes what looks left over from a run that was killed.
-
-    The lock is the system's, on the folder: it ends with the process. Where a file system has none, nothing is locked.
-    """
+    """One process writes a store at a time: each removes what looks left over from a run that was killed."""
     is_new = not path.exists()
     path.mkdir(parents=True, exist_ok=True)
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    with open_lock(path) as file:
+        if not lock(file):
             warnings.warn(f"another process writes {path}; waiting for it to end", SlowPath, stacklevel=4)
-            fcntl.flock(folder, fcntl.LOCK_EX)
-        except OSError:  # a file system without locks
-            pass
-        yield
-    finally:
-        os.close(folder)
-        if is_new:
-            with suppress(OSError):  # it is not empty: something was written
-                path.rmdir()
+            lock(file, wait=True)
+        try:
+            yield
+        finally:
+            if is_new and os.listdir(path) == [NAME]:  # nothing was written
+                (path / NAME).unlink()
+                with suppress(OSError):  # another process has begun to write
+                    path.rmdir()
 
 
 def _ahead(shards: Iterator[Shard]) -> Iterator[Shard]:

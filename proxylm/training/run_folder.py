@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import json
 import os
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from typing import Any
 from compressors.atomic import write_atomically
 from compressors.base import Compressor, digest
 from compressors.errors import FingerprintMismatch, InputError, InvalidConfig
+from compressors.file_lock import lock, open_lock
 from proxylm.config import RunConfig
 from proxylm.config_files import changes, from_mapping
 from proxylm.data.alphabet import Alphabet
@@ -165,16 +165,14 @@ class Log:
     def __enter__(self) -> Log:
         """Raises `InputError` if another process writes here, or if records before `step` are missing."""
         if self._write:
-            self._folder = os.open(self._path.parent, os.O_RDONLY)
-            try:  # a process left over from a grid that was killed would write the same files
-                fcntl.flock(self._folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                os.close(self._folder)
-                raise InputError(f"another process trains in {self._path.parent}; wait for it, or end it") from error
+            self._lock = open_lock(self._path.parent)
+            if not lock(self._lock):  # a process left over from a grid that was killed would write the same files
+                self._lock.close()
+                raise InputError(f"another process trains in {self._path.parent}; wait for it, or end it")
             lines = self._path.read_text().splitlines(keepends=True) if self._path.exists() else []
             whole = sum(line.endswith("\n") for line in lines)  # a kill may have cut the last line
             if whole < self._step:
-                os.close(self._folder)
+                self._lock.close()
                 raise InputError(
                     f"{self._path} has {whole} records, and the newest checkpoint is of step {self._step}; "
                     "put the log back, or start in another folder"
@@ -196,4 +194,4 @@ class Log:
     def __exit__(self, *_: object) -> None:
         if self._write:
             self._file.close()
-            os.close(self._folder)
+            self._lock.close()
