@@ -253,5 +253,3 @@ def test_a_grid_that_ends_takes_its_runs_with_it_and_each_leaves_a_checkpoint(wr
                 time.sleep(0.05)
             assert lock(held)
         assert checkpoint.latest(folder) is not None
-
-

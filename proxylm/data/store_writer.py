@@ -128,7 +128,9 @@ def makers_for(path: Path, views: Mapping[str, Compressor]) -> list[Maker]:
     for name, codec in views.items():
         stored = (read_facts(file) or {} for file in sorted(path.glob(f"*/{name}.json")))
         versions = (facts["view"]["libraries"] for facts in stored)
-        makers.append(Maker(name, codec, next((found for found in versions if found != codec.library_versions()), None)))
+        makers.append(
+            Maker(name, codec, next((found for found in versions if found != codec.library_versions()), None))
+        )
     return makers
 
 
