@@ -91,7 +91,7 @@ def test_damage_is_said(tmp_path):
         whole = chunk.read_bytes()
         for bad in (whole[:-1], whole[:10], b"", whole[:30] + bytes([whole[30] ^ 1]) + whole[31:]):
             chunk.write_bytes(bad)
-            with pytest.raises(CorruptStream, match="the chunk (of .* is damaged|does not begin as those of proxyc)"):
+            with pytest.raises(CorruptStream, match=r"the chunk (of .* is damaged|does not begin as those of proxyc)"):
                 zarr.open_array(tmp_path / spec)[:]
 
 

@@ -150,6 +150,16 @@ class BPE(Compressor):
         spec = self._spec | {"decoder": self._spec.get("decoder") or tokenizer_json.DECODER}
         write_atomically(Path(path), tokenizer_json.text(spec))
 
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write `tokenizer.json` and `tokenizer_config.json` to `folder`, which `transformers.AutoTokenizer` opens.
+
+        It gives our ids; see `to_tokenizer_json`. The folder is made if it is missing, and may hold a model.
+        """
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        self.to_tokenizer_json(Path(folder) / "tokenizer.json")
+        config = json.dumps(tokenizer_json.CONFIG, indent=1) + "\n"
+        write_atomically(Path(folder) / "tokenizer_config.json", config.encode())
+
     @classmethod
     def specimens(cls) -> Iterator[BPE]:
         """Codecs that use every kernel between them."""

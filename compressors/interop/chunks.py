@@ -12,7 +12,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from compressors import registry
+from compressors import hub, registry
 from compressors.artifact import Artifact
 from compressors.base import Compressor, check_lossless
 from compressors.errors import CorruptStream, FingerprintMismatch, InputError, InvalidConfig, ProxycError
@@ -81,7 +81,15 @@ def _compressor(spec: str, fingerprint: str | None) -> Compressor:
     match = re.fullmatch(r"([^=:]+)=(.+?)((?::\w+=.*)?)", spec)
     if match is None:
         raise InvalidConfig(f"proxyc: {spec!r} names no artifact; write NAME=FILE, or leave the fingerprint out")
-    name, path, settings = match[1], Path(match[2]), match[3]
+    name, settings = match[1], match[3]
+    if match[2].startswith(hub.PREFIX):
+        found = registry.parse(spec)
+        if _fingerprint(found) != fingerprint:
+            raise FingerprintMismatch(
+                f"proxyc: {match[2]} is not {fingerprint[:12]} any more; name the revision that is"
+            )
+        return found
+    path = Path(match[2])
     folders = [Path(folder) for folder in os.environ.get(FOLDERS, "").split(os.pathsep) if folder]
     # First the path as given, then its name in the folders, then any artifact there: the
     # fingerprint decides.
@@ -105,8 +113,10 @@ def _fingerprint(codec: Compressor) -> str | None:
 
 
 def _without_folder(spec: str) -> str:
-    """`spec` with the name of an artifact's file in place of its path."""
-    return re.sub(r"^([^=:]+=)(.*[/\\])", r"\1", spec) if "=" in spec.partition(":")[0] else spec
+    """`spec` with the name of an artifact's file in place of its path; one on the hub stays, it is there for all."""
+    if "=" not in spec.partition(":")[0] or spec.partition("=")[2].startswith(hub.PREFIX):
+        return spec
+    return re.sub(r"^([^=:]+=)(.*[/\\])", r"\1", spec)
 
 
 __all__ = ["FOLDERS", "Chunks"]
