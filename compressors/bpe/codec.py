@@ -86,7 +86,9 @@ class BPE(Compressor):
         spec = train.fit(texts, vocab_size=vocab_size, pattern=pattern, progress=progress)
         # The tables are counted over ids, so the tokenizer comes first and encodes the sample.
         codec = cls(artifact=_artifact(spec, card))
-        tables = fit_id_coder.fit(codec.encode_batch(counted.documents()), codec.vocab.size)
+        sample_ids = codec.encode_batch(sampled := counted.documents())
+        card["bytes_per_symbol"] = round(sum(map(len, sampled)) / max(len(sample_ids.values), 1), 4)
+        tables = fit_id_coder.fit(sample_ids, codec.vocab.size)
         return cls(artifact=_artifact(spec, card, tables))
 
     @classmethod

@@ -100,7 +100,7 @@ def load_run(run: Path, *, best: bool = False) -> tuple[Decoder, RunConfig]:
 
 def view_of(run: Path, codec: Compressor) -> str:
     """The view that `codec` made, of those the run was trained on. Raises `FingerprintMismatch` if it made none."""
-    trained: dict[str, str] = _facts(run)["views"]
+    trained = views_of(run)
     made_by = {fingerprint: view for view, fingerprint in trained.items()}
     if codec.fingerprint not in made_by:
         known = ", ".join(f"{name} {digits[:12]}" for name, digits in trained.items()) or "raw bytes only"
@@ -108,6 +108,17 @@ def view_of(run: Path, codec: Compressor) -> str:
             f"{run} was trained on {known}, not on {codec.name} {codec.fingerprint[:12]}; give that artifact"
         )
     return made_by[codec.fingerprint]
+
+
+def views_of(run: Path) -> dict[str, str]:
+    """The compressed views that a run was trained on: name -> fingerprint."""
+    views: dict[str, str] = _facts(run)["views"]
+    return views
+
+
+def store_of(run: Path) -> str:
+    """The fingerprint of what a run was trained on: raw bytes and views."""
+    return str(_facts(run)["store"])
 
 
 def _facts(run: Path) -> dict[str, Any]:
