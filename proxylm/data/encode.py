@@ -32,7 +32,7 @@ def local(shards: Iterator[Shard], path: Path, makers: Sequence[Maker], threads:
     """The engine of one process: a shard is read and a column written while another is encoded."""
     with ThreadPoolExecutor(1, "write") as writer:
         written = writer.submit(lambda: None)
-        for shard in _ahead(shards):
+        for shard in read_ahead(shards):
             for write in missing(path, shard, makers, threads):
                 written.result()  # at most one column waits
                 written = writer.submit(write)
@@ -66,7 +66,9 @@ def encode(
         if name == RAW or not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or name[0] == ".":
             raise InvalidConfig(f"view name {name!r}: use letters, digits, '-', '_' and '.', and not 'raw'")
     shards = (
-        _stored(Store.open(path, check=(RAW,))) if documents is None else _shards(documents_of(documents), shard_bytes)
+        _stored(Store.open(path, check=(RAW,)))
+        if documents is None
+        else shards_of(documents_of(documents), shard_bytes)
     )
     with _alone(path):
         return _written(shards, path, views, threads, progress, engine)
@@ -109,7 +111,7 @@ def _alone(path: Path) -> Iterator[None]:
                     path.rmdir()
 
 
-def _ahead(shards: Iterator[Shard]) -> Iterator[Shard]:
+def read_ahead(shards: Iterator[Shard]) -> Iterator[Shard]:
     """The same, each shard read while the one before it is encoded: reading takes about as long as encoding."""
     with ThreadPoolExecutor(1, "read") as reader:
         following = reader.submit(next, shards, None)
@@ -118,7 +120,7 @@ def _ahead(shards: Iterator[Shard]) -> Iterator[Shard]:
             yield shard
 
 
-def _shards(documents: Iterable[Document], shard_bytes: int) -> Iterator[Shard]:
+def shards_of(documents: Iterable[Document], shard_bytes: int) -> Iterator[Shard]:
     """Documents in the order they come; a shard ends with the document that fills it, so none is cut."""
     numbers = itertools.count()
     held: list[bytes] = []

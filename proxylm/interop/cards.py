@@ -77,7 +77,7 @@ def of_model(trained: Trained, n_parameters: int, *, needs_code: bool) -> str:
         f'tokenizer = AutoTokenizer.from_pretrained("{UNNAMED}"{trust})',
         f'model = AutoModelForCausalLM.from_pretrained("{UNNAMED}"{trust})',
         'ids = tokenizer("def ", return_tensors="pt")',
-        "print(tokenizer.decode(model.generate(**ids, max_new_tokens=50)[0]))",
+        "print(tokenizer.decode(model.generate(**ids, max_new_tokens=50)[0], skip_special_tokens=True))",
     ]  # fmt: skip
     parts = [
         _front("transformers", UNKNOWN, ["proxyc", "byte-level", "text-generation"], "text-generation"),
