@@ -105,7 +105,7 @@ def clear_errors(place: Place) -> Iterator[None]:
     except errors.RevisionNotFoundError as error:
         raise InputError(f"{place.repo} has no revision {place.revision}") from error
     except errors.RepositoryNotFoundError as error:
-        raise InputError(f"there is no repository {place.repo} on the hub, or it is private: {_LOGIN}") from error
+        raise InputError(f"the hub has no repository {place.repo}, or it is private: {_LOGIN}") from error
     except errors.LocalTokenNotFoundError as error:
         raise InputError(f"{place} needs a login: {_LOGIN}") from error
     except errors.HfHubHTTPError as error:

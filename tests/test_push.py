@@ -21,7 +21,7 @@ from proxylm.data.encode import encode
 
 
 class Client:
-    """What is used of `HfApi`; it keeps what it was told to send."""
+    """What is used of `HfApi`; it keeps what it would send."""
 
     sent: list[tuple[str, object]]
     failure: Exception | None = None

@@ -46,7 +46,7 @@ def made_of(described: dict[str, Any], path: Path | str | None) -> Compressor:
     """The codec that `describe` was given; path: what `save_artifact` wrote.
 
     Raises `InvalidConfig` if the description is not one, `FingerprintMismatch` if another codec comes of it. Other versions of
-    libraries are no reason: what they encode may differ, and what was encoded decodes all the same.
+    libraries are accepted: what they encode may differ, and what was encoded decodes all the same.
     """
     try:
         codec = _made(described, path)

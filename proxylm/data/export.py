@@ -60,7 +60,7 @@ def encode_to(
     """What `export` writes of a store that has `documents` in the view of `codec`, without writing the store.
 
     The arguments are those of `export` and of `proxylm.data.encode.encode`. Memory holds two shards. A call that is killed
-    leaves nothing to resume from. Raises `InputError` if there are no documents, and what `export` raises.
+    leaves nothing to resume from. Raises `InputError` without documents, and what `export` raises.
     """
 
     def symbols() -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[np.int64]]]:
