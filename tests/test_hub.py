@@ -136,7 +136,7 @@ def test_no_network(hub):
         ("me/nothing", "hf://me/nothing has neither codec.pxa nor tokenizer.json; name the file"),
         ("me/tokens/other.pxa", "hf://me/tokens has no file other.pxa"),
         ("me/tokens@v9", "me/tokens has no revision v9"),
-        ("me/private", "no repository me/private on the hub, or it is private: log in"),
+        ("me/private", "the hub has no repository me/private, or it is private: log in"),
         (
             "me/gated",
             r"accept its terms: do so at http://127.*/me/gated, and log in with `hf auth login`, or set HF_TOKEN",

@@ -55,9 +55,9 @@ def of_artifact(
 
 def of_model(trained: Trained, n_parameters: int, *, needs_code: bool) -> str:
     """The card of an exported model. It names `UNNAMED` as its repository, and no licence: `proxyc push` does."""
-    from proxylm.training import run_folder
+    from proxylm.training import run_folder, run_log
 
-    config, totals, log = trained.config, run_folder.totals(trained.run), run_folder.records(trained.run)
+    config, totals, log = trained.config, run_log.totals(trained.run), run_log.records(trained.run)
     scores = [record["held_out_bits_per_byte"] for record in log if "held_out_bits_per_byte" in record]
     views = run_folder.views_of(trained.run)
     facts = {
