@@ -106,8 +106,10 @@ def view_of(run: Path, codec: Compressor) -> str:
     made_by = {fingerprint: view for view, fingerprint in trained.items()}
     if codec.fingerprint not in made_by:
         known = ", ".join(f"{name} {digits[:12]}" for name, digits in trained.items()) or "raw bytes only"
+        here = ", ".join(f"{name} {number}" for name, number in codec.library_versions().items())
+        versions = f", or install the version it was encoded with (here is {here})" if here else ""
         raise FingerprintMismatch(
-            f"{run} was trained on {known}, not on {codec.name} {codec.fingerprint[:12]}; give that artifact"
+            f"{run} was trained on {known}, not on {codec.name} {codec.fingerprint[:12]}; give that artifact{versions}"
         )
     return made_by[codec.fingerprint]
 
