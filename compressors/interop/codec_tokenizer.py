@@ -88,6 +88,12 @@ class CodecTokenizer(PreTrainedTokenizer):
         """Token -> id, special tokens included; symbol n is the token <n>."""
         return self._symbols | self._added_tokens_encoder
 
+    def tokenize(self, text: str, **options: Any) -> list[str]:
+        """Tokens of a text. The empty one has symbols, too, of many codecs; transformers 4 would not ask for them."""
+        if options.pop("split_special_tokens", self.split_special_tokens):
+            return self._tokenize(text)
+        return super().tokenize(text, split_special_tokens=False, **options)
+
     def _tokenize(self, text: str, **_: Any) -> list[str]:
         try:
             data = text.encode("utf-8", "surrogateescape")
