@@ -154,7 +154,7 @@ class _Steps:
     """Puts lengths and schedules into runs. A stretch is planned once for all sizes that share it."""
 
     def __init__(self, store: Store) -> None:
-        self._store, self._known = store, dict[str, int]()
+        self._store, self._known = store, dict[str, int]()  # steps of stretches, positions of views
         self._corpus = store.n_symbols(RAW)
 
     def planned(self, run: Run) -> Run:
@@ -195,14 +195,20 @@ class _Steps:
             )
         if run.view is None:
             return
-        config = _mixed(run.arm.config, run.view, [{"until": 1.0, "start": 1.0, "end": 1.0}], 1)
-        (view,) = views_of(self._store, config.mix.specs, alphabet_of(self._store, config))
-        positions = int(view.lengths.sum())
+        positions = self._positions(run.arm.config, run.view)
         if positions >= self._corpus:
             raise InputError(
                 f"view {run.view} has {self._corpus / positions:.2f} bytes a position; expected more than 1, or nothing can be "
                 "gained: choose another view"
             )
+
+    def _positions(self, base: RunConfig, view: str) -> int:
+        """Positions of a view of all documents."""
+        if view not in self._known:
+            config = _mixed(base, view, [{"until": 1.0, "start": 1.0, "end": 1.0}], 1)
+            (shown,) = views_of(self._store, config.mix.specs, alphabet_of(self._store, config))
+            self._known[view] = int(shown.lengths.sum())
+        return self._known[view]
 
 
 def _mixed(base: RunConfig, view: str | None, phases: list[dict[str, Any]], steps: int) -> RunConfig:
