@@ -2,43 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 import click
 
 from bench.downstream import results
-from bench.downstream.alignment import alignment
 from bench.downstream.arms import MAX_BYTES, digest, scored
 from bench.downstream.grid import Grid
-from bench.exchange import run_log
-from bench.exchange.experiment import BYTES, Run, runs_of
+from bench.exchange.experiment import runs_of
 from bench.exchange.flags import settings_of
 from bench.exchange.plan import plan
-from bench.exchange.rate import Measured, row
+from bench.exchange.rows import found_by
 from bench.exchange.schedules import SCHEDULES
 from bench.exchange.table import chart as draw
 from bench.exchange.table import table
 from bench.output import as_json, output, read_json, write_json
-from compressors.atomic import write_atomically
-from compressors.errors import InputError, ProxycError, in_one_line
+from compressors.errors import ProxycError, in_one_line
 from proxylm.data.store import Store
-from proxylm.training.run_folder import records
 
 PATH = click.Path(path_type=Path, exists=True)
-_SIGNALS = "alignment.json"  # in the folder of a run: made once
 
 
 @click.command()
 @click.argument("store", type=PATH)
 @click.argument("held_out", nargs=-1, required=True, type=PATH)
 @click.option(
-    "--recipe", type=PATH, help="Sizes and arms from a TOML file (`bench/recipes/exchange*.toml`), not from flags."
+    "--recipe", type=PATH, help="Sizes and arms from a TOML file (`bench/recipes/exchange/*.toml`), not from flags."
 )
 @click.option("--view", "views", multiple=True, help="A view of STORE and how it is shown, e.g. bpe:merges=256.")
 @click.option("--width", "widths", type=click.IntRange(2), multiple=True, help="d_model; heads of 32.  [default: 32]")
@@ -101,12 +93,12 @@ def exchange(
     documents = scored(held_out, max_bytes, partial(click.echo, err=True))
     grid = Grid(opened, held_out, digest(documents), max_bytes, (), runs)
     grid.check([run.arm for run in every])
-    finished = grid.finished([run.arm for run in every])  # raises where one is of another experiment
+    grid.finished([run.arm for run in every])  # raises where one is of another experiment
     runs.mkdir(parents=True, exist_ok=True)
     wrong = grid.run([run.arm for run in chosen], jobs)
     finished = grid.finished([run.arm for run in every])
     try:
-        found = _found(every, {result["name"]: result for result in finished}, grid, distances)
+        found = found_by(every, {result["name"]: result for result in finished}, grid, distances)
     except ProxycError as error:
         raise click.ClickException("\n".join(filter(None, [wrong, in_one_line(error)]))) from error
     click.echo(table(found["rows"]))
@@ -116,75 +108,6 @@ def exchange(
         write_json(output, as_json("exchange", found.pop("rows"), **found))
     if wrong:
         raise click.ClickException(wrong)
-
-
-def _found(
-    every: Sequence[Run], finished: Mapping[str, results.Result], grid: Grid, distances: Mapping[str, float]
-) -> dict[str, Any]:
-    """The JSON of the experiment: its rows, the calibration, what it was measured on."""
-    done = [run for run in every if run.arm.name in finished]
-    logs = {run.arm.name: records(grid.output / run.arm.name) for run in done}
-    measured = {name: run_log.measured(finished[name], log) for name, log in logs.items()}
-    bytes_only = [run for run in done if run.view is None]
-    groups: dict[tuple[str, str], list[Run]] = {}
-    for run in (run for run in done if run.view is not None):
-        groups.setdefault((run.label, run.arm.size), []).append(run)
-    if not groups:
-        raise InputError("no run with a view is finished; run the same command without --only")
-    rows = []
-    for (label, size), of_arm in groups.items():
-        calibration: dict[int, list[Measured]] = {}
-        longest: dict[int, Run] = {}
-        for run in (run for run in bytes_only if run.arm.size == size):
-            seed = run.arm.config.train.seed
-            calibration.setdefault(seed, []).append(measured[run.arm.name])
-            longest[seed] = max(longest.get(seed, run), run, key=lambda r: r.shares)
-        facts = row([measured[run.arm.name] for run in of_arm], calibration, f"{label}, size {size}")
-        dips = [
-            run_log.dip(logs[run.arm.name], logs[longest[run.arm.config.train.seed].arm.name], run.switch)
-            for run in of_arm if run.switch
-        ]  # fmt: skip
-        rows.append(_facts(of_arm[0], grid.store, distances) | facts | _signals(of_arm, dips, grid))
-    return {
-        "rows": rows, "held_out_sha256": grid.held_out_sha256, "corpus": grid.store.fingerprint_of(),
-        "calibration": [_calibrated(run, measured[run.arm.name]) for run in bytes_only],
-    }  # fmt: skip
-
-
-def _facts(run: Run, store: Store, distances: Mapping[str, float]) -> dict[str, Any]:
-    """What a row is of."""
-    (spec,) = run.arm.config.mix.specs
-    fingerprint = None if spec.kind == "even bags" else store.view(spec.view)["fingerprint"]
-    return {
-        "view": run.view, "arm": run.label, "size": run.arm.size, "width": run.arm.config.model.d_model, "schedule": run.schedule,
-        "ratio": run.shares[1] / run.shares[0], "fingerprint": fingerprint, "distance": distances.get(fingerprint or ""),
-    }  # fmt: skip
-
-
-def _signals(runs: Sequence[Run], dips: Sequence[Sequence[float | None]], grid: Grid) -> dict[str, Any]:
-    """Early signals, means over seeds; None for one that is not there."""
-    cosines = []
-    for run in runs:
-        file = grid.output / run.arm.name / _SIGNALS
-        if not file.exists():
-            write_atomically(file, json.dumps(alignment(file.parent, grid.store)).encode())
-        cosines.append(json.loads(file.read_bytes()))
-    found = {key: _mean([cosine[key] for cosine in cosines]) for key in ("gradient", "hidden")}
-    return found | {"dip": [_mean(window) for window in zip(*dips, strict=True)]}
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    """Of those that are known."""
-    known = [value for value in values if value is not None]
-    return mean(known) if known else None
-
-
-def _calibrated(run: Run, measured: Measured) -> dict[str, Any]:
-    """A run of bytes only."""
-    return {
-        "arm": BYTES, "size": run.arm.size, "width": run.arm.config.model.d_model, "seed": measured.seed,
-        "raw_bytes": measured.raw, "loss": measured.loss(), "flops": measured.flops, "seconds": measured.seconds,
-    }  # fmt: skip
 
 
 def _distances(stability: Path | None) -> dict[str, float]:

@@ -62,6 +62,11 @@ class Run:
     """The step at which the first stretch has ended; 0 where there is only one."""
 
     @property
+    def seed(self) -> int:
+        """Of the training run."""
+        return self.arm.config.train.seed
+
+    @property
     def shares(self) -> tuple[float, float]:
         """Bytes that it is to show raw, and in the view."""
         shown = sum(part.n_bytes * part.rate for part in self.parts) * self.raw
