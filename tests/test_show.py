@@ -11,6 +11,7 @@ import torch
 from click.testing import CliRunner
 
 import compressors
+from compressors.cli.shown import shown
 from compressors.errors import InputError, InvalidConfig
 from compressors.show import Cut, changed_symbols, visible
 from compressors.show.cut import edited
@@ -189,3 +190,17 @@ def test_no_terminal_no_columns_and_no_output(tmp_path, monkeypatch):
         CliRunner().invoke(
             proxyc, ["show", "a b", "--view", "bytes", "-o", str(tmp_path / "no/p.html")], catch_exceptions=False
         )
+
+
+def test_what_show_does_not_draw_and_what_it_takes_out(tmp_path):
+    run = CliRunner().invoke
+    assert "takes out w, byte 5" in run(proxyc, ["show", "helloworld", "--view", "bytes", "--edit"]).stderr
+    with pytest.raises(InvalidConfig, match="only NAME:merges=K"):
+        run(proxyc, ["show", "hello", "--view", "bpe:bags=4"], catch_exceptions=False)
+    with pytest.raises(InputError, match="is a folder; name one file of it"):
+        run(proxyc, ["show", str(tmp_path)], catch_exceptions=False)
+    assert "1 symbol for 1 byte," in run(proxyc, ["show", "h", "--view", "bytes"]).output
+
+
+def test_a_terminal_gets_no_control_character():
+    assert shown("a\x1b[31m\n\tb\x07", keep="\n\t") == "a\\x1b[31m\n\tb\\x07"

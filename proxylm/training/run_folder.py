@@ -70,6 +70,8 @@ def _check_same(run: Path, now: dict[str, Any]) -> None:
     different = list(changes({key: before.get(key) for key in now}, now | {"version": before["version"]}))
     if not different:
         return
+    # The number of steps follows from the configuration: it is told of where only it differs.
+    different = [line for line in different if not line.startswith("steps ")] or different
     remedy = "choose another folder or delete it"
     if any(line.startswith(("steps ", "config.train.steps ", "config.train.flops ")) for line in different):
         remedy = "a schedule depends on its length, so a run cannot be made longer: begin another one with --init"
