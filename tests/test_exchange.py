@@ -24,7 +24,7 @@ from proxylm.data.loader import Loader
 from proxylm.training.trainer import train
 
 RECIPES = Path(command.__file__).parent.parent / "recipes/exchange"
-TRAIN = {"rows": 4, "row_length": 64}
+TRAIN = {"rows": 4, "row_length": 64, "dtype": "fp32"}
 MODEL = {"d_model": 8, "n_layers": 1, "n_heads": 1}
 
 
@@ -160,7 +160,7 @@ def test_an_experiment_is_run_resumed_and_shown(store, tmp_path, documents):
     held_out.write_text("\n".join(json.dumps({"text": d[:700].decode()}) for d in documents[-4:]))
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(
-        "[base.train]\nrows = 4\nrow_length = 64\n[base.model]\nn_layers = 1\nn_heads = 1\n"
+        '[base.train]\nrows = 4\nrow_length = 64\ndtype = "fp32"\n[base.model]\nn_layers = 1\nn_heads = 1\n'
         "[sizes.d8]\nmodel = { d_model = 8 }\nraw = 6000\ncalibration = [1, 4]\n"
         '[arms.bags]\nview = "bpe:bags=8"\n[arms.cuts]\nview = "cuts"\nschedule = "constant"\n'
     )
@@ -188,5 +188,10 @@ def test_an_experiment_is_run_resumed_and_shown(store, tmp_path, documents):
     again = CliRunner().invoke(command.exchange, given)
     assert again.output.splitlines()[-4:] == done.output.splitlines()[-4:]
     assert {path: path.stat().st_mtime_ns for path in times} == times  # read, not made again
+    assert found["dtypes"] == ["fp32"]
+    log = tmp_path / "runs/bags-d8-s1/log.jsonl"
+    log.write_text(log.read_text().replace('"dtype": "fp32"', '"dtype": "bf16"'))
+    mixed = CliRunner().invoke(command.exchange, given)
+    assert "warning: runs in bf16 and fp32 are compared; give --set train.dtype=..." in mixed.output
     page = fill_tables.filled("<!-- exchange e -->\n<!-- end -->\n", tmp_path)
     assert "| bpe:bags=8 | first | 8 | 1 | 0.01 |" in page

@@ -101,6 +101,10 @@ def exchange(
         found = found_by(every, {result["name"]: result for result in finished}, grid, distances)
     except ProxycError as error:
         raise click.ClickException("\n".join(filter(None, [wrong, in_one_line(error)]))) from error
+    if len(found["dtypes"]) > 1:  # `auto` is measured by every run
+        click.echo(
+            f"warning: runs in {' and '.join(found['dtypes'])} are compared; give --set train.dtype=...", err=True
+        )
     click.echo(table(found["rows"]))
     if chart:
         draw(found["rows"], chart)

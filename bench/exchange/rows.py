@@ -50,6 +50,7 @@ def found_by(
         rows.append(_facts(seeds[0], grid.store, distances) | facts | _signals(seeds, its_bytes, logs, grid))
     return {
         "rows": rows, "held_out_sha256": grid.held_out_sha256, "corpus": grid.store.fingerprint_of(),
+        "dtypes": sorted({str(log[0]["dtype"]) for log in logs.values()}),
         "calibration": [_calibrated(run, measured[run.arm.name]) for run in bytes_only],
     }  # fmt: skip
 
