@@ -162,7 +162,7 @@ def test_a_missing_dictionary_is_named(zstd_with_dictionary: Zstd) -> None:
 
 
 def test_a_raw_dictionary_may_look_like_an_artifact(tmp_path: Path) -> None:
-    """Its ninth byte is a brace, as in safetensors, but its first eight are no length that fits."""
+    """Its ninth byte is a brace, as in safetensors, but its first eight are not a length that fits."""
     lines = b'{"log": {"level": "info", "user": 1234}}' * 20
     (tmp_path / "s.json").write_bytes(lines)
     codec = compressors.parse(f"zstd={tmp_path}/s.json")

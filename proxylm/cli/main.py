@@ -35,6 +35,7 @@ COMMANDS = {
     "generate": ("proxylm.cli.evaluate:generate", "Continue a prompt, bytes in and bytes out."),
     "inspect": ("compressors.cli.checking:inspect", "What a .pxc file says of itself."),
     "lm-eval": ("proxylm.cli.tasks:lm_eval", "Run tasks of lm-evaluation-harness on a model."),
+    "report": ("bench.report.command:report", "Charts of runs, as one page or as pictures."),
     "show": ("proxylm.cli.show:show", "What a view does to a text: its pieces, symbols, and what bytes cost."),
     "store": ("proxylm.cli.store:store", "What is in a view store; --verify checks all of it."),
     "test": ("compressors.cli.checking:test", "Check compressed files without writing anything."),
@@ -43,7 +44,8 @@ COMMANDS = {
 # Packages that come with an extra.
 EXTRAS = {
     "torch": "train",
-    "matplotlib": "bench",
+    "altair": "report",
+    "vl_convert": "report",
     "numcodecs": "bridges",
     "fsspec": "bridges",
     "pyarrow": "parquet",

@@ -73,7 +73,7 @@ def train(
     """
     from proxylm import config_files
     from proxylm.data.store import Store
-    from proxylm.training import run_folder, trackers, trainer
+    from proxylm.training import run_log, trackers, trainer
     from proxylm.training.distributed import Place
 
     flags = {"mix.recipe": recipe, "mix.view": view, "train.steps": steps, "train.flops": flops, "train.seed": seed}
@@ -96,7 +96,7 @@ def train(
 
         trainer.train(Store.open(store), run_config, run, held_out=documents, report=report, place=place, init=init)
     if place.rank == 0:
-        click.echo(_summary(run, run_folder.records(run)))
+        click.echo(_summary(run, run_log.records(run)))
 
 
 def _summary(run: Path, log: list[dict[str, Any]]) -> str:
