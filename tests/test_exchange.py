@@ -12,6 +12,7 @@ import compressors
 from bench.downstream import results
 from bench.downstream.alignment import alignment
 from bench.exchange import command, flags
+from bench.exchange.chart import spec
 from bench.exchange.experiment import runs_of
 from bench.exchange.plan import plan
 from bench.report import fill_tables
@@ -195,3 +196,12 @@ def test_an_experiment_is_run_resumed_and_shown(store, tmp_path, documents):
     assert "warning: runs in bf16 and fp32 are compared; give --set train.dtype=..." in mixed.output
     page = fill_tables.filled("<!-- exchange e -->\n<!-- end -->\n", tmp_path)
     assert "| bpe:bags=8 | first | 8 | 1 | 0.01 |" in page
+
+
+def test_the_chart_has_a_panel_for_stability_where_it_is_known():
+    rates = {"view": "bpe", "schedule": "first", "width": 32, "e": 0.5, "e_low": None, "e_high": None}
+    rates |= {"bytes_per_position": 3.2, "distance": None}
+    assert len(spec([rates])["hconcat"]) == 1
+    both = spec([rates, rates | {"distance": 0.3}])
+    assert len(both["hconcat"]) == 2
+    assert json.dumps(both).count('"name": "bpe, first"') == 2 + 1

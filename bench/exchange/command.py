@@ -12,14 +12,15 @@ import click
 from bench.downstream import results
 from bench.downstream.arms import MAX_BYTES, digest, scored
 from bench.downstream.grid import Grid
+from bench.exchange.chart import draw
 from bench.exchange.experiment import runs_of
 from bench.exchange.flags import settings_of
 from bench.exchange.plan import plan
 from bench.exchange.rows import found_by
 from bench.exchange.schedules import SCHEDULES
-from bench.exchange.table import chart as draw
 from bench.exchange.table import table
-from bench.output import as_json, output, read_json, write_json
+from bench.output import OutputFile, as_json, output, read_json, write_json
+from bench.report import vega
 from compressors.errors import ProxycError, in_one_line
 from proxylm.data.store import Store
 
@@ -72,7 +73,7 @@ PATH = click.Path(path_type=Path, exists=True)
 @click.option("--dry-run", is_flag=True, help="Print the runs, their FLOPs and bytes; train nothing.")
 @click.option("--flops-per-second", type=float, help="With --dry-run: say how many hours that takes.")
 @click.option("--stability", type=PATH, help="JSON of `proxyc bench stability`: adds how stable each view is.")
-@click.option("--chart", type=click.Path(path_type=Path), help="A chart of e against ratio and stability to write.")
+@click.option("--chart", type=OutputFile(*vega.PICTURES), help="A chart of e against ratio and stability to write.")
 @output()
 def exchange(
     store: Path, held_out: tuple[Path, ...], recipe: Path | None, runs: Path, max_bytes: int, jobs: int, only: tuple[str, ...],
@@ -89,6 +90,8 @@ def exchange(
     if dry_run:
         click.echo(plan(chosen, opened, flops_per_second))
         return
+    if chart:
+        vega.require()
     distances = _distances(stability)
     documents = scored(held_out, max_bytes, partial(click.echo, err=True))
     grid = Grid(opened, held_out, digest(documents), max_bytes, (), runs)

@@ -137,10 +137,12 @@ def row(arms: Sequence[Measured], calibration: Mapping[int, Sequence[Measured]],
     by_seed = [exchange(arm, curves[arm.seed]) for arm in arms]
     low, high, interval = _interval(arms, calibration, by_seed)
     found = [_of_one(arm, curves[arm.seed], calibration[arm.seed]) for arm in arms]
+    figures = {key: _mean([one[key] for one in found]) for key in found[0]}
+    pays = figures["pays_flops"]
     return {
         "e": mean(by_seed), "e_low": low, "e_high": high, "interval": interval, "by_seed": by_seed,
-        "seeds": [arm.seed for arm in arms],
-    } | {key: _mean([one[key] for one in found]) for key in found[0]}  # fmt: skip
+        "seeds": [arm.seed for arm in arms], "pays": None if pays is None else pays > 1,
+    } | figures  # fmt: skip
 
 
 def _of_one(arm: Measured, curve: Curve, runs: Sequence[Measured]) -> dict[str, float | None]:
@@ -160,7 +162,7 @@ def _of_one(arm: Measured, curve: Curve, runs: Sequence[Measured]) -> dict[str, 
             # Bytes of the view that cost as much as one raw byte.
             found["throughput"] = throughput = None if more is None else arm.shown / more
             found["flops_per_position"] = None if throughput is None else per_position / throughput
-    return found | {"pays": found["pays_flops"]}
+    return found
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

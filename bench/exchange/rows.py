@@ -16,7 +16,7 @@ from bench.exchange.rate import Measured, row
 from compressors.atomic import write_atomically
 from compressors.errors import InputError
 from proxylm.data.store import Store
-from proxylm.training.run_folder import records
+from proxylm.training.run_log import records
 
 _SIGNALS = "alignment.json"  # in the folder of a run: made once
 Logs = Mapping[str, list[dict[str, Any]]]  # by name of a run

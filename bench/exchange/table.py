@@ -1,19 +1,13 @@
-"""Exchange rates as Markdown, and as a chart against ratio and stability."""
+"""Exchange rates as Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from bench import markdown
-from bench.figures import axes_of
 
 Row = Mapping[str, Any]
-_AXES = {
-    "bytes_per_position": "bytes of text per position",
-    "distance": "share of the view that a deletion of 10 % changes",
-}
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -45,24 +39,3 @@ def _number(value: float | None) -> str | None:
 
 def _share(value: float | None) -> str | None:
     return None if value is None else f"{value:+.1%}"
-
-
-def chart(rows: Sequence[Row], path: Path) -> None:
-    """e of every row against the bytes a position, and against instability where `distance` is known; a colour a width."""
-    axes = [key for key in _AXES if any(row.get(key) is not None for row in rows)]
-    widths = sorted({row["width"] for row in rows})
-    with axes_of(path, (6.0, 4.4), len(axes)) as (panels, _):
-        for panel, key in zip(panels, axes, strict=True):
-            for row in (row for row in rows if row.get(key) is not None):
-                low, high = (row[end] if row[end] is not None else row["e"] for end in ("e_low", "e_high"))
-                bars = [[max(row["e"] - low, 0)], [max(high - row["e"], 0)]]
-                colour = f"C{widths.index(row['width']) % 10}"
-                panel.errorbar(row[key], row["e"], bars, marker="o", capsize=3, color=colour)
-                name = f"{row['view']}, {row['schedule']}"
-                panel.annotate(name, (row[key], row["e"]), (5, 4), textcoords="offset points", fontsize="x-small")
-            for width in widths:
-                panel.plot([], [], "o", color=f"C{widths.index(width) % 10}", label=f"d = {width}")
-            panel.axhline(0, color="0.7", linewidth=0.8)
-            panel.set(xlabel=_AXES[key], ylabel="exchange rate e: raw bytes that a byte shown is worth")
-            panel.legend(fontsize="small")
-            panel.margins(x=0.25, y=0.1)
