@@ -333,20 +333,6 @@ def test_bad_settings_are_named(bad):
         config(**bad)
 
 
-def test_tensorboard_has_the_numbers_of_the_log(store, tmp_path):
-    pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    from proxylm.training.trackers import board
-
-    with board(tmp_path / "r") as report:
-        train(store, config(steps=4), tmp_path / "r", report=report)
-    read = EventAccumulator(str(tmp_path / "r/tensorboard"))
-    read.Reload()
-    assert [event.value for event in read.Scalars("loss")] == pytest.approx(losses(tmp_path / "r"))
-    assert {"symbols/raw", "flops"} <= set(read.Tags()["scalars"])
-
-
 def test_a_run_that_would_show_no_byte_is_refused(tmp_path):
     empty = encode([Document("e", b"")], tmp_path / "s", {})
     with pytest.raises(InputError, match="show no byte"):

@@ -48,7 +48,7 @@ EXTRAS = {
     "fsspec": "bridges",
     "pyarrow": "parquet",
     "ray": "ray",
-    "tensorboard": "bench",
+    "tensorboard": "trackers",
     "lm_eval": "lm-eval",
     "evalplus": "evalplus",
     "transformers": "hf",

@@ -218,5 +218,6 @@ def _optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, Ten
     for which, optimizer in enumerate(optimizers):
         for index, parameter in enumerate(p for group in optimizer.param_groups for p in group["params"]):
             for key, value in optimizer.state[parameter].items():
-                tensors[f"{which}.{index}.{key}"] = value
+                if isinstance(value, Tensor):  # SGD has None here, where there is no momentum
+                    tensors[f"{which}.{index}.{key}"] = value
     return tensors
