@@ -52,6 +52,12 @@ class TrainConfig:
     """Compile the blocks: half a minute for 1.4 times the speed on a CPU; needs a C++ compiler."""
     attention: str = "auto"
     """sdpa; or compiled: bands on CPUs, flex on GPUs (`proxylm.model.attention`); auto: the one that fits."""
+    recompute: bool = False
+    """Keep only what goes into each block, and compute its inside again in the backward pass: less memory, a third more work."""
+    tf32: bool = False
+    """Let GPUs do fp32 products with 10 bits of mantissa (TF32), which is several times as fast."""
+    deterministic: bool = False
+    """Use only operations that give the same bits each time, which CPUs do anyway: GPUs then resume bit for bit, more slowly."""
     shard: bool = False
     """Spread parameters, gradients and optimizer states over the processes (FSDP2), where one cannot hold them."""
     micro_rows: int | None = None

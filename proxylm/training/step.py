@@ -15,13 +15,15 @@ from proxylm.data.batch import Batch
 from proxylm.data.loader import pieces_of
 from proxylm.evaluation.bits_per_byte import evaluate, trained_window
 from proxylm.model.attention import mask_maker
-from proxylm.training import checkpoint, fsdp, measured
+from proxylm.model.decoder import Decoder
+from proxylm.training import fsdp, measured, restore
 from proxylm.training.distributed import Place
 from proxylm.training.divergence import diverged
 from proxylm.training.foreign import OURS, Foreign
 from proxylm.training.lr_schedule import set_rates
 from proxylm.training.precision import resolved
 from proxylm.training.run_plan import RunPlan
+from proxylm.training.shipping import shipped
 from proxylm.training.step_sums import StepSums
 
 
@@ -34,34 +36,44 @@ class Trainer:
         self.config, self.foreign = resolved(config, place, {}), foreign
         config = self.config
         self.peak = place.world * (config.train.peak_flops or measured.peak_flops(place.device, config.train.dtype))
-        torch.manual_seed(config.train.seed)
-        self.model = foreign.make_model(config, self.loader.alphabet)
-        embedding = getattr(self.model, "embedding", None)  # another model may have none of this name
-        if (pieces := getattr(embedding, "pieces", None)) is not None:
-            pieces.copy_(torch.from_numpy(pieces_of(plan.store, self.loader.alphabet, pieces.shape[1])))
         self.sharded = config.train.shard and place.world > 1
-        if self.sharded:
-            fsdp.shard(self.model, place)  # block by block: no GPU ever holds all of it
-        else:
-            self.model.to(place.device)
+        self.model = self._sharded_model(plan) if self.sharded else self._whole_model(plan).to(place.device)
         self.model.mask_of = mask_maker(config.train.attention, place.device)
+        self.model.recompute = config.train.recompute
         n_heads, n_ahead = len(self.loader.heads), config.model.n_ahead
         weights = [1.0] * n_heads + [
             config.train.ahead_weight / max(n_ahead, 1)
         ] * n_ahead  # the extra heads by their mean
         self.weights = torch.tensor(weights, device=place.device)  # of the losses of every softmax and extra head
         self.optimizers = foreign.make_optimizers(self.model, config.train)
-        for block in self.model.blocks if config.train.compile else ():
-            block.compile(dynamic=False)  # all batches have one shape
+
+    def _whole_model(self, plan: RunPlan) -> Decoder:
+        """The model at first, on the CPU; its blocks are compiled if that is wanted."""
+        torch.manual_seed(self.config.train.seed)
+        model = self.foreign.make_model(self.config, self.loader.alphabet)
+        embedding = getattr(model, "embedding", None)  # another model may have none of this name
+        pieces = getattr(embedding, "pieces", None)
+        if pieces is not None and not pieces.is_meta:
+            pieces.copy_(torch.from_numpy(pieces_of(plan.store, self.loader.alphabet, pieces.shape[1])))
+        for block in model.blocks if self.config.train.compile else ():
+            # Only the forward pass: the hooks of FSDP, which come later, stay outside. All batches have one shape.
+            block.forward = torch.compile(block.forward, dynamic=False)
+        return model
+
+    def _sharded_model(self, plan: RunPlan) -> Decoder:
+        """The same in slices. Only process 0 ever holds all of it, on its CPU."""
+        with torch.device("meta"):
+            model = self._whole_model(plan)
+        fsdp.shard(model, self.place, self.config.train.dtype)
+        fsdp.filled(model, self._whole_model(plan) if self.place.rank == 0 else None, self.place)
+        return model
 
     def resume(self, run: Path, init: Path | None = None) -> int:
         """Read the newest checkpoint of `run`, or begin with the weights of the run `init`; the step that comes next."""
-        newest = checkpoint.latest(run)
-        if newest is not None:
-            return int(checkpoint.load(newest, self.model, self.optimizers)["step"])
-        if init is not None:
-            checkpoint.load_weights(init, self.model)
-        return 0
+        state = restore.newest(run, self.model, self.optimizers, self.place)
+        if state is None and init is not None:
+            restore.weights_of(init, self.model, self.place)
+        return 0 if state is None else int(state["step"])
 
     def step(self, step: int, stop: bool = False) -> tuple[dict[str, Any], bool]:
         """One optimizer step: the log record of all processes together, and whether a signal has reached any of them.
@@ -94,7 +106,10 @@ class Trainer:
         """
         place, settings = self.place, self.config.train
         nats = torch.zeros(len(self.weights), dtype=torch.float64, device=place.device)  # (heads + n_ahead,)
-        for part in batch.parts(settings.micro_rows or len(batch.inputs)):
+        parts = list(batch.parts(settings.micro_rows or len(batch.inputs)))
+        for number, part in enumerate(parts, 1):
+            if self.sharded:
+                fsdp.reduce_at_end(self.model, is_last=number == len(parts))
             lost = self._nats(part)
             ((lost @ self.weights) / total).backward()
             nats += lost.detach().double()
@@ -125,21 +140,31 @@ class Trainer:
         return record
 
     def held_out(self, documents: Sequence[bytes]) -> float:
-        """Bits per byte of the model as it is. Sharded, every process must take part."""
+        """Bits per byte of the model as it is. Every process must take part: each scores its share, or sharded all of it."""
+        place, shared = self.place, self.place.world > 1 and not self.sharded
+        own = documents
+        if shared:  # the first also takes those without a byte
+            own = [d for d in documents if d][place.rank :: place.world] + [
+                d for d in documents if not d and not place.rank
+            ]
+        sums = torch.zeros(2, dtype=torch.float64)  # bits; bytes
         with torch.compiler.set_stance("force_eager"):  # hardly two batches of windows have the same shape
-            result = evaluate(self.model, documents, window=trained_window(self.config))
+            if own:
+                result = evaluate(self.model, own, window=trained_window(self.config))
+                bits = float(result.text_bits.sum() + result.end_bits.sum())
+                sums = torch.tensor([bits, float(result.n_bytes.sum())], dtype=torch.float64)
         fsdp.release(self.model)
-        return result.bits_per_byte
+        bits, n_bytes = (place.summed(sums) if shared else sums).tolist()
+        return float(bits / n_bytes)
 
     def _nats(self, batch: Batch) -> Tensor:
         """(heads + n_ahead,) summed -ln p under each head."""
-        device = self.place.device
-        ids, targets, doc, mode = (
-            torch.from_numpy(a).to(device) for a in (batch.inputs, batch.targets, batch.doc, batch.mode)
-        )
-        bags = None if batch.bags is None else torch.from_numpy(batch.bags).to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.config.train.dtype == "bf16"):
-            return self.model.heads.nats(self.model(ids, doc, bags=bags), targets, mode, self.loader.heads, bags, doc)
+        device, heads, config = self.place.device, self.loader.heads, self.config
+        sent = shipped(batch, self.loader.alphabet, len(heads), config.model.n_ahead, device)
+        known = {"selection": sent.selection} if isinstance(self.model, Decoder) else {}
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.train.dtype == "bf16"):
+            hidden = self.model(sent.ids, sent.doc, bags=sent.bags, **known)  # (B, T, d)
+            return self.model.heads.nats(hidden, sent.targets, sent.mode, heads, sent.bags, sent.doc, sent.selection)
 
     @torch.no_grad()
     def _row_bits(self, batch: Batch) -> list[float]:

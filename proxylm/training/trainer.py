@@ -17,7 +17,7 @@ from proxylm.training import checkpoint, memory, run_folder, trackers
 from proxylm.training.distributed import Place
 from proxylm.training.divergence import check_finite
 from proxylm.training.foreign import OURS, Foreign
-from proxylm.training.precision import resolved
+from proxylm.training.precision import numerics, resolved
 from proxylm.training.run_plan import RunPlan
 from proxylm.training.signals import signals_received
 from proxylm.training.step import Trainer
@@ -59,14 +59,16 @@ def train(
         _check(config, held_out, place)
         foreign.check(config.train)
         # What `auto` stands for is asked once for a run: a resumed one keeps it.
-        settled = resolved(config, place, run_folder.recorded_choice(run))
+        recorded = place.from_first(lambda: run_folder.recorded_choice(run))
+        settled = resolved(config, place, recorded)
+        stack.enter_context(numerics(settled.train))
         stack.enter_context(memory.one_line(settled.train))
         plan = RunPlan.of(store, settled)
         if not plan.n_bytes:
             raise InputError(f"the rows of this run show no byte of {store.path}; encode documents that are not empty")
         trainer = Trainer(plan, place, foreign)
-        if place.rank == 0:
-            run_folder.claim(run, config, plan, held_out, init, foreign.names)
+        # What process 0 refuses ends all: none waits for it.
+        place.from_first(lambda: run_folder.claim(run, config, plan, held_out, init, foreign.names))
         start = trainer.resume(run, init)
         log = stack.enter_context(run_folder.Log(run / "log.jsonl", start, write=place.rank == 0))
         received = stack.enter_context(signals_received())  # left only when the trackers are closed
@@ -128,7 +130,7 @@ def _run(
         saves = stop or is_last or step % settings.checkpoint_every == 0
         if scores or saves:
             check_finite(trainer.model, trainer.place, step)
-        if scores and takes_part:
+        if scores:
             record["held_out_bits_per_byte"] = trainer.held_out(held_out)
             checkpoint.save_best(run, trainer.model, step, record["held_out_bits_per_byte"], write=writes)
         log.write(record)
