@@ -27,7 +27,7 @@ COMMANDS = {
     ),
     "decompress": ("compressors.cli.files:decompress", "Decompress files or a stream."),
     "demo": ("bench.demo:demo", "The whole product in five minutes: fit, encode, train four ways, report."),
-    "doctor": ("compressors.cli.codecs:doctor", "Check this installation."),
+    "doctor": ("proxylm.cli.doctor:doctor", "Check this installation, or a GPU for training."),
     "encode": ("proxylm.cli.store:encode", "Encode a corpus into a view store."),
     "eval": ("proxylm.cli.evaluate:evaluate", "Bits per byte of a trained model on held-out documents."),
     "export": ("proxylm.cli.evaluate:export", "Write a model as a Hugging Face checkpoint."),
