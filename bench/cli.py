@@ -19,7 +19,7 @@ COMMANDS = {
     "copying": ("bench.downstream.copying:main", "Has a model learnt to copy from its context?"),
     "scaling": ("bench.downstream.scaling:scaling", "Fit loss against compute, arm by arm."),
     "tables": ("bench.report.tables:main", "Results of grids as Markdown."),
-    "report": ("bench.report.page:report", "One page of what the others found."),
+    "report": ("bench.report.command:report", "One page of charts of what the others found."),
     "fill-tables": ("bench.report.fill_tables:main", "Put the tables of results into Markdown files."),
 }
 

@@ -16,7 +16,7 @@ from proxylm.config import TrainConfig
 from proxylm.data.encode import encode
 from proxylm.model.heads import SlicedHeads
 from proxylm.training.checkpoint import latest
-from proxylm.training.run_folder import records
+from proxylm.training.run_log import records
 
 
 class Gru(nn.Module):

@@ -13,7 +13,7 @@ from proxylm.train_config import SCHEDULES
 from proxylm.training import lr_schedule
 from proxylm.training.checkpoint import latest
 from proxylm.training.lr_schedule import factor
-from proxylm.training.run_folder import records
+from proxylm.training.run_log import records
 from proxylm.training.trainer import train
 
 

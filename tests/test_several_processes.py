@@ -22,7 +22,7 @@ from proxylm.training import step
 from proxylm.training.checkpoint import CheckpointError, latest
 from proxylm.training.distributed import Place
 from proxylm.training.fsdp import local
-from proxylm.training.run_folder import records
+from proxylm.training.run_log import records
 from proxylm.training.run_plan import RunPlan
 from proxylm.training.trainer import Trainer, train
 

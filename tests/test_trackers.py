@@ -15,7 +15,7 @@ from compressors.errors import InvalidConfig, MissingExtra
 from proxylm.config import ModelConfig, RunConfig, TrainConfig
 from proxylm.data.encode import encode
 from proxylm.training import trackers
-from proxylm.training.run_folder import records
+from proxylm.training.run_log import records
 from proxylm.training.trainer import train
 
 SHAPE = ModelConfig(d_model=16, n_layers=1, n_heads=2)

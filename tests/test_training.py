@@ -25,7 +25,8 @@ from proxylm.training.checkpoint import CheckpointError, latest
 from proxylm.training.distributed import Place
 from proxylm.training.divergence import Diverged
 from proxylm.training.memory import OutOfMemory
-from proxylm.training.run_folder import Log, load_run, records
+from proxylm.training.run_folder import Log, load_run
+from proxylm.training.run_log import records
 from proxylm.training.run_plan import RunPlan
 from proxylm.training.trainer import Trainer, train
 

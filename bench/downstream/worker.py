@@ -21,7 +21,8 @@ import click
 
 from bench import isolated
 from bench.downstream import results
-from bench.downstream.arms import Arm, curves, digest, run_arm, scored, scores
+from bench.downstream.arms import Arm, digest, run_arm, scored, scores
+from bench.downstream.curves import curves
 from bench.measuring import Progress, environment, processor
 from compressors import registry
 from compressors.atomic import write_atomically

@@ -150,6 +150,15 @@ class BPE(Compressor):
         spec = self._spec | {"decoder": self._spec.get("decoder") or tokenizer_json.DECODER}
         write_atomically(Path(path), tokenizer_json.text(spec))
 
+    def to_tiktoken(self, path: str | os.PathLike[str]) -> dict[str, Any]:
+        """Write tiktoken's ranks, atomically; returns `pat_str` and `special_tokens`, which the file does not hold.
+
+        ``tiktoken.Encoding`` gives our ids with the three. `pat_str` is None where one expression does not say how text is
+        cut. Raises `InvalidConfig` if the merges are in another order than the ids.
+        """
+        write_atomically(Path(path), tiktoken_ranks.text(tiktoken_ranks.of_spec(self._spec)))
+        return tiktoken_ranks.beside(self._spec)
+
     @classmethod
     def specimens(cls) -> Iterator[BPE]:
         """Codecs that use every kernel between them."""

@@ -33,17 +33,19 @@ COMMANDS = {
     "export": ("proxylm.cli.evaluate:export", "Write a model as a Hugging Face checkpoint."),
     "fit": ("compressors.cli.codecs:fit", "Fit a compressor on a corpus."),
     "generate": ("proxylm.cli.evaluate:generate", "Continue a prompt, bytes in and bytes out."),
-    "inspect": ("compressors.cli.files:inspect", "What a .pxc file says of itself."),
+    "inspect": ("compressors.cli.checking:inspect", "What a .pxc file says of itself."),
     "lm-eval": ("proxylm.cli.tasks:lm_eval", "Run tasks of lm-evaluation-harness on a model."),
+    "report": ("bench.report.command:report", "Charts of runs, as one page or as pictures."),
     "show": ("proxylm.cli.show:show", "What a view does to a text: its pieces, symbols, and what bytes cost."),
     "store": ("proxylm.cli.store:store", "What is in a view store; --verify checks all of it."),
-    "test": ("compressors.cli.files:test", "Check compressed files without writing anything."),
+    "test": ("compressors.cli.checking:test", "Check compressed files without writing anything."),
     "train": ("proxylm.cli.train:train", "Train a model on a view store."),
 }
 # Packages that come with an extra.
 EXTRAS = {
     "torch": "train",
-    "matplotlib": "bench",
+    "altair": "report",
+    "vl_convert": "report",
     "numcodecs": "bridges",
     "fsspec": "bridges",
     "pyarrow": "parquet",

@@ -13,7 +13,7 @@ import click
 
 from compressors import registry
 from compressors.corpus import Reader
-from compressors.errors import InputError, InvalidConfig
+from compressors.errors import InputError, InvalidConfig, counted
 from proxylm.data.store import Store, is_store
 from proxylm.view_spec import RAW
 
@@ -107,7 +107,7 @@ def _bar(quiet: bool, reader: Reader | None, store: Path) -> Iterator[Callable[[
 
         def progress(n_documents: int, n_bytes: int, n_read: int) -> None:
             done[0], done[1] = done[0] + n_documents, done[1] + n_bytes
-            bar.update(n_read, f"{done[0]:,} documents, {done[1] / 1e6:,.1f} MB")
+            bar.update(n_read, f"{counted(done[0], 'document')}, {done[1] / 1e6:,.1f} MB")
 
         yield progress
 
@@ -178,7 +178,7 @@ def _describe(opened: Store) -> None:
     """Print a table of the views, with aligned columns."""
     summary = opened.summary()
     click.echo(
-        f"{opened.path}: {summary['documents']:,} documents, {summary['bytes']:,} bytes, {summary['shards']} shards, "
+        f"{opened.path}: {counted(summary['documents'], 'document')}, {summary['bytes']:,} bytes, {counted(summary['shards'], 'shard')}, "
         f"fingerprint {summary['fingerprint'][:16]}"
     )
     rows = [("view", "symbols", "bytes/symbol", "vocabulary", "on disk", "fingerprint", "codec")]
@@ -208,7 +208,7 @@ def _describe_document(opened: Store, number: int, as_json: bool) -> None:
     n_bytes = symbols.pop(RAW)
     click.echo(f"document {number}: {shown}, {n_bytes:,} bytes")
     for view, n_symbols in symbols.items():
-        click.echo(f"  {view}: {n_symbols:,} symbols")
+        click.echo(f"  {view}: {counted(n_symbols, 'symbol')}")
 
 
 def _spec(codec: str, config: dict[str, Any]) -> str:

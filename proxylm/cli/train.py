@@ -75,7 +75,7 @@ def train(
     """
     from proxylm import config_files
     from proxylm.data.store import Store
-    from proxylm.training import run_folder, trainer
+    from proxylm.training import run_log, trainer
     from proxylm.training.distributed import Place
 
     flags: dict[str, Any] = {
@@ -98,7 +98,7 @@ def train(
         report = stack.enter_context(_progress(run.name, quiet or place.rank != 0))
         trainer.train(Store.open(store), run_config, run, held_out=documents, report=report, place=place, init=init)
     if place.rank == 0:
-        click.echo(_summary(run, run_folder.records(run)))
+        click.echo(_summary(run, run_log.records(run)))
 
 
 def _summary(run: Path, log: list[dict[str, Any]]) -> str:

@@ -80,6 +80,8 @@ def _check_same(run: Path, now: dict[str, Any]) -> None:
     different = list(changes({key: before.get(key) for key in now}, now | {"version": before["version"]}))
     if not different:
         return
+    # The number of steps follows from the configuration: it is told of where only it differs.
+    different = [line for line in different if not line.startswith("steps ")] or different
     remedy = "choose another folder or delete it"
     if any(line.startswith(("steps ", "config.train.steps ", "config.train.flops ")) for line in different):
         remedy = "a schedule depends on its length, so a run cannot be made longer: begin another one with --init"
@@ -146,32 +148,6 @@ def _facts(run: Path) -> dict[str, Any]:
     if missing:
         raise InputError(f"{run / 'run.json'} lacks {', '.join(sorted(missing))}; make a run with `proxyc train`")
     return facts
-
-
-def totals(run: Path) -> dict[str, float]:
-    """Sums over the log of a run: steps, flops, symbols, bytes of text shown, seconds."""
-    log = records(run)
-    return {
-        "steps": len(log),
-        "flops": sum(r["flops"] for r in log),
-        "symbols": sum(sum(r["symbols"].values()) for r in log),
-        "bytes": sum(sum(r["bytes"].values()) for r in log),
-        "seconds": sum(r["seconds"] for r in log),
-    }
-
-
-def records(run: Path) -> list[dict[str, Any]]:
-    """The log of a run, a record a step. Raises `InputError` if there is none."""
-    path, found = run / "log.jsonl", list[dict[str, Any]]()
-    try:
-        found += map(json.loads, path.read_text().splitlines())
-    except OSError as error:
-        raise InputError(f"{run} has no log of a training run ({error}); make one with `proxyc train`") from error
-    except ValueError as error:
-        raise InputError(
-            f"{path}, line {len(found) + 1}: no record ({error}); cut the file there to use the rest"
-        ) from error
-    return found
 
 
 class Log:
