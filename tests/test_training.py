@@ -219,7 +219,15 @@ def test_a_damaged_run_folder_is_named_in_one_line(store, tmp_path):
     with pytest.raises(InputError, match=r"has checkpoints and no run.json"):
         train(store, config(steps=10), tmp_path / "r")
     (tmp_path / "r/run.json").write_text(facts)
-    train(store, config(steps=10, keep=5, checkpoint_every=3, eval_every=2), tmp_path / "r")  # harmless: it resumes
+    harmless = {
+        "keep": 5,
+        "checkpoint_every": 3,
+        "eval_every": 2,
+        "norms_every": 7,
+        "peak_flops": 1e12,
+        "recompute": True,
+    }
+    train(store, config(steps=10, **harmless), tmp_path / "r")  # it resumes
     with pytest.raises(InvalidConfig, match=r"train.steps \(10, now 12\).*begin another one with --init"):
         train(store, config(steps=12), tmp_path / "r")
     with pytest.raises(InvalidConfig, match=r"another held_out \(None, now .*proxyc eval"):

@@ -25,7 +25,7 @@ from proxylm.view_spec import RAW
 
 FORMAT = 2  # of run.json; what format 1 said of views is not understood any more
 # Settings of `train` that a resumed run may change: they decide nothing about its weights.
-HARMLESS = ("keep", "checkpoint_every", "eval_every", "trackers", "norms_every", "peak_flops")
+HARMLESS = ("keep", "checkpoint_every", "eval_every", "trackers", "norms_every", "peak_flops", "recompute")
 
 
 def claim(

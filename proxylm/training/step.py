@@ -37,8 +37,11 @@ class Trainer:
         config = self.config
         self.peak = place.world * (config.train.peak_flops or measured.peak_flops(place.device, config.train.dtype))
         self.sharded = config.train.shard and place.world > 1
+        mask_of = mask_maker(
+            config.train.attention, place.device
+        )  # refuses what cannot be trained here, before the work
         self.model = self._sharded_model(plan) if self.sharded else self._whole_model(plan).to(place.device)
-        self.model.mask_of = mask_maker(config.train.attention, place.device)
+        self.model.mask_of = mask_of
         self.model.recompute = config.train.recompute
         n_heads, n_ahead = len(self.loader.heads), config.model.n_ahead
         weights = [1.0] * n_heads + [
