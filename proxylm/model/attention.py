@@ -39,6 +39,10 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask | None, *, grouped: bool)
         return y
     if isinstance(mask, tuple):
         return _in_bands(q, k, v, mask)
+    if grouped and mask is not None and q.device.type != "cpu":
+        # No fused kernel of SDPA takes both a mask and grouped heads: it would hold all scores in fp32.
+        groups = q.shape[1] // k.shape[1]
+        k, v, grouped = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1), False
     causal = mask is None and q.shape[2] > 1  # one query behind a cache sees all keys
     return F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, enable_gqa=grouped)
 
