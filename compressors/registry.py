@@ -39,6 +39,7 @@ BUILTIN = {
     "gzip": "compressors.gzip:Gzip",
     "neural": "compressors.neural.codec:Neural",
     "pack": "compressors.pack:Pack",
+    "random-cuts": "compressors.random_cuts:RandomCuts",
     "zstd": "compressors.zstd:Zstd",
 }
 

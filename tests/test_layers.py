@@ -32,7 +32,7 @@ LAYERS = (
     ("compressors.cli", "compressors.cli.*"),
     ("compressors", "compressors.*"),
     ("proxylm", "proxylm.view_spec"),
-    ("proxylm.config", "proxylm.config_files"),
+    ("proxylm.config", "proxylm.config_files", "proxylm.train_config"),
     ("proxylm.data", "proxylm.data.*"),
     ("proxylm.model", "proxylm.model.*"),
     ("proxylm.evaluation", "proxylm.evaluation.*", "proxylm.generation"),

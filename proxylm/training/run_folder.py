@@ -19,21 +19,30 @@ from proxylm.config_files import changes, from_mapping
 from proxylm.data.alphabet import Alphabet
 from proxylm.model.decoder import Decoder
 from proxylm.training import checkpoint
+from proxylm.training.foreign import OURS, Foreign
 from proxylm.training.run_plan import RunPlan
 from proxylm.view_spec import RAW
 
 FORMAT = 2  # of run.json; what format 1 said of views is not understood any more
-HARMLESS = ("keep", "checkpoint_every", "eval_every")  # settings of `train` that a resumed run may change
+# Settings of `train` that a resumed run may change: they decide nothing about its weights.
+HARMLESS = ("keep", "checkpoint_every", "eval_every", "trackers", "norms_every", "peak_flops", "recompute")
 
 
-def claim(run: Path, config: RunConfig, plan: RunPlan, held_out: Sequence[bytes], init: Path | None) -> None:
+def claim(
+    run: Path,
+    config: RunConfig,
+    plan: RunPlan,
+    held_out: Sequence[bytes],
+    init: Path | None,
+    foreign: dict[str, str | None] = OURS.names,
+) -> None:
     """Write run.json, or check that it says the same. Raises `InvalidConfig` if it does not, `InputError` if `run` is a file
     or holds checkpoints of which nothing says what they are.
     """
     if run.exists() and not run.is_dir():
         raise InputError(f"{run} is a file, and a run is a folder; give another name")
     run.mkdir(parents=True, exist_ok=True)
-    facts = _facts_of(config, plan, held_out, init)
+    facts = _facts_of(config, plan, held_out, init) | {"foreign": foreign}
     if (run / "run.json").exists():
         _check_same(run, json.loads(json.dumps(facts)))
         return
@@ -65,6 +74,7 @@ def _check_same(run: Path, now: dict[str, Any]) -> None:
     """Raise `InvalidConfig` if run.json says that `run` is another run than `now`."""
     before = _facts(run)
     before["config"] = json.loads(json.dumps(dataclasses.asdict(from_mapping(RunConfig, before["config"]))))
+    before.setdefault("foreign", OURS.names)  # of a run before there was such a thing
     for name in HARMLESS:
         now["config"]["train"][name] = before["config"]["train"][name]
     different = list(changes({key: before.get(key) for key in now}, now | {"version": before["version"]}))
@@ -75,6 +85,8 @@ def _check_same(run: Path, now: dict[str, Any]) -> None:
     remedy = "choose another folder or delete it"
     if any(line.startswith(("steps ", "config.train.steps ", "config.train.flops ")) for line in different):
         remedy = "a schedule depends on its length, so a run cannot be made longer: begin another one with --init"
+    elif any(line.startswith("foreign.") for line in different):
+        remedy = "give `train` the same model, optimizers and schedule, from Python"
     elif different[0].startswith("held_out "):
         remedy = "give the same documents; `proxyc eval` scores a finished run on others"
     raise InvalidConfig(f"{run} holds a run with another {'; '.join(different)}; {remedy}")
@@ -88,14 +100,21 @@ def recorded_choice(run: Path) -> dict[str, str]:
     return choice
 
 
-def load_run(run: Path, *, best: bool = False) -> tuple[Decoder, RunConfig]:
+def load_run(run: Path, *, best: bool = False, foreign: Foreign = OURS) -> tuple[Decoder, RunConfig]:
     """The newest model of a run (or the best on its held-out documents), ready to evaluate, and its configuration.
 
-    Raises `InputError` or `CheckpointError`.
+    foreign: has what makes the model, if that is not ours. Raises `InputError` or `CheckpointError`, `InvalidConfig` if the
+    run was trained with another model.
     """
     facts = _facts(run)
     config = from_mapping(RunConfig, facts["config"])
-    model = Decoder.of(config, Alphabet(**facts["alphabet"]))
+    trained, given = facts.get("foreign", OURS.names)["model"], foreign.names["model"]
+    if trained != given:
+        raise InvalidConfig(
+            f"{run} was trained with the model {trained or 'of its settings'}, not {given or 'that of its settings'}; "
+            "open it from Python, with proxylm.open_run(run, model=...)"
+        )
+    model = foreign.make_model(config, Alphabet(**facts["alphabet"]))
     checkpoint.load_model(run, model, best=best)
     return model.eval(), config
 
