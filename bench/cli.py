@@ -14,6 +14,7 @@ COMMANDS = {
     "train": ("bench.speed.train:main", "Training beside `transformers`, and its parts."),
     "generation": ("bench.speed.generation:main", "Generation beside `transformers`."),
     "downstream": ("bench.downstream.grid:downstream", "Train and evaluate the grid of a recipe."),
+    "exchange": ("bench.exchange.command:exchange", "What a byte shown in a view is worth, in raw bytes."),
     "rescore": ("bench.downstream.rescore:rescore", "Score finished runs on text that no run was chosen by."),
     "dedup": ("bench.downstream.dedup:dedup", "A text without the passages that an earlier document has too."),
     "copying": ("bench.downstream.copying:main", "Has a model learnt to copy from its context?"),

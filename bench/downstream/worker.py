@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
@@ -27,6 +26,7 @@ from bench.measuring import environment, processor
 from compressors import registry
 from compressors.atomic import write_atomically
 from compressors.errors import InputError
+from compressors.file_lock import lock
 from proxylm.cli.step_progress import step_progress
 from proxylm.config import RunConfig
 from proxylm.config_files import from_mapping
@@ -118,12 +118,9 @@ class Processes:
         False once stopped, which a blocking lock would not notice.
         """
         while not self.stopped:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                time.sleep(0.2)
-            else:
+            if lock(file):
                 return True
+            time.sleep(0.2)
         return False
 
     def stop(self, number: int, frame: FrameType | None) -> None:

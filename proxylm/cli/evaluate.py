@@ -12,6 +12,7 @@ from typing import Any, TextIO, TypeVar
 import click
 
 from compressors import registry
+from compressors.cli.progress import progress
 from compressors.cli.shown import shown
 from compressors.corpus import Reader, take
 from compressors.errors import InputError, counted
@@ -69,10 +70,14 @@ def evaluate(
     subject = Subject(
         model=trained.model, documents=documents, window=trained.window(window), positions=trained.config.train.row_length, **reading
     )  # fmt: skip
-    result = bits_per_byte.evaluate(trained.model, documents, window=subject.window, **reading)
+    with progress("eval", None, unit="symbols") as told:
+        result = bits_per_byte.evaluate(trained.model, documents, window=subject.window, progress=told.at, **reading)
     figures = result.to_json()
-    for name in metrics:
-        figures |= METRICS[name](subject, result)
+    with progress("eval", len(metrics), unit="metrics") as told:
+        for name in metrics:
+            told(0, name)
+            figures |= METRICS[name](subject, result)
+            told(1)
     click.echo(json.dumps(figures, indent=1) if as_json else _in_words(figures))
 
 
@@ -202,11 +207,19 @@ def export(run: Path, best: bool, device: str, dtype: str, folder: Path, extra_h
     and is opened with `trust_remote_code=True`. `AutoModelForCausalLM` gives the same logits, `AutoTokenizer` the bytes' ids.
     --device and --dtype are those of --check; what is written is fp32.
     """
+    from proxylm.interop import cards
     from proxylm.interop.export import export as write
     from proxylm.trained import open_run
 
     trained = open_run(run, best=best, device=device, dtype=dtype)
     trained.warn_without_bytes()
     context = trained.config.train.row_length
-    n_parameters = write(trained.model, folder, context=context, extra_heads=extra_heads, check=check)
+    n_parameters = write(
+        trained.model,
+        folder,
+        context=context,
+        extra_heads=extra_heads,
+        check=check,
+        card=lambda n, needs_code: cards.of_model(trained, n, needs_code=needs_code),
+    )
     click.echo(f"{folder}: {n_parameters:,} parameters, bytes only, context {context}")

@@ -33,5 +33,8 @@ class StepProgress:
 
 
 def figures(record: dict[str, Any]) -> str:
-    """Of one step, for people: bits a symbol, bytes of text a second."""
-    return f"loss {record['loss']:.3f}, {amount(record['bytes_per_second'])}/s"
+    """Of one step, for people: bits a symbol, bytes of text a second, what of the device is used."""
+    told = [f"loss {record['loss']:.3f}", f"{amount(record['bytes_per_second'])}/s"]
+    if record["flops"]:  # 0: not counted
+        told.append(f"{record['share_of_peak']:.0%} of peak")
+    return ", ".join([*told, amount(record["memory_bytes"])])

@@ -10,7 +10,6 @@ import click
 
 from compressors.corpus import Reader, take
 from compressors.errors import InvalidConfig
-from proxylm.cli.step_progress import Report
 from proxylm.cli.train_screen import ending, screen
 
 PATH = click.Path(path_type=Path)
@@ -50,7 +49,9 @@ def _list_settings(context: click.Context, _: click.Parameter, wanted: bool) -> 
     type=click.IntRange(min=1),
     help="How many of their bytes, whole documents.",
 )
-@click.option("--tensorboard", is_flag=True, help="Log to RUN/tensorboard too.")
+@click.option(
+    "--tracker", "trackers", multiple=True, help="Log to tensorboard, wandb or trackio, too. May be repeated."
+)
 @click.option("--config", type=PATH, help="Settings as .toml or .json: sections train, model, mix.")
 @click.option(
     "--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", help="One setting, e.g. model.d_model=256."
@@ -62,7 +63,7 @@ def _list_settings(context: click.Context, _: click.Parameter, wanted: bool) -> 
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors and warnings.")
 def train(
     store: Path, run: Path, recipe: str | None, view: str | None, steps: int | None, flops: float | None, seed: int | None,
-    init: Path | None, held_out: tuple[str, ...], held_out_bytes: int, tensorboard: bool, config: Path | None,
+    init: Path | None, held_out: tuple[str, ...], held_out_bytes: int, trackers: tuple[str, ...], config: Path | None,
     assignments: tuple[str, ...], quiet: bool,
 ) -> None:  # fmt: skip
     """Train on the view store STORE. Start it with `torchrun -m proxylm.cli.main train ...` for several processes.
@@ -71,10 +72,17 @@ def train(
     """
     from proxylm import config_files
     from proxylm.data.store import Store
-    from proxylm.training import run_log, trackers, trainer
+    from proxylm.training import run_log, trainer
     from proxylm.training.distributed import Place
 
-    flags = {"mix.recipe": recipe, "mix.view": view, "train.steps": steps, "train.flops": flops, "train.seed": seed}
+    flags: dict[str, Any] = {
+        "mix.recipe": recipe,
+        "mix.view": view,
+        "train.steps": steps,
+        "train.flops": flops,
+        "train.seed": seed,
+    }
+    flags["train.trackers"] = list(trackers) or None
     file = config_files.load(config) if config else {}
     run_config = config_files.run_config(file, flags, assignments, refinable=lambda: Store.open(store).refinable)
     if view is not None and not any(phase.start or phase.end for phase in run_config.mix.schedule):
@@ -85,21 +93,13 @@ def train(
     with ExitStack() as stack:
         place = stack.enter_context(Place.here())
         told = stack.enter_context(screen(run, quiet=quiet or place.rank != 0))
-        reports: list[Report] = [told.report]
-        if tensorboard and place.rank == 0:
-            reports.append(stack.enter_context(trackers.board(run)))
-
-        def report(record: dict[str, Any]) -> None:
-            for each in reports:
-                each(record)
-
         trainer.train(
             Store.open(store),
             run_config,
             run,
             held_out=documents,
             begin=told.begin,
-            report=report,
+            report=told.report,
             place=place,
             init=init,
         )

@@ -1,4 +1,4 @@
-"""What a run will take, before its first step: parameters, FLOPs, bytes of text, memory."""
+"""What a run will take, before its first step: parameters, FLOPs, bytes of text, memory. Of our model: others are not known."""
 
 from __future__ import annotations
 
