@@ -71,7 +71,7 @@ def _element_type(n_ids: int, allowed: tuple[str, ...]) -> np.dtype[Any]:
 def _sequences(store: Store, view: str, eod: int | None, dtype: np.dtype[Any]) -> Sequences:
     """Shard by shard: the ids of its documents one after the other, and (documents,) their lengths."""
     column = store.column(view)
-    for shard in column.shards:
+    for shard in column.in_turn():
         lengths = np.diff(shard.offsets)  # (documents,) symbols
         ids = shard.values.astype(dtype)
         if eod is not None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import numpy.typing as npt
 from compressors.base import Compressor, digest
 from compressors.errors import FingerprintMismatch
 from proxylm.data.column import Column, ColumnShard, StoreError, check_digest
+from proxylm.data.derived import Derived
 from proxylm.view_spec import RAW
 
 __all__ = ["Column", "Store", "StoreError"]
@@ -43,6 +44,8 @@ class Store:
     """The folder."""
     manifest: dict[str, Any]
     """What manifest.json says."""
+    _columns: dict[str, Column] = field(default_factory=dict, compare=False, repr=False)
+    """Those that were asked for."""
 
     @classmethod
     def open(cls, path: str | Path, *, check: tuple[str, ...] | None = None) -> Store:
@@ -64,6 +67,11 @@ class Store:
         store = cls(path, manifest)
         store._check_sizes(check)
         return store
+
+    @property
+    def derived(self) -> Derived:
+        """What is computed from the store once and kept beside it. Fingerprints do not cover it."""
+        return Derived(self.path / "derived")
 
     @property
     def views(self) -> list[str]:
@@ -145,18 +153,17 @@ class Store:
 
         A shard is checked when it is first read, which raises `StoreError` where it is damaged.
         """
-        view = self.view(name)
-        aligned = bool(view["aligned"]) and name != RAW
-        shards = [
-            ColumnShard(
-                self.path / shard / name,
-                view["dtype"],
+        if name not in self._columns:
+            view = self.view(name)
+            aligned = bool(view["aligned"]) and name != RAW
+            self._columns[name] = Column(
+                tuple(
+                    ColumnShard(self.path / shard / name, view["dtype"], aligned, view["files"][shard])
+                    for shard in self.manifest["shards"]
+                ),
                 aligned,
-                {suffix: facts["sha256"] for suffix, facts in view["files"][shard].items()},
             )
-            for shard in self.manifest["shards"]
-        ]
-        return Column(tuple(shards), aligned)
+        return self._columns[name]
 
     def id_of(self, document: int) -> str | None:
         """Where a document came from (file:line, row), or None in a store without ids. Raises `StoreError`."""

@@ -1,28 +1,28 @@
 """The views of a store as a run shows them: one class a kind, and a row for each in `KINDS`.
 
-A view gives the planner the positions of every document, and the loader its ids. A new kind is one class, one row, and one
-setting of `proxylm.view_spec`.
+A view tells the planner where chunks lie (`proxylm.data.cuts`), and reads the pieces that are planned. A new kind is one class,
+one row, and one setting of `proxylm.view_spec`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property, lru_cache
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from compressors.errors import InvalidConfig
-from proxylm.data import bags
-from proxylm.data.alphabet import BAG, RAW_SLICE, Alphabet, HeadSlice, Ints
+from compressors.kernels import kernel
+from proxylm.data import bags as of_bags
+from proxylm.data.alphabet import BAG, BYTE_OFFSET, RAW_SLICE, Alphabet, HeadSlice, Ints
 from proxylm.data.chunks import Chunks
-from proxylm.data.column import Column, ColumnShard
+from proxylm.data.cuts import AtCuts, AtShares, InEvenBags, Placer, table_digest
 from proxylm.data.store import Store
-from proxylm.data.symbol_ids import FirstMerges, OwnIds
+from proxylm.data.symbol_ids import FirstMerges
 from proxylm.view_spec import RAW, ViewSpec
 
-_CACHED = 256  # documents: the rows of a chunk follow each other
+Pieces = npt.NDArray[np.void]  # (n,) of `proxylm.data.pieces.PIECE`
 
 
 class View(Protocol):
@@ -33,26 +33,28 @@ class View(Protocol):
     bag: int
     """Bytes of its largest bag; 0 if its positions are not bags."""
 
-    @property
-    def lengths(self) -> Ints:
-        """(documents,) positions of each document."""
+    def placer(self, chunks: Chunks) -> Placer:
+        """Finds the positions of chunks: at their bytes where the view has spans, else at their share."""
         ...
 
-    def cuts(self, chunks: Chunks) -> Ints:
-        """(chunks,) the position at which each begins: at its byte where the view has spans, else at its share."""
+    def read(self, pieces: Pieces, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
+        """Write the ids of pieces of one shard into the rows, and into each piece the bytes that it stands for.
+
+        targets: (rows, positions) ids. bags: (rows, positions, size) bytes of each bag, -1 behind its last.
+        """
         ...
 
-    def ids(self, document: int, first: int, last: int) -> Ints:
-        """(last - first,) ids of some positions of a document."""
-        ...
 
-    def sizes(self, document: int) -> npt.NDArray[Any] | None:
-        """(positions,) bytes of each position, or None where the view does not align with bytes."""
-        ...
+class Bytes:
+    """The raw text: every byte is a position."""
 
-    def bags(self, document: int, first: int, last: int) -> npt.NDArray[np.int16] | None:
-        """(last - first, bag) bytes of some positions, -1 behind the last and for closing marks; None without bags."""
-        ...
+    def __init__(self, store: Store) -> None:
+        self._column = store.column(RAW)
+
+    def read(self, pieces: Pieces, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
+        """See `View`."""
+        _copy(pieces, self._column.shard(shard).values, BYTE_OFFSET, targets)
+        pieces["n_bytes"] = pieces["length"]
 
 
 class Symbols(View):
@@ -62,27 +64,26 @@ class Symbols(View):
 
     def __init__(self, store: Store, spec: ViewSpec, alphabet: Alphabet) -> None:
         """spec: NAME. Raises `StoreError` if the store has no such view."""
-        self._column, self._reader = store.column(spec.view), OwnIds(spec, alphabet, None)
-        self.head = self._reader.head
+        self._store, self._spec = store, spec
+        self._column, self._raw = store.column(spec.view), store.column(RAW)
+        self.head = alphabet.symbol_head(spec.view)
+        self._first_id = int(alphabet.symbol_ids(spec.view, np.zeros(1, np.int64))[0])
 
-    @cached_property
-    def lengths(self) -> Ints:
-        return self._column.lengths
+    def placer(self, chunks: Chunks) -> Placer:
+        if not self._column.aligned or not chunks.size:  # whole documents need no cuts
+            return AtShares(self._column)
+        ones = np.ones(1 << 16, np.int64)  # positions of a symbol, by its bytes
+        return AtCuts(chunks, self._column, self._store.derived, str(self._spec), lambda shard: shard.spans, ones)
 
-    def cuts(self, chunks: Chunks) -> Ints:
-        if not self._column.aligned:
-            return chunks.shares(self.lengths)
-        # One position for each symbol.
-        return _cuts(chunks, self._column, lambda shard: np.broadcast_to(np.int64(1), len(shard.spans)))
-
-    def ids(self, document: int, first: int, last: int) -> Ints:
-        return self._reader.read(self._column[document][first:last], None)[0]
-
-    def sizes(self, document: int) -> npt.NDArray[Any] | None:
-        return self._column.spans_of(document)
-
-    def bags(self, document: int, first: int, last: int) -> None:
-        """There are none."""
+    def read(self, pieces: Pieces, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
+        column = self._column.shard(shard)
+        _copy(pieces, column.values, self._first_id, targets)
+        if column.aligned:
+            _add_spans(pieces, column.spans)
+        else:  # their share of the text
+            at = pieces["document"] - self._column.firsts[shard]
+            symbols, n_bytes = (np.diff(c.shard(shard).offsets)[at] for c in (self._column, self._raw))
+            pieces["n_bytes"] = pieces["length"] * n_bytes / symbols
 
 
 class Merges(View):
@@ -92,97 +93,88 @@ class Merges(View):
 
     def __init__(self, store: Store, spec: ViewSpec, alphabet: Alphabet) -> None:
         """Raises `InvalidConfig` if the view is not refinable, or has fewer merges."""
-        self._column, self._reader = store.column(spec.view), FirstMerges(spec, alphabet, store.splits(spec.view))
+        self._store, self._spec, self._column = store, spec, store.column(spec.view)
+        self._reader = FirstMerges(spec, alphabet, store.splits(spec.view))
         self.head = self._reader.head
-        self._read = lru_cache(_CACHED)(lambda document: self._reader.read(self._column[document], None))
 
-    @cached_property
-    def lengths(self) -> Ints:
-        return self._column.totals(lambda shard: self._reader.counts[shard.values])
+    def placer(self, chunks: Chunks) -> Placer:
+        counts, derived = self._reader.counts, self._store.derived
+        version = table_digest(counts)
+        return AtCuts(chunks, self._column, derived, str(self._spec), lambda shard: shard.values, counts, version)
 
-    def cuts(self, chunks: Chunks) -> Ints:
-        return _cuts(chunks, self._column, lambda shard: self._reader.counts[shard.values])
-
-    def ids(self, document: int, first: int, last: int) -> Ints:
-        return self._read(document)[0][first:last]
-
-    def sizes(self, document: int) -> npt.NDArray[Any] | None:
-        return self._read(document)[1]
-
-    def bags(self, document: int, first: int, last: int) -> None:
-        """There are none."""
+    def read(self, pieces: Pieces, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
+        self._reader.read_pieces(pieces, self._column.shard(shard).values, targets)
 
 
-class _Bags(View):
-    """What both kinds of bags share: bytes of the raw text, and one id for all positions."""
-
-    head = RAW_SLICE
-    bag: int
-
-    def __init__(self, store: Store, spec: ViewSpec) -> None:
-        """spec: NAME:bags=N, of at most N bytes each."""
-        assert spec.bags is not None
-        self.bag, self._raw = spec.bags, store.column(RAW)
-
-    def ids(self, document: int, first: int, last: int) -> Ints:
-        return np.full(last - first, BAG, np.int64)  # their bytes say what they are
-
-    def sizes(self, document: int) -> Ints:
-        """(bags,) bytes of each bag of a document."""
-        raise NotImplementedError
-
-    def bags(self, document: int, first: int, last: int) -> npt.NDArray[np.int16]:
-        sizes = self.sizes(document)
-        # Positions behind the last bag are closing marks: their rows are -1 only.
-        begin, end = min(first, len(sizes)), min(last, len(sizes))
-        found = bags.of(self._raw[document], sizes, begin, end, self.bag)
-        return np.pad(found, ((0, last - first - len(found)), (0, 0)), constant_values=-1)
-
-
-class SpanBags(_Bags):
+class SpanBags(View):
     """The spans of a view as bags of their bytes, long ones cut into several."""
 
+    head = RAW_SLICE
+
     def __init__(self, store: Store, spec: ViewSpec, alphabet: Alphabet) -> None:
-        """Raises `InvalidConfig` if the view has no spans."""
-        super().__init__(store, spec)
-        self._column = store.column(spec.view)
+        """spec: NAME:bags=N, of at most N bytes each. Raises `InvalidConfig` if the view has no spans."""
+        assert spec.bags is not None
+        self._store, self._spec, self.bag = store, spec, spec.bags
+        self._column, self._raw = store.column(spec.view), store.column(RAW)
         if not self._column.aligned:
             raise InvalidConfig(f"mix: view {spec.view!r} has no spans to make bags of; use one that aligns with bytes")
 
-    @cached_property
-    def lengths(self) -> Ints:
-        return self._column.totals(lambda shard: bags.counts(shard.spans, self.bag))
+    def placer(self, chunks: Chunks) -> Placer:
+        counts, derived = of_bags.counts(self.bag), self._store.derived
+        return AtCuts(chunks, self._column, derived, str(self._spec), lambda shard: shard.spans, counts)
 
-    def cuts(self, chunks: Chunks) -> Ints:
-        return _cuts(chunks, self._column, lambda shard: bags.counts(shard.spans, self.bag))
-
-    def sizes(self, document: int) -> Ints:
-        spans = self._column.spans_of(document)
-        assert spans is not None
-        return bags.sizes(spans, self.bag)
+    def read(self, pieces: Pieces, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
+        _mark(pieces, BAG, targets)  # their bytes say what they are
+        of_bags.fill(pieces, self._raw.shard(shard).values, self._column.shard(shard).spans, bags[:, :, : self.bag])
 
 
-class EvenBags(_Bags):
+class EvenBags(View):
     """The bytes of a text in bags of one size."""
 
+    head = RAW_SLICE
+
     def __init__(self, store: Store, spec: ViewSpec, alphabet: Alphabet) -> None:
-        super().__init__(store, spec)
+        """spec: raw:bags=N, of N bytes each but the last."""
+        assert spec.bags is not None
+        self.bag, self._raw = spec.bags, store.column(RAW)
 
-    @cached_property
-    def lengths(self) -> Ints:
-        return bags.counts(self._raw.lengths, self.bag)
+    def placer(self, chunks: Chunks) -> Placer:
+        return InEvenBags(self._raw, self.bag)
 
-    def cuts(self, chunks: Chunks) -> Ints:
-        # The first bag that begins at the cut or later.
-        return bags.counts(chunks.shares(self._raw.lengths), self.bag)
+    def read(self, pieces: Pieces, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
+        _mark(pieces, BAG, targets)
+        # Each piece reads one span, its chunk.
+        spans = pieces["end"] - pieces["begin"]
+        pieces["begin"] = np.arange(len(pieces))
+        pieces["end"] = pieces["begin"] + 1
+        of_bags.fill(pieces, self._raw.shard(shard).values, spans, bags[:, :, : self.bag])
 
-    def sizes(self, document: int) -> Ints:
-        return bags.sizes(np.array([len(self._raw[document])]), self.bag)
+
+@kernel
+def _copy(pieces, values, first_id, targets):  # type: ignore[no-untyped-def] # a kernel
+    """Write symbols as ids; values (symbols,), of which symbol 0 has the id `first_id`."""
+    for p in range(len(pieces)):
+        piece = pieces[p]
+        for i in range(piece.length):
+            targets[piece.row, piece.at + i] = first_id + np.int64(values[piece.begin + piece.skip + i])
 
 
-def _cuts(chunks: Chunks, column: Column, positions: Callable[[ColumnShard], npt.NDArray[Any]]) -> Ints:
-    """Cuts of a view with spans; positions: of each symbol of a shard."""
-    return chunks.aligned((shard.offsets, shard.spans, positions(shard)) for shard in column.shards)
+@kernel
+def _mark(pieces, mark, targets):  # type: ignore[no-untyped-def] # a kernel
+    """Write one id at all positions."""
+    for p in range(len(pieces)):
+        targets[pieces[p].row, pieces[p].at : pieces[p].at + pieces[p].length] = mark
+
+
+@kernel
+def _add_spans(pieces, spans):  # type: ignore[no-untyped-def] # a kernel
+    """Write the bytes of each piece; spans (symbols,)."""
+    for p in range(len(pieces)):
+        piece = pieces[p]
+        total = np.int64(0)
+        for i in range(piece.length):
+            total += np.int64(spans[piece.begin + piece.skip + i])
+        piece.n_bytes = total
 
 
 def views_of(store: Store, specs: Sequence[ViewSpec], alphabet: Alphabet) -> list[View]:

@@ -64,8 +64,8 @@ def train(
     # What `auto` stands for is asked once for a run: a resumed one keeps it.
     settled = resolved(config, place, run_folder.recorded_choice(run))
     with memory.one_line(settled.train):
-        plan = RunPlan.of(store, settled)
-        if not plan.n_bytes:
+        plan = RunPlan.of(store, settled, steps=run_folder.recorded_steps(run, config))
+        if not plan.shows_text:
             raise InputError(f"the rows of this run show no byte of {store.path}; encode documents that are not empty")
         trainer = Trainer(plan, place)
         if place.rank == 0:
@@ -124,7 +124,8 @@ def _run(
         report(record | {"steps": steps})
         if saves and takes_part:
             log.sync()
-            checkpoint.save(run, trainer.model, trainer.optimizers, {"step": step}, settings.keep, write=writes)
+            state = {"step": step, "rows": trainer.loader.planner.cursor}
+            checkpoint.save(run, trainer.model, trainer.optimizers, state, settings.keep, write=writes)
         if stop:
             if writes and not is_last:
                 warnings.warn(
@@ -165,7 +166,12 @@ class Trainer:
         """Read the newest checkpoint of `run`, or begin with the weights of the run `init`; the step that comes next."""
         newest = checkpoint.latest(run)
         if newest is not None:
-            return int(checkpoint.load(newest, self.model, self.optimizers)["step"])
+            state = checkpoint.load(newest, self.model, self.optimizers)
+            if cursor := state.get(
+                "rows"
+            ):  # not in checkpoints of before 0.2: their rows are planned again from the first
+                self.loader.planner.jump(cursor)
+            return int(state["step"])
         if init is not None:
             checkpoint.load_weights(init, self.model)
         return 0
