@@ -30,7 +30,7 @@ def fill(
     """Write the bags of pieces (`proxylm.data.pieces.PIECE`) of one shard, and the bytes of each piece.
 
     data: the bytes of the shard. spans: (symbols,) bytes of its symbols. found: (rows, positions, largest) bytes of each bag, -1
-    behind its last.
+    in all places beforehand.
     """
     _fill(pieces, data, spans, found)
 
@@ -49,8 +49,8 @@ def _fill(pieces, data, spans, found):  # type: ignore[no-untyped-def] # a kerne
                 size = min(left, largest)
                 if bag >= piece.skip:
                     place = piece.at + bag - piece.skip
-                    for i in range(largest):
-                        found[piece.row, place, i] = np.int16(data[at + i]) if i < size else np.int16(-1)
+                    for i in range(size):
+                        found[piece.row, place, i] = data[at + i]
                     n_bytes += size
                 bag, at, left = bag + 1, at + size, left - size
             if bag >= last:

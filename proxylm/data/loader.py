@@ -79,18 +79,21 @@ class Loader:
 
         The whole plan decides whether there are bags, so that every process decides alike.
         """
-        in_bags = (planned["kind"] == COMP) & self._has_bags[planned["view_index"]]
-        in_bags &= planned["start"] < planned["view_stop"] - planned["view_first"]  # not only closing marks
         batch = Batch.blank(last - first, self._row_length, self._bag)
-        own = planned[(planned["row"] >= first) & (planned["row"] < last)]
+        # Segments come row by row.
+        own = planned[slice(*np.searchsorted(planned["row"], (first, last)))]
         self._read(batch, pieces.lay_out(batch, own, first))
         pieces.finish(batch, own, first)
-        for row, document in zip((own["row"] - first).tolist(), own["document"].tolist(), strict=True):
-            batch.documents[row].append(document)
-        begun = np.bincount(own["kind"][own["start"] == 0], minlength=len(_COUNTED)).tolist()
-        for name, count in zip(_COUNTED, begun, strict=True):
-            batch.shares.documents[name] += count
-        return batch if in_bags.any() else replace(batch, bags=None)
+        for row, document, kind, start in own[["row", "document", "kind", "start"]].tolist():
+            batch.documents[row - first].append(document)
+            batch.shares.documents[_COUNTED[kind]] += start == 0
+        return batch if self._bag and self._in_bags(planned) else replace(batch, bags=None)
+
+    def _in_bags(self, planned: npt.NDArray[np.void]) -> bool:
+        """Whether segments show a bag, and not only closing marks."""
+        in_bags = (planned["kind"] == COMP) & self._has_bags[planned["view_index"]]
+        in_bags &= planned["start"] < planned["view_stop"] - planned["view_first"]
+        return bool(in_bags.any())
 
     def _read(self, batch: Batch, planned: npt.NDArray[np.void]) -> None:
         """Write the ids (and bags) of pieces, and count what they show."""
@@ -103,10 +106,10 @@ class Loader:
             own = planned[here]
             reader.read(own, shard, batch.targets, bags)
             planned["n_bytes"][here] = own["n_bytes"]
-        for name, shown in (("raw", planned[planned["view_index"] < 0]), ("comp", planned[planned["view_index"] >= 0])):
-            batch.shares.symbols[name] += int(shown["length"].sum())
-            # One after the other, in the order of the rows: sums of fractions depend on it.
-            batch.shares.n_bytes[name] += float(np.cumsum(shown["n_bytes"])[-1]) if len(shown) else 0.0
+        for view, length, n_bytes in planned[["view_index", "length", "n_bytes"]].tolist():
+            name = "raw" if view < 0 else "comp"
+            batch.shares.symbols[name] += length
+            batch.shares.n_bytes[name] += n_bytes
 
 
 def alphabet_of(store: Store, config: RunConfig) -> Alphabet:

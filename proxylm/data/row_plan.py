@@ -53,8 +53,9 @@ SEGMENT = np.dtype(
         ("byte_first", np.int64),  # the first byte of its bags in the shard
     ]
 )
-# Chunks that are looked up at once: to walk over many rows, and, of a store of few shards, ahead of the next steps.
-_WALK, _AHEAD = 1 << 16, 1 << 12
+# Chunks that are looked up at once: to walk over many rows, at least some of each shard; and, of a store of few shards, ahead of
+# the next steps.
+_WALK, _OF_SHARD, _AHEAD = 1 << 16, 16, 1 << 12
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ class RowPlanner:
             if self.next_row >= last:
                 break
             # Every chunk that was looked up is dealt.
-            n, row = min(last - self.next_row, _WALK), self.next_row
+            n, row = min(last - self.next_row, max(_WALK, _OF_SHARD * self._layout.n_shards)), self.next_row
             self._look_up(
                 int(self._state[2]), max(n, self._ahead), views=self._schedule_at(row) <= self._last_compressed
             )

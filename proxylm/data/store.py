@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -197,13 +198,13 @@ class Store:
                     if hasattr(hashlib, "file_digest")
                     else hashlib.sha256(opened.read())
                 )
-            check_digest(file, found.hexdigest(), facts["sha256"])
+            check_digest(Path(file), found.hexdigest(), facts["sha256"])
 
-    def _files(self) -> list[tuple[str, Path, dict[str, Any]]]:
-        """View, file, its size and SHA-256."""
+    def _files(self) -> list[tuple[str, str, dict[str, Any]]]:
+        """View, file, its size and SHA-256. Of a large store these are many: text is made faster than paths."""
         views = self.manifest["views"].items()
         return [
-            (name, self.path / shard / f"{name}.{kind}", facts)
+            (name, f"{self.path}/{shard}/{name}.{kind}", facts)
             for name, view in views
             for shard, files in view["files"].items()
             for kind, facts in files.items()
@@ -214,11 +215,14 @@ class Store:
         for name, file, facts in self._files():
             if views is not None and name not in views:
                 continue
-            size = file.stat().st_size if file.is_file() else None
+            try:
+                size = os.stat(file).st_size
+            except OSError:
+                size = None
             if size != facts["bytes"]:
-                found = "is missing" if size is None else f"has {size} bytes"
+                found, path = "is missing" if size is None else f"has {size} bytes", Path(file)
                 raise StoreError(
-                    f"{file} {found}, expected {facts['bytes']}; delete {file.with_suffix('.json')} and run the same `proxyc encode` again"
+                    f"{path} {found}, expected {facts['bytes']}; delete {path.with_suffix('.json')} and run the same `proxyc encode` again"
                 )
 
 

@@ -22,6 +22,7 @@ from proxylm.data.store import Store
 from proxylm.data.symbol_ids import FirstMerges
 from proxylm.view_spec import RAW, ViewSpec
 
+_NO_SPANS = np.empty(0, np.uint16)
 Pieces = npt.NDArray[np.void]  # (n,) of `proxylm.data.pieces.PIECE`
 
 
@@ -53,8 +54,7 @@ class Bytes:
 
     def read(self, pieces: Pieces, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
         """See `View`."""
-        _copy(pieces, self._column.shard(shard).values, BYTE_OFFSET, targets)
-        pieces["n_bytes"] = pieces["length"]
+        _copy(pieces, self._column.shard(shard).values, _NO_SPANS, BYTE_OFFSET, targets)
 
 
 class Symbols(View):
@@ -77,10 +77,9 @@ class Symbols(View):
 
     def read(self, pieces: Pieces, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
         column = self._column.shard(shard)
-        _copy(pieces, column.values, self._first_id, targets)
-        if column.aligned:
-            _add_spans(pieces, column.spans)
-        else:  # their share of the text
+        spans = column.spans if column.aligned else _NO_SPANS
+        _copy(pieces, column.values, spans, self._first_id, targets)
+        if not column.aligned:  # their share of the text
             at = pieces["document"] - self._column.firsts[shard]
             symbols, n_bytes = (np.diff(c.shard(shard).offsets)[at] for c in (self._column, self._raw))
             pieces["n_bytes"] = pieces["length"] * n_bytes / symbols
@@ -151,12 +150,20 @@ class EvenBags(View):
 
 
 @kernel
-def _copy(pieces, values, first_id, targets):  # type: ignore[no-untyped-def] # a kernel
-    """Write symbols as ids; values (symbols,), of which symbol 0 has the id `first_id`."""
+def _copy(pieces, values, spans, first_id, targets):  # type: ignore[no-untyped-def] # a kernel
+    """Write symbols as ids, and the bytes of each piece; values, spans (symbols,); symbol 0 has the id `first_id`.
+
+    Without spans every symbol counts as a byte.
+    """
     for p in range(len(pieces)):
         piece = pieces[p]
+        first, row = piece.begin + piece.skip, targets[piece.row]
         for i in range(piece.length):
-            targets[piece.row, piece.at + i] = first_id + np.int64(values[piece.begin + piece.skip + i])
+            row[piece.at + i] = first_id + np.int64(values[first + i])
+        total = np.int64(0)
+        for symbol in range(first, first + piece.length if len(spans) else first):
+            total += np.int64(spans[symbol])
+        piece.n_bytes = total if len(spans) else piece.length
 
 
 @kernel
@@ -164,17 +171,6 @@ def _mark(pieces, mark, targets):  # type: ignore[no-untyped-def] # a kernel
     """Write one id at all positions."""
     for p in range(len(pieces)):
         targets[pieces[p].row, pieces[p].at : pieces[p].at + pieces[p].length] = mark
-
-
-@kernel
-def _add_spans(pieces, spans):  # type: ignore[no-untyped-def] # a kernel
-    """Write the bytes of each piece; spans (symbols,)."""
-    for p in range(len(pieces)):
-        piece = pieces[p]
-        total = np.int64(0)
-        for i in range(piece.length):
-            total += np.int64(spans[piece.begin + piece.skip + i])
-        piece.n_bytes = total
 
 
 def views_of(store: Store, specs: Sequence[ViewSpec], alphabet: Alphabet) -> list[View]:

@@ -167,9 +167,7 @@ class Trainer:
         newest = checkpoint.latest(run)
         if newest is not None:
             state = checkpoint.load(newest, self.model, self.optimizers)
-            if cursor := state.get(
-                "rows"
-            ):  # not in checkpoints of before 0.2: their rows are planned again from the first
+            if cursor := state.get("rows"):  # older checkpoints have none: rows are planned from the first
                 self.loader.planner.jump(cursor)
             return int(state["step"])
         if init is not None:
