@@ -62,9 +62,9 @@ def test_every_byte_of_every_document_is_in_one_bag(store, texts, view, size):
 
 def filled(data, spans, largest, skip, length):
     """The bags of a piece that is a text, and the bytes that they stand for."""
-    piece, found = np.zeros(1, PIECE), np.full((1, length, largest), -7, np.int16)
+    piece, found = np.zeros(1, PIECE), np.full((1, length, largest), -1, np.int16)
     piece["length"], piece["skip"], piece["end"] = length, skip, len(spans)
-    bags.fill(piece, np.frombuffer(data, np.uint8), np.asarray(spans), found)
+    bags.fill(piece, np.arange(1), np.frombuffer(data, np.uint8), np.asarray(spans), found)
     return [bytes(bag[bag >= 0].astype(np.uint8)) for bag in found[0]], int(piece["n_bytes"][0])
 
 

@@ -51,7 +51,7 @@ class Whole:
     def read(self, document, first, last):
         """Ids of positions first..last-1, their bags, and the bytes they stand for."""
         chunk, place = self.chunks[document], self.places[document, 0]
-        targets, bags = np.full((1, last - first), -7), np.full((1, last - first, max(self.view.bag, 1)), -7, np.int16)
+        targets, bags = np.full((1, last - first), -7), np.full((1, last - first, max(self.view.bag, 1)), -1, np.int16)
         piece = np.zeros(1, PIECE)
         piece["length"], piece["skip"], piece["document"] = last - first, first, document
         piece["begin"], piece["end"], piece["byte_first"] = (
@@ -60,7 +60,7 @@ class Whole:
             place["byte_first"],
         )
         if last > first:
-            self.view.read(piece, int(chunk["shard"]), targets, bags)
+            self.view.read(piece, np.arange(1), int(chunk["shard"]), targets, bags)
         return targets[0].tolist(), bags[0].tolist(), float(piece["n_bytes"][0])
 
     def ids(self, document):

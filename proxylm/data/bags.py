@@ -25,21 +25,25 @@ def counts(largest: int) -> Ints:
 
 
 def fill(
-    pieces: npt.NDArray[np.void], data: npt.NDArray[np.uint8], spans: npt.NDArray[Any], found: npt.NDArray[np.int16]
+    pieces: npt.NDArray[np.void],
+    here: Ints,
+    data: npt.NDArray[np.uint8],
+    spans: npt.NDArray[Any],
+    found: npt.NDArray[np.int16],
 ) -> None:
-    """Write the bags of pieces (`proxylm.data.pieces.PIECE`) of one shard, and the bytes of each piece.
+    """Write the bags of the pieces `here`, of one shard (`proxylm.data.pieces`), and the bytes of each piece.
 
     data: the bytes of the shard. spans: (symbols,) bytes of its symbols. found: (rows, positions, largest) bytes of each bag, -1
     in all places beforehand.
     """
-    _fill(pieces, data, spans, found)
+    _fill(pieces, here, data, spans, found)
 
 
 @kernel
-def _fill(pieces, data, spans, found):  # type: ignore[no-untyped-def] # a kernel
+def _fill(pieces, here, data, spans, found):  # type: ignore[no-untyped-def] # a kernel
     """See `fill`."""
     largest = found.shape[2]
-    for p in range(len(pieces)):
+    for p in here:
         piece = pieces[p]
         bag, at, n_bytes = 0, piece.byte_first, 0  # the next bag of the chunk, its first byte, and what was written
         last = piece.skip + piece.length

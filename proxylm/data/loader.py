@@ -103,9 +103,7 @@ class Loader:
         for key, here in by_shard((planned["view_index"] + 1) * self._n_shards + planned["shard"]):
             view, shard = divmod(key, self._n_shards)
             reader = self._views[view - 1] if view else self._bytes
-            own = planned[here]
-            reader.read(own, shard, batch.targets, bags)
-            planned["n_bytes"][here] = own["n_bytes"]
+            reader.read(planned, here, shard, batch.targets, bags)
         for view, length, n_bytes in planned[["view_index", "length", "n_bytes"]].tolist():
             name = "raw" if view < 0 else "comp"
             batch.shares.symbols[name] += length

@@ -67,9 +67,9 @@ class FirstMerges(SymbolReader):
         self._part_bytes = self._n_bytes[self._symbols]
         self.counts = np.diff(self._starts)  # (vocabulary,) positions that each symbol takes
 
-    def read_pieces(self, pieces: npt.NDArray[np.void], symbols: npt.NDArray[Any], targets: Ints) -> None:
-        """Write the ids of pieces (`proxylm.data.pieces.PIECE`) of one shard of (n,) symbols, and the bytes of each piece."""
-        _undo(pieces, symbols, self._starts, self._ids, self._part_bytes, targets)
+    def read_pieces(self, pieces: npt.NDArray[np.void], here: Ints, symbols: npt.NDArray[Any], targets: Ints) -> None:
+        """Write the ids of the pieces `here`, of a shard of (n,) symbols (`proxylm.data.pieces`), and the bytes of each."""
+        _undo(pieces, here, symbols, self._starts, self._ids, self._part_bytes, targets)
 
     def read(self, symbols: npt.NDArray[Any], sizes: npt.NDArray[Any] | None) -> tuple[Ints, npt.NDArray[Any] | None]:
         """See `SymbolReader`. The sizes are those of the vocabulary."""
@@ -82,9 +82,9 @@ class FirstMerges(SymbolReader):
 
 
 @kernel
-def _undo(pieces, symbols, starts, ids, n_bytes, targets):  # type: ignore[no-untyped-def] # a kernel
+def _undo(pieces, here, symbols, starts, ids, n_bytes, targets):  # type: ignore[no-untyped-def] # a kernel
     """See `FirstMerges.read_pieces`. starts (vocabulary + 1,) of each symbol's parts; ids, n_bytes (parts,)."""
-    for p in range(len(pieces)):
+    for p in here:
         piece = pieces[p]
         total, place = 0, -piece.skip  # of the next position among those of the piece
         for s in range(piece.begin, piece.end):

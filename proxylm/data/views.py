@@ -38,8 +38,8 @@ class View(Protocol):
         """Finds the positions of chunks: at their bytes where the view has spans, else at their share."""
         ...
 
-    def read(self, pieces: Pieces, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
-        """Write the ids of pieces of one shard into the rows, and into each piece the bytes that it stands for.
+    def read(self, pieces: Pieces, here: Ints, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
+        """Write the ids of the pieces `here`, of one shard, into the rows; and into each piece the bytes that it stands for.
 
         targets: (rows, positions) ids. bags: (rows, positions, size) bytes of each bag, -1 behind its last.
         """
@@ -52,9 +52,9 @@ class Bytes:
     def __init__(self, store: Store) -> None:
         self._column = store.column(RAW)
 
-    def read(self, pieces: Pieces, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
+    def read(self, pieces: Pieces, here: Ints, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
         """See `View`."""
-        _copy(pieces, self._column.shard(shard).values, _NO_SPANS, BYTE_OFFSET, targets)
+        _copy(pieces, here, self._column.shard(shard).values, _NO_SPANS, BYTE_OFFSET, targets)
 
 
 class Symbols(View):
@@ -75,14 +75,14 @@ class Symbols(View):
         ones = np.ones(1 << 16, np.int64)  # positions of a symbol, by its bytes
         return AtCuts(chunks, self._column, self._store.derived, str(self._spec), lambda shard: shard.spans, ones)
 
-    def read(self, pieces: Pieces, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
+    def read(self, pieces: Pieces, here: Ints, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
         column = self._column.shard(shard)
         spans = column.spans if column.aligned else _NO_SPANS
-        _copy(pieces, column.values, spans, self._first_id, targets)
+        _copy(pieces, here, column.values, spans, self._first_id, targets)
         if not column.aligned:  # their share of the text
-            at = pieces["document"] - self._column.firsts[shard]
+            at = pieces["document"][here] - self._column.firsts[shard]
             symbols, n_bytes = (np.diff(c.shard(shard).offsets)[at] for c in (self._column, self._raw))
-            pieces["n_bytes"] = pieces["length"] * n_bytes / symbols
+            pieces["n_bytes"][here] = pieces["length"][here] * n_bytes / symbols
 
 
 class Merges(View):
@@ -101,8 +101,8 @@ class Merges(View):
         version = table_digest(counts)
         return AtCuts(chunks, self._column, derived, str(self._spec), lambda shard: shard.values, counts, version)
 
-    def read(self, pieces: Pieces, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
-        self._reader.read_pieces(pieces, self._column.shard(shard).values, targets)
+    def read(self, pieces: Pieces, here: Ints, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
+        self._reader.read_pieces(pieces, here, self._column.shard(shard).values, targets)
 
 
 class SpanBags(View):
@@ -122,9 +122,11 @@ class SpanBags(View):
         counts, derived = of_bags.counts(self.bag), self._store.derived
         return AtCuts(chunks, self._column, derived, str(self._spec), lambda shard: shard.spans, counts)
 
-    def read(self, pieces: Pieces, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
-        _mark(pieces, BAG, targets)  # their bytes say what they are
-        of_bags.fill(pieces, self._raw.shard(shard).values, self._column.shard(shard).spans, bags[:, :, : self.bag])
+    def read(self, pieces: Pieces, here: Ints, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
+        _mark(pieces, here, BAG, targets)  # their bytes say what they are
+        of_bags.fill(
+            pieces, here, self._raw.shard(shard).values, self._column.shard(shard).spans, bags[:, :, : self.bag]
+        )
 
 
 class EvenBags(View):
@@ -140,22 +142,22 @@ class EvenBags(View):
     def placer(self, chunks: Chunks) -> Placer:
         return InEvenBags(self._raw, self.bag)
 
-    def read(self, pieces: Pieces, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
-        _mark(pieces, BAG, targets)
+    def read(self, pieces: Pieces, here: Ints, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
+        _mark(pieces, here, BAG, targets)
         # Each piece reads one span, its chunk.
         spans = pieces["end"] - pieces["begin"]
-        pieces["begin"] = np.arange(len(pieces))
-        pieces["end"] = pieces["begin"] + 1
-        of_bags.fill(pieces, self._raw.shard(shard).values, spans, bags[:, :, : self.bag])
+        pieces["begin"][here] = here
+        pieces["end"][here] = here + 1
+        of_bags.fill(pieces, here, self._raw.shard(shard).values, spans, bags[:, :, : self.bag])
 
 
 @kernel
-def _copy(pieces, values, spans, first_id, targets):  # type: ignore[no-untyped-def] # a kernel
+def _copy(pieces, here, values, spans, first_id, targets):  # type: ignore[no-untyped-def] # a kernel
     """Write symbols as ids, and the bytes of each piece; values, spans (symbols,); symbol 0 has the id `first_id`.
 
     Without spans every symbol counts as a byte.
     """
-    for p in range(len(pieces)):
+    for p in here:
         piece = pieces[p]
         first, row = piece.begin + piece.skip, targets[piece.row]
         for i in range(piece.length):
@@ -167,9 +169,9 @@ def _copy(pieces, values, spans, first_id, targets):  # type: ignore[no-untyped-
 
 
 @kernel
-def _mark(pieces, mark, targets):  # type: ignore[no-untyped-def] # a kernel
+def _mark(pieces, here, mark, targets):  # type: ignore[no-untyped-def] # a kernel
     """Write one id at all positions."""
-    for p in range(len(pieces)):
+    for p in here:
         targets[pieces[p].row, pieces[p].at : pieces[p].at + pieces[p].length] = mark
 
 
