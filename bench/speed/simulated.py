@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from proxylm.data import blocks
 from proxylm.data.store import FORMAT
 
 SPAN = 4  # bytes of a symbol
@@ -29,7 +30,12 @@ def write(path: Path, n_bytes: int, n_documents: int, n_shards: int) -> None:
     path.mkdir(parents=True)
     shared = {"bin": np.full(size // SPAN, SYMBOL, "<u2"), "len": np.full(size // SPAN, SPAN, "<u2")}
     digests = {kind: _written(path / f"shared.{kind}", array) for kind, array in shared.items()}
-    zeros = _digest_of_zeros(size)
+    zeros = bytes(size)
+    of_text = hashlib.sha256(zeros).hexdigest()
+    crc = {"raw": blocks.packed([(of_text, memoryview(zeros))])}
+    crc[VIEW] = blocks.packed((digests[kind]["sha256"], array.view(np.uint8).data) for kind, array in shared.items())
+    for name, data in crc.items():
+        (path / f"shared.{name}.crc").write_bytes(data)
     raw, view = dict[str, Any](), dict[str, Any]()
     for number in range(n_shards):
         name = f"{number:05d}"
@@ -39,8 +45,10 @@ def write(path: Path, n_bytes: int, n_documents: int, n_shards: int) -> None:
             file.truncate(size)
         for kind in shared:
             os.link(path / f"shared.{kind}", folder / f"{VIEW}.{kind}")
+        for view_name in crc:
+            os.link(path / f"shared.{view_name}.crc", folder / f"{view_name}.crc")
         offsets = _offsets(size // SPAN, documents, number)
-        raw[name] = {"bin": {"bytes": size, "sha256": zeros}, "off": _written(folder / "raw.off", offsets * SPAN)}
+        raw[name] = {"bin": {"bytes": size, "sha256": of_text}, "off": _written(folder / "raw.off", offsets * SPAN)}
         view[name] = digests | {"off": _written(folder / f"{VIEW}.off", offsets)}
     splits = _written(path / f"{VIEW}.splits", SPLITS)["sha256"]
     common: dict[str, Any] = {"config": {}, "libraries": {}}
@@ -64,11 +72,3 @@ def _written(path: Path, numbers: npt.NDArray[Any]) -> dict[str, Any]:
     data = numbers.astype(numbers.dtype.newbyteorder("<")).tobytes()
     path.write_bytes(data)
     return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-
-
-def _digest_of_zeros(size: int) -> str:
-    """SHA-256 of that many."""
-    found, block = hashlib.sha256(), bytes(1 << 20)
-    for first in range(0, size, len(block)):
-        found.update(block[: size - first])
-    return found.hexdigest()

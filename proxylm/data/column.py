@@ -5,6 +5,8 @@ from __future__ import annotations
 import bisect
 import hashlib
 import itertools
+import mmap
+import os
 import resource
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,8 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from compressors.errors import ProxycError
+from proxylm.data.blocks import Blocks
 
-_FILES = ("values", "offsets", "spans")  # what a shard maps; each holds a file descriptor of the process
+Ints = npt.NDArray[np.int64]
+_IN_BLOCKS = ("bin", "len")  # files that are read in stretches
 
 
 class StoreError(ProxycError, ValueError):
@@ -26,7 +30,7 @@ class StoreError(ProxycError, ValueError):
 
 @dataclass(frozen=True)
 class ColumnShard:
-    """The part of a column that lies in one shard: mapped, and checked against its SHA-256, when it is first read."""
+    """The part of a column that lies in one shard: mapped, and checked when it is first read."""
 
     path: Path
     """Without the suffix."""
@@ -38,6 +42,8 @@ class ColumnShard:
     """Bytes and SHA-256 of each file by suffix."""
     _checked: set[str] = field(default_factory=set, compare=False, repr=False)
     """Suffixes of the files that were found to be as they were written."""
+    _maps: dict[str, npt.NDArray[Any]] = field(default_factory=dict, compare=False, repr=False)
+    """Files that are open, by suffix; each holds a file descriptor of the process."""
 
     @property
     def n_documents(self) -> int:
@@ -59,20 +65,28 @@ class ColumnShard:
         """SHA-256 of all files, one after the other."""
         return " ".join(facts["sha256"] for _, facts in sorted(self.files.items()))
 
-    @cached_property
+    @property
     def values(self) -> npt.NDArray[Any]:
         """(symbols,) of all documents of the shard, one after the other."""
-        return self._mapped("bin", self.dtype)
+        return self._whole("bin")
 
-    @cached_property
+    @property
     def offsets(self) -> npt.NDArray[np.int64]:
         """(documents + 1,) where each document begins in `values`."""
-        return self._mapped("off", "<i8").astype(np.int64, copy=False)  # they are u64, and below 2^63
+        return self._whole("off")
 
-    @cached_property
+    @property
     def spans(self) -> npt.NDArray[np.uint16]:
         """(symbols,) bytes of each symbol. Only of a view that aligns with bytes."""
-        return self._mapped("len", "<u2")
+        return self._whole("len")
+
+    def values_in(self, begins: Ints, ends: Ints) -> npt.NDArray[Any]:
+        """`values`, of which only stretches are read: symbols begins[i]..ends[i]-1. What lies between may be damaged."""
+        return self._stretches("bin", begins, ends)
+
+    def spans_in(self, begins: Ints, ends: Ints) -> npt.NDArray[np.uint16]:
+        """`spans`, likewise."""
+        return self._stretches("len", begins, ends)
 
     def documents(self) -> list[npt.NDArray[Any]]:
         """The symbols of each document."""
@@ -80,19 +94,51 @@ class ColumnShard:
 
     def close(self) -> None:
         """Let go of the files; what was read of them stays valid, and what is read next maps them again."""
-        for name in _FILES:
-            self.__dict__.pop(name, None)
+        self._maps.clear()
 
-    def _mapped(self, suffix: str, dtype: str) -> npt.NDArray[Any]:
+    def _whole(self, suffix: str) -> npt.NDArray[Any]:
         """(n,) numbers of one file. Raises `StoreError` if its SHA-256 is not the recorded one."""
-        file = self.path.with_name(f"{self.path.name}.{suffix}")
-        # A plain array: slices of a memmap are slow to make. An empty file cannot be mapped.
-        empty = file.stat().st_size == 0
-        mapped: npt.NDArray[Any] = np.empty(0, dtype) if empty else np.asarray(np.memmap(file, dtype, "r"))
+        mapped = self._mapped(suffix)
         if suffix not in self._checked:
-            check_digest(file, hashlib.sha256(mapped.data).hexdigest(), self.files[suffix]["sha256"])
+            found = hashlib.sha256(mapped.data).hexdigest()
+            check_digest(self._file(suffix), found, self.files[suffix]["sha256"])
             self._checked.add(suffix)
         return mapped
+
+    def _stretches(self, suffix: str, begins: Ints, ends: Ints) -> npt.NDArray[Any]:
+        """(n,) numbers of one file, of which some are checked: with all of it, if nothing is known of its blocks."""
+        if suffix in self._checked or self._blocks is None:
+            return self._whole(suffix)
+        mapped = self._mapped(suffix)
+        size = mapped.itemsize
+        if self._blocks[suffix].damaged(mapped.view(np.uint8).data, begins * size, ends * size):
+            check_digest(self._file(suffix), "", self.files[suffix]["sha256"])
+        return mapped
+
+    @cached_property
+    def _blocks(self) -> dict[str, Blocks] | None:
+        """Checksums of the blocks of the files that are read in stretches, or None if there are none."""
+        suffixes = [suffix for suffix in _IN_BLOCKS if suffix in self.files]
+        try:
+            data = self._file("crc").read_bytes()
+        except OSError:  # a store of an earlier version
+            return None
+        facts = [(self.files[suffix]["sha256"], self.files[suffix]["bytes"]) for suffix in suffixes]
+        found = Blocks.unpacked(data, facts)
+        return None if found is None else dict(zip(suffixes, found, strict=True))
+
+    def _file(self, suffix: str) -> Path:
+        return self.path.with_name(f"{self.path.name}.{suffix}")
+
+    def _mapped(self, suffix: str) -> npt.NDArray[Any]:
+        """(n,) numbers of one file, unchecked."""
+        if suffix not in self._maps:
+            dtype = {"bin": self.dtype, "off": "<i8", "len": "<u2"}[suffix]  # offsets are u64, and below 2^63
+            file = self._file(suffix)
+            # A plain array: slices of a memmap are slow to make. An empty file cannot be mapped.
+            empty = file.stat().st_size == 0
+            self._maps[suffix] = np.empty(0, dtype) if empty else _map(file, dtype)
+        return self._maps[suffix]
 
 
 @dataclass(frozen=True)
@@ -151,6 +197,15 @@ class Column:
             return None
         shard, where = self._locate(document)
         return shard.spans[where]
+
+
+def _map(file: Path, dtype: str) -> npt.NDArray[Any]:
+    """(n,) numbers of a file. As `np.memmap`, which takes as long to make as reading a row takes."""
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        return np.frombuffer(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ), dtype)
+    finally:
+        os.close(descriptor)
 
 
 def _most_open() -> int:

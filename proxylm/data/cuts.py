@@ -112,6 +112,8 @@ class AtCuts(Placer):
         before = self._chunks.before(shard)
         found = np.zeros((3, int(before[-1]) + len(before) - 1), np.int64)
         _cut(raw.offsets, before, view.offsets, view.spans, self._keys(view), self._positions, found)
+        # All of it was read for once: a step needs little of it.
+        self._column.shards[shard].close()
         return found.astype(np.uint32) if found.max(initial=0) < 1 << 32 else found
 
 

@@ -4,6 +4,7 @@ STORE/bpe.splits               of a refinable vocabulary: the two earlier symbol
 STORE/manifest.json            format, counts, and the view's codec, configuration, fingerprint, vocabulary size
 STORE/00000/raw.bin raw.off    the bytes of the documents, and where each begins: (documents + 1) u64
 STORE/00000/bpe.bin .off .len  symbols; offsets; bytes per symbol (u16, only for views that align with bytes)
+STORE/00000/bpe.crc            checksums of the blocks of .bin and .len (`proxylm.data.blocks`)
 STORE/00000/ids.jsonl.zst      a line of JSON with version and number, then the id of each document, a JSON string a line
 STORE/00000/bpe.json           sizes and SHA-256 of the view's files: written last, so what has one is complete
 """

@@ -17,6 +17,7 @@ from compressors.kernels import kernel
 from proxylm.data import bags as of_bags
 from proxylm.data.alphabet import BAG, BYTE_OFFSET, RAW_SLICE, Alphabet, HeadSlice, Ints
 from proxylm.data.chunks import Chunks
+from proxylm.data.column import ColumnShard
 from proxylm.data.cuts import AtCuts, AtShares, InEvenBags, Placer, table_digest
 from proxylm.data.store import Store
 from proxylm.data.symbol_ids import FirstMerges
@@ -54,7 +55,8 @@ class Bytes:
 
     def read(self, pieces: Pieces, here: Ints, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
         """See `View`."""
-        _copy(pieces, here, self._column.shard(shard).values, _NO_SPANS, BYTE_OFFSET, targets)
+        values = self._column.shard(shard).values_in(*_own(pieces, here))
+        _copy(pieces, here, values, _NO_SPANS, BYTE_OFFSET, targets)
 
 
 class Symbols(View):
@@ -77,8 +79,9 @@ class Symbols(View):
 
     def read(self, pieces: Pieces, here: Ints, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
         column = self._column.shard(shard)
-        spans = column.spans if column.aligned else _NO_SPANS
-        _copy(pieces, here, column.values, spans, self._first_id, targets)
+        where = _own(pieces, here)
+        spans = column.spans_in(*where) if column.aligned else _NO_SPANS
+        _copy(pieces, here, column.values_in(*where), spans, self._first_id, targets)
         if not column.aligned:  # their share of the text
             at = pieces["document"][here] - self._column.firsts[shard]
             symbols, n_bytes = (np.diff(c.shard(shard).offsets)[at] for c in (self._column, self._raw))
@@ -102,7 +105,8 @@ class Merges(View):
         return AtCuts(chunks, self._column, derived, str(self._spec), lambda shard: shard.values, counts, version)
 
     def read(self, pieces: Pieces, here: Ints, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
-        self._reader.read_pieces(pieces, here, self._column.shard(shard).values, targets)
+        symbols = self._column.shard(shard).values_in(pieces["begin"][here], pieces["end"][here])
+        self._reader.read_pieces(pieces, here, symbols, targets)
 
 
 class SpanBags(View):
@@ -124,9 +128,8 @@ class SpanBags(View):
 
     def read(self, pieces: Pieces, here: Ints, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
         _mark(pieces, here, BAG, targets)  # their bytes say what they are
-        of_bags.fill(
-            pieces, here, self._raw.shard(shard).values, self._column.shard(shard).spans, bags[:, :, : self.bag]
-        )
+        spans = self._column.shard(shard).spans_in(pieces["begin"][here], pieces["end"][here])
+        of_bags.fill(pieces, here, _text(self._raw.shard(shard), pieces, here, self.bag), spans, bags[:, :, : self.bag])
 
 
 class EvenBags(View):
@@ -148,7 +151,21 @@ class EvenBags(View):
         spans = pieces["end"] - pieces["begin"]
         pieces["begin"][here] = here
         pieces["end"][here] = here + 1
-        of_bags.fill(pieces, here, self._raw.shard(shard).values, spans, bags[:, :, : self.bag])
+        of_bags.fill(pieces, here, _text(self._raw.shard(shard), pieces, here, self.bag), spans, bags[:, :, : self.bag])
+
+
+def _own(pieces: Pieces, here: Ints) -> tuple[Ints, Ints]:
+    """First and last (exclusive) symbols of pieces whose symbols are their positions."""
+    first = (pieces["begin"] + pieces["skip"])[here]
+    return first, first + pieces["length"][here]
+
+
+def _text(raw: ColumnShard, pieces: Pieces, here: Ints, bag: int) -> npt.NDArray[np.uint8]:
+    """The bytes of a shard, of which those of some bags are read."""
+    first = pieces["byte_first"][here]
+    # No bag is larger.
+    last = first + (pieces["skip"] + pieces["length"])[here] * bag
+    return raw.values_in(first, np.minimum(last, raw.n_symbols))
 
 
 @kernel
