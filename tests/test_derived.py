@@ -62,6 +62,8 @@ def test_what_is_computed_fast_or_cannot_be_kept_stays_in_memory(asked, tmp_path
 
 def test_a_start_reads_no_symbols_and_a_second_one_derives_none(tmp_path, bpe, documents, monkeypatch):
     monkeypatch.setattr(derived, "WORTH", 0)
+    monkeypatch.setattr(cuts, "WORTH", 0)
+    monkeypatch.setattr(cuts, "_SINGLY", 0.0)
     texts = [Document(str(i), text) for i, text in enumerate(documents[:60])]
     store = encode(texts, tmp_path / "s", {"bpe": bpe}, shard_bytes=4000)
     fingerprint, n_shards = store.fingerprint, len(store.manifest["shards"])
@@ -90,3 +92,22 @@ def test_a_start_reads_no_symbols_and_a_second_one_derives_none(tmp_path, bpe, d
     assert Store.open(store.path).fingerprint == fingerprint
     assert np.fromfile(file, "<u4", offset=72).dtype == np.uint32  # not eight bytes each
     Store.open(store.path).verify()
+
+
+@pytest.mark.parametrize("view", ["bpe", "bpe:merges=44", "bpe:bags=3"])
+def test_chunks_that_are_placed_singly_lie_where_the_cuts_are(tmp_path, bpe, documents, monkeypatch, view):
+    texts = [Document(str(i), text) for i, text in enumerate([b"", b"\0", *documents[:60]])]
+    store = encode(texts, tmp_path / "s", {"bpe": bpe}, shard_bytes=4000)
+    config = RunConfig(
+        train=TrainConfig(steps=9, rows=2, row_length=64), mix=MixConfig(recipe="comp", view=view, chunk=21)
+    )
+    numbers = np.arange(Loader(store, config, 18).planner._layout.n_chunks)
+    at_once = Loader(store, config, 18).planner._layout.find(numbers)
+    monkeypatch.setattr(cuts, "WORTH", 0)
+    monkeypatch.setattr(cuts, "_SINGLY", 1e9)
+    monkeypatch.setattr(cuts, "_cut", None)
+    layout = Loader(Store.open(store.path), config, 18).planner._layout
+    for some in np.array_split(numbers[::3], 50):
+        chunks, places = layout.find(some)
+        assert chunks.tolist() == at_once[0][some].tolist()
+        assert places.tolist() == at_once[1][some].tolist()

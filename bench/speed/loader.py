@@ -47,13 +47,13 @@ def loader(store: Path, views: tuple[str, ...], output: Path | None) -> None:
     if output:
         opened = Store.open(store)
         facts = {"bytes": opened.n_symbols("raw"), "documents": len(opened), "shards": len(opened.manifest["shards"])}
-        write_json(output, as_json("loader", rows, **facts, batch_rows=ROWS, row_length=ROW_LENGTH, steps=STEPS))
+        write_json(output, as_json("loader", rows, **facts, batch_rows=rows, row_length=ROW_LENGTH, steps=STEPS))
 
 
-def config(view: str, steps: int = RUN) -> RunConfig:
+def config(view: str, steps: int, rows: int = ROWS) -> RunConfig:
     """A run that shows only this view, in chunks of a row."""
     mix = MixConfig() if view == "raw" else MixConfig(recipe="comp", view=view)
-    return RunConfig(train=TrainConfig(steps=steps, rows=ROWS, row_length=ROW_LENGTH), mix=mix)
+    return RunConfig(train=TrainConfig(steps=steps, rows=rows, row_length=ROW_LENGTH), mix=mix)
 
 
 def measured(store: str, view: str) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def measured(store: str, view: str) -> dict[str, Any]:
     drop_cached(path)
     before = memory()
     opened, open_s = timed(lambda: Store.open(path))
-    made, start_s = timed(lambda: Loader(opened, config(view), RUN * ROWS))
+    made, start_s = timed(lambda: Loader(opened, config(view, RUN), RUN * ROWS))
     _, first_s = timed(lambda: made.batch(0))
     at_start = memory()
     cold, cold_s = timed(partial(_symbols, made, 1, STEPS))
@@ -93,7 +93,7 @@ def _symbols(made: Loader, first: int, last: int) -> int:
 
 def _resumed(store: Store, view: str, cursor: dict[str, Any]) -> Any:
     """The last step of the run, by a loader that begins there."""
-    made = Loader(store, config(view), RUN * ROWS)
+    made = Loader(store, config(view, RUN), RUN * ROWS)
     made.planner.jump(cursor)
     return made.batch(RUN - 1)
 

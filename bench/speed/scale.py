@@ -26,6 +26,7 @@ from proxylm.data.loader import Loader
 from proxylm.data.store import Store
 
 STEPS, RESUMED = 2 * 10**6, 10**6
+WIDE = 256  # rows of a large step, which every process plans
 SHARD = 200_000  # bytes of a shard that Ray encodes
 
 
@@ -88,9 +89,13 @@ def measured(store: str, view: str) -> dict[str, Any]:
     cursor = {"row": row, "dealt": row, "lanes": [None] * ROWS}
     _, resume_s = timed(lambda: made.planner.jump(cursor))
     _, resumed_plan_s = timed(lambda: made.planner.plan(row, row + ROWS))
-    at_end, peak = memory(), isolated.peak_mb() or 0.0
+    peak = isolated.peak_mb() or 0.0
+    wide = Loader(opened, config(view, STEPS, WIDE), STEPS * WIDE)
+    _, wide_s = timed(lambda: wide.planner.plan(0, WIDE))
+    at_end = memory()
     return {
         "open_s": open_s, "start_s": start_s, "plan_s": plan_s, "batch_s": batch_s, "resume_s": resume_s + resumed_plan_s,
+        "wide_plan_s": wide_s,
         "own_mb": at_start[0] - before[0], "mapped_mb": at_start[1] - before[1], "end_own_mb": at_end[0] - before[0], "peak_mb": peak,
     }  # fmt: skip
 

@@ -1,13 +1,12 @@
 """Where the chunks of a view lie: the positions, symbols and bytes of each, which a plan needs before any id is read.
 
-Of a view with spans this takes reading all of its symbols, so it is done shard by shard, when a plan first deals a chunk of the
-shard, and kept (`proxylm.data.derived`). Of other views it is arithmetic.
+Of a view with spans this takes reading its symbols. Shard by shard all chunks are cut, once, and kept (`proxylm.data.derived`);
+but as long as a plan deals few chunks of a large shard, only their documents are read. Of other views it is arithmetic.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -17,10 +16,11 @@ import numpy.typing as npt
 from compressors.kernels import kernel
 from proxylm.data.alphabet import Ints
 from proxylm.data.chunks import Chunks
-from proxylm.data.column import Column, ColumnShard
-from proxylm.data.derived import Derived
+from proxylm.data.column import Column
+from proxylm.data.derived import WORTH, Derived
 
 _KEPT = 256  # shards of which the cuts are mapped
+_SINGLY = 0.25  # of the symbols of a shard are read chunk by chunk, before it is cut
 _VERSION = 1  # of how cuts are made
 
 PLACE = np.dtype(
@@ -84,42 +84,51 @@ class AtCuts(Placer):
         column: Column,
         derived: Derived,
         name: str,
-        keys: Callable[[ColumnShard], npt.NDArray[Any]],
         positions: npt.NDArray[np.int64],
-        version: str = "",
+        *,
+        by_span: bool,
     ) -> None:
-        """name: of the view as it is shown. positions: that a symbol takes, by its key; keys: (symbols,) of a shard.
-
-        version: what `positions` depends on beside the name.
-        """
+        """name: of the view as it is shown. positions: that a symbol takes, by its bytes if by_span, else by its number."""
         self._chunks, self._column, self._derived = chunks, column, derived
-        self._name, self._keys, self._positions, self._version = name, keys, positions, version
-        self.cuts = lru_cache(_KEPT)(self._cuts)
+        self._name, self._positions, self._by_span = name, positions, by_span
+        self._version = hashlib.sha256(positions.tobytes()).hexdigest()
+        self._cuts = lru_cache(_KEPT)(self._cuts_of)
+        # Symbols of each shard that were read for single chunks.
+        self._read: dict[int, int] = {}
 
     def place(self, chunks: npt.NDArray[np.void], here: Ints, shard: int, places: npt.NDArray[np.void]) -> None:
-        _place(chunks, here, self.cuts(shard), self._column.shard(shard).offsets, places)
+        view = self._column.shard(shard)
+        own = chunks["in_shard"][here]
+        begins, ends = view.offsets[own], view.offsets[own + 1]
+        read = self._read.get(shard, 0) + int((ends - begins).sum())
+        # Of a shard that few chunks are dealt of, only their documents are read; the others are cut once, for all runs.
+        if view.n_symbols >= WORTH and read < view.n_symbols * _SINGLY and not self._derived.has(self._file(shard)):
+            self._read[shard] = read
+            spans = view.spans_in(begins, ends)
+            keys = spans if self._by_span else view.values_in(begins, ends)
+            _place_singly(chunks, here, view.offsets, spans, keys, self._positions, places)
+        else:
+            _place(chunks, here, self._cuts(shard), view.offsets, places)
 
-    def _cuts(self, shard: int) -> npt.NDArray[Any]:
+    def _file(self, shard: int) -> str:
+        """The name of what is kept of a shard."""
+        return f"{self._name}-{self._chunks.size}/{shard:05d}"
+
+    def _cuts_of(self, shard: int) -> npt.NDArray[Any]:
         """(3, chunks + documents of the shard) positions, symbols, bytes of the document before each chunk, and in it."""
         raw, view = self._chunks.raw.shards[shard], self._column.shards[shard]
         source = [_VERSION, self._name, self._version, self._chunks.size, raw.offsets_digest, view.digest]
-        name = f"{self._name}-{self._chunks.size}/{shard:05d}"
-        made = self._derived.numbers(name, repr(source), view.n_symbols, lambda: self._made(shard).ravel())
+        made = self._derived.numbers(self._file(shard), repr(source), view.n_symbols, lambda: self._made(shard).ravel())
         return made.reshape(3, -1)
 
     def _made(self, shard: int) -> npt.NDArray[Any]:
         raw, view = self._chunks.raw.shard(shard), self._column.shard(shard)
-        before = self._chunks.before(shard)
+        before, keys = self._chunks.before(shard), view.spans if self._by_span else view.values
         found = np.zeros((3, int(before[-1]) + len(before) - 1), np.int64)
-        _cut(raw.offsets, before, view.offsets, view.spans, self._keys(view), self._positions, found)
+        _cut(raw.offsets, before, view.offsets, view.spans, keys, self._positions, found)
         # All of it was read for once: a step needs little of it.
-        self._column.shards[shard].close()
+        view.close()
         return found.astype(np.uint32) if found.max(initial=0) < 1 << 32 else found
-
-
-def table_digest(table: npt.NDArray[Any]) -> str:
-    """A name for the numbers of a table."""
-    return hashlib.sha256(table.tobytes()).hexdigest()
 
 
 @kernel
@@ -157,3 +166,25 @@ def _place(chunks, here, cuts, offsets, places):  # type: ignore[no-untyped-def]
         place.symbol_first, place.symbol_stop = begins + cuts[1, chunk.cut], begins + cuts[1, chunk.cut + 1]
         # The document's first byte, and the bytes before.
         place.byte_first = chunk.raw_at - chunk.raw_first + cuts[2, chunk.cut]
+
+
+@kernel
+def _place_singly(chunks, here, offsets, spans, keys, positions, places):  # type: ignore[no-untyped-def] # a kernel
+    """Fill in the `places` of the chunks `here`, of one shard, as `_cut` and `_place` do, from the symbols of their documents."""
+    for w in here:
+        chunk, place = chunks[w], places[w]
+        begins, ends = offsets[chunk.in_shard], offsets[chunk.in_shard + 1]
+        is_first, is_last = chunk.chunk == 0, chunk.chunk + 1 == chunk.n_chunks
+        n_bytes, position, symbol = 0, 0, begins
+        while not is_first and symbol < ends and n_bytes < chunk.raw_first:
+            n_bytes += spans[symbol]
+            position += positions[keys[symbol]]
+            symbol += 1
+        place.first, place.symbol_first = position, symbol
+        # The document's first byte, and the bytes before.
+        place.byte_first = chunk.raw_at - chunk.raw_first + n_bytes
+        while symbol < ends and (is_last or n_bytes < chunk.raw_stop):
+            n_bytes += spans[symbol]
+            position += positions[keys[symbol]]
+            symbol += 1
+        place.stop, place.symbol_stop = position, symbol

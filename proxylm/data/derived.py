@@ -27,6 +27,10 @@ class Derived:
 
     folder: Path
 
+    def has(self, name: str) -> bool:
+        """Whether there is a file of that name, whole or not."""
+        return (self.folder / name).exists()
+
     def numbers(self, name: str, source: str, cost: int, make: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[Any]:
         """What `make` returns, one row of numbers, made once.
 

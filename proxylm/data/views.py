@@ -18,7 +18,7 @@ from proxylm.data import bags as of_bags
 from proxylm.data.alphabet import BAG, BYTE_OFFSET, RAW_SLICE, Alphabet, HeadSlice, Ints
 from proxylm.data.chunks import Chunks
 from proxylm.data.column import ColumnShard
-from proxylm.data.cuts import AtCuts, AtShares, InEvenBags, Placer, table_digest
+from proxylm.data.cuts import AtCuts, AtShares, InEvenBags, Placer
 from proxylm.data.store import Store
 from proxylm.data.symbol_ids import FirstMerges
 from proxylm.view_spec import RAW, ViewSpec
@@ -75,7 +75,7 @@ class Symbols(View):
         if not self._column.aligned or not chunks.size:  # whole documents need no cuts
             return AtShares(self._column)
         ones = np.ones(1 << 16, np.int64)  # positions of a symbol, by its bytes
-        return AtCuts(chunks, self._column, self._store.derived, str(self._spec), lambda shard: shard.spans, ones)
+        return AtCuts(chunks, self._column, self._store.derived, str(self._spec), ones, by_span=True)
 
     def read(self, pieces: Pieces, here: Ints, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
         column = self._column.shard(shard)
@@ -100,9 +100,8 @@ class Merges(View):
         self.head = self._reader.head
 
     def placer(self, chunks: Chunks) -> Placer:
-        counts, derived = self._reader.counts, self._store.derived
-        version = table_digest(counts)
-        return AtCuts(chunks, self._column, derived, str(self._spec), lambda shard: shard.values, counts, version)
+        derived, counts = self._store.derived, self._reader.counts
+        return AtCuts(chunks, self._column, derived, str(self._spec), counts, by_span=False)
 
     def read(self, pieces: Pieces, here: Ints, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
         symbols = self._column.shard(shard).values_in(pieces["begin"][here], pieces["end"][here])
@@ -124,7 +123,7 @@ class SpanBags(View):
 
     def placer(self, chunks: Chunks) -> Placer:
         counts, derived = of_bags.counts(self.bag), self._store.derived
-        return AtCuts(chunks, self._column, derived, str(self._spec), lambda shard: shard.spans, counts)
+        return AtCuts(chunks, self._column, derived, str(self._spec), counts, by_span=True)
 
     def read(self, pieces: Pieces, here: Ints, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
         _mark(pieces, here, BAG, targets)  # their bytes say what they are
