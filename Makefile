@@ -39,7 +39,7 @@ clean:
 	touch $@
 
 .venv/test-ready: pyproject.toml constraints.txt | .venv/bin/python
-	$(PIP) --editable '.[all,test]'
+	$(PIP) --editable '.[all,docs,test]'
 	$(BIN)/proxyc doctor --warm # or every worker of the tests compiles the same kernels
 	touch $@
 

@@ -16,12 +16,13 @@ COMMANDS = {
     "train": ("bench.speed.train:main", "Training beside `transformers`, and its parts."),
     "generation": ("bench.speed.generation:main", "Generation beside `transformers`."),
     "downstream": ("bench.downstream.grid:downstream", "Train and evaluate the grid of a recipe."),
+    "exchange": ("bench.exchange.command:exchange", "What a byte shown in a view is worth, in raw bytes."),
     "rescore": ("bench.downstream.rescore:rescore", "Score finished runs on text that no run was chosen by."),
     "dedup": ("bench.downstream.dedup:dedup", "A text without the passages that an earlier document has too."),
     "copying": ("bench.downstream.copying:main", "Has a model learnt to copy from its context?"),
     "scaling": ("bench.downstream.scaling:scaling", "Fit loss against compute, arm by arm."),
     "tables": ("bench.report.tables:main", "Results of grids as Markdown."),
-    "report": ("bench.report.page:report", "One page of what the others found."),
+    "report": ("bench.report.command:report", "One page of charts of what the others found."),
     "fill-tables": ("bench.report.fill_tables:main", "Put the tables of results into Markdown files."),
 }
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import itertools
+import json
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -11,10 +11,14 @@ from pathlib import Path
 import click
 
 import compressors
-from bench import corpora, figures, markdown, measuring
+from bench import corpora, markdown, measuring
 from bench.codecs import measure, stability
 from bench.codecs import table as codec_tables
-from bench.downstream import arms
+from bench.downstream import arms, results
+from bench.downstream.curves import curves
+from bench.report import vega
+from bench.report.page import Report
+from compressors.atomic import write_atomically
 from compressors.base import Compressor, digest
 from compressors.bpe.codec import BPE
 from compressors.corpus import Document
@@ -51,7 +55,7 @@ def demo(output: Path, flops: float, seed: int) -> None:
     out.
     """
     began = time.perf_counter()
-    importlib.import_module("matplotlib")  # missing, it is said now and not after the training
+    vega.require()  # missing, it is said now and not after the training
     output.mkdir(parents=True, exist_ok=True)
     training, held_out = corpora.standard_library()
     scored = _scored(held_out)
@@ -76,14 +80,10 @@ def demo(output: Path, flops: float, seed: int) -> None:
     best = min((o for o in outcomes if o.arm.reads == "raw"), key=lambda outcome: outcome.result.bits_per_byte)
     text = _sample(_folder(output, best.arm, store))
     click.echo(f"\nThe best model that reads bytes ({best.arm.name}), after {PROMPT!r}:\n{text}")
-    figures.ratio_against_loss(
-        [o.point() for o in outcomes],
-        output / "report.png",
-        f"Equal compute: {outcomes[0].totals['flops']:.2g} FLOPs each",
-    )
+    _charts(output, [_result(o, _folder(output, o.arm, store), scored) for o in outcomes])
     _write(output / "report.md", codec_table, f"{arm_table}\n\n{probes}", text, scored, _finding(outcomes))
     click.echo(
-        f"\n{_finding(outcomes)}\n{output / 'report.md'}, {output / 'report.png'}; {time.perf_counter() - began:.0f} s"
+        f"\n{_finding(outcomes)}\n{output / 'report.md'}; {time.perf_counter() - began:.0f} s; open {output / 'report.html'}"
     )
 
 
@@ -198,6 +198,24 @@ def _finding(outcomes: list[arms.Outcome]) -> str:
         "small scale and to win above 1.5 billion parameters; RESULTS.md tells what the first merges of BPE (merges) do "
         "with ten times the compute and more."
     )
+
+
+def _result(o: arms.Outcome, folder: Path, scored: list[bytes]) -> results.Result:
+    """An outcome as `proxyc bench downstream` writes them: `proxyc report` reads these."""
+    documents = [Document(str(number), data) for number, data in enumerate(scored)]
+    return {
+        "name": o.arm.name, "arm": o.arm.name, "size": "", "rival": "bytes", "reads": o.arm.reads,
+        "config": json.loads(o.arm.config.to_json()), "totals": o.totals, "environment": measuring.environment(),
+        "processor": measuring.processor(), "curves": curves(folder),
+    } | arms.scores(o.result, documents, [])  # fmt: skip
+
+
+def _charts(output: Path, found: list[results.Result]) -> None:
+    """The page and the picture of the report, and the results they are made from."""
+    results.write(output / "results.json", found)
+    report = Report({"demo": found})
+    write_atomically(output / "report.html", report.page().encode())
+    vega.save(report.picture(), output / "report.png")
 
 
 def _write(path: Path, codec_table: str, arm_table: str, text: str, scored: list[bytes], finding: str) -> None:

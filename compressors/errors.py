@@ -75,6 +75,11 @@ def in_one_line(error: Exception) -> str:
     return str(error)
 
 
+def counted(n: int, noun: str) -> str:
+    """``1 document``, ``1,200 documents``."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
 __all__ = [
     "CorruptStream",
     "FingerprintMismatch",
@@ -88,5 +93,6 @@ __all__ = [
     "SlowPath",
     "UnknownCompressor",
     "VerifyError",
+    "counted",
     "in_one_line",
 ]

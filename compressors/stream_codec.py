@@ -30,7 +30,7 @@ _NO_MEMORY = ("Allocation error", "ot enough memory", "Error -4 ")
 # Part of a library's message -> the remedy to add to it; {} is the name of the codec.
 _REMEDIES = {
     "ictionary": "; it was written with a dictionary: give it with --codec {}=FILE",
-    "too much memory": "; its window is larger than 128 MB: where the source is trusted, `zstd -d --long=31` has the memory",
+    "too much memory": "; its window is larger than 128 MB: where the source is trusted, --long=31 (zstd:window=31) takes it",
 }
 
 

@@ -22,12 +22,17 @@ from compressors.errors import InputError, InvalidConfig
 from compressors.stream_codec import Decoder, Encoder, StreamCodec
 
 _OUTPUT_PART = 1 << 17  # bytes of compressed output that a stream gives at once
+_WINDOW = 27  # log2 of the largest window that every decoder takes: 128 MB
 _QUICK = 9  # the highest level at which a part of the output takes no time that a person would notice
 
 
 @dataclass(frozen=True, kw_only=True)
 class Zstd(StreamCodec):
-    """Zstandard (RFC 8878); `level` -7 to 22, `artifact` a dictionary (see `fit`), also as a file of the zstd tool."""
+    """Zstandard (RFC 8878); `level` -7 to 22, `artifact` a dictionary (see `fit`), also as a file of the zstd tool.
+
+    `window` 10 to 31: matches reach 2**window bytes back (``zstd --long=N``), and files with such a window are read. 0: as
+    the level has it; then files with a window above 128 MB are refused, as the zstd tool does.
+    """
 
     name: ClassVar[str] = "zstd"
     suffix: ClassVar[str] = ".zst"
@@ -40,9 +45,12 @@ class Zstd(StreamCodec):
     writes_size: ClassVar[bool] = True
     level: int = 3
     artifact: Artifact | None = None
+    window: int = 0
 
     def __post_init__(self) -> None:
         check_range(self.name, "level", self.level, -7, 22)
+        if self.window:
+            check_range(self.name, "window", self.window, 10, 31)
         if self.artifact is not None:
             self.artifact.expect(self.name, "dictionary")
 
@@ -74,7 +82,9 @@ class Zstd(StreamCodec):
         if not Path(path).is_file():
             raise InputError(f"no file {path}; expected a proxyc artifact or a dictionary of zstd")
         data = Path(path).read_bytes()
-        if data[8:9] == b"{":  # safetensors: the length of a JSON header, then that
+        # safetensors: the length of a JSON header, then that. Other files may have a { there, too.
+        header = int.from_bytes(data[:8], "little")
+        if Path(path).suffix == ".pxa" or (data[8:9] == b"{" and header <= len(data) - 8):
             return Artifact.load(path)
         import numpy as np
 
@@ -86,6 +96,10 @@ class Zstd(StreamCodec):
         if self.artifact is None:
             raise InvalidConfig("zstd: nothing to save without a dictionary; make one with Zstd.fit")
         self.artifact.save(path)
+
+    def config(self) -> dict[str, Any]:
+        # Left out where it is not set: fingerprints are as they were before there was a window.
+        return {key: value for key, value in super().config().items() if key != "window" or value}
 
     def library_versions(self) -> dict[str, str]:
         import zstandard
@@ -108,6 +122,9 @@ class Zstd(StreamCodec):
         """A compressor of this level and dictionary, with more `parameters` of the library."""
         import zstandard
 
+        if self.window:
+            # Beyond the reach of a level's own tables only long-distance matching finds anything.
+            parameters |= {"window_log": self.window, "enable_ldm": True}
         # Without explicit table sizes zstd fits them to the size of each document: faster, and smaller, on short ones.
         chosen = zstandard.ZstdCompressionParameters(compression_level=self.level, **parameters)
         return zstandard.ZstdCompressor(compression_params=chosen, dict_data=self._dictionary or None)
@@ -164,6 +181,8 @@ class Zstd(StreamCodec):
 
         from compressors.zstd_frames import FrameDecoder
 
+        if self.window > _WINDOW:
+            options["max_window_size"] = 1 << self.window
         decompressor = zstandard.ZstdDecompressor(dict_data=self._dictionary or None, **options)
         return FrameDecoder(decompressor, has_magic=has_magic)
 

@@ -34,4 +34,5 @@ html_theme = "furo"
 html_title = "proxyc"
 html_show_sphinx = False
 html_show_sourcelink = False
+html_show_search_summary = False  # a browser fetches nothing beside a page that was opened as a file
 html_static_path = []

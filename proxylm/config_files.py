@@ -101,7 +101,7 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if float in allowed and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if type(value) not in allowed:
-        expected = " or ".join(getattr(kind, "__name__", str(kind)) for kind in allowed)
+        expected = " or ".join(getattr(kind, "__name__", str(kind)) for kind in allowed).replace("tuple", "a list")
         raise InvalidConfig(f"{where} is {value!r}; expected {expected}")
     return value
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from compressors.base import Compressor
+from compressors.errors import InvalidConfig
 from proxylm.config import RunConfig
 from proxylm.data.store import Store
 from proxylm.evaluation import bits_per_byte
@@ -24,6 +25,7 @@ from proxylm.evaluation.result import Result
 from proxylm.generation import Completion, Sampling, completions
 from proxylm.model.decoder import Decoder
 from proxylm.training import run_folder, trainer
+from proxylm.training.foreign import Foreign, ModelMaker, OptimizersMaker
 
 AnyPath = str | os.PathLike[str]
 
@@ -67,21 +69,43 @@ class Trained:
             )
 
 
-def open_run(run: AnyPath, *, best: bool = False, device: str = "auto", dtype: str = "auto") -> Trained:
+def open_run(
+    run: AnyPath,
+    *,
+    best: bool = False,
+    device: str = "auto",
+    dtype: str = "auto",
+    model: ModelMaker | None = None,
+) -> Trained:
     """The newest model of a run, or the best on its held-out documents, ready to use.
 
-    device: auto, cpu, cuda, cuda:1, ...; dtype of the matrix products: auto, fp32 or bf16. Raises `InputError`,
-    `CheckpointError` (also for weights that are not finite) or `InvalidConfig`.
+    device: auto, cpu, cuda, cuda:1, ...; dtype of the matrix products: auto, fp32 or bf16. model: what `train` was given as
+    its model. Raises `InputError`, `CheckpointError` (also for weights that are not finite) or `InvalidConfig`.
     """
     folder = Path(run)
-    model, config = run_folder.load_run(folder, best=best)
-    return Trained(folder, placed(model, device, dtype), config)
+    opened, config = run_folder.load_run(folder, best=best, foreign=Foreign(model))
+    return Trained(folder, placed(opened, device, dtype), config)
 
 
-def train(store: Store | AnyPath, config: RunConfig, run: AnyPath, **options: Any) -> Trained:
-    """Train a run into the folder `run` and open it; options: those of `proxylm.training.trainer.train`."""
-    trainer.train(store if isinstance(store, Store) else Store.open(Path(store)), config, Path(run), **options)
-    return open_run(run)
+def train(
+    store: Store | AnyPath,
+    config: RunConfig,
+    run: AnyPath,
+    *,
+    model: ModelMaker | None = None,
+    optimizers: OptimizersMaker | None = None,
+    schedule: Callable[[float], float] | None = None,
+    **options: Any,
+) -> Trained:
+    """Train a run into the folder `run` and open it.
+
+    model, optimizers, schedule: callables that make your own in place of ours (`proxylm.training.foreign.Foreign`); a resumed
+    run needs the same. options: those of `proxylm.training.trainer.train`.
+    """
+    foreign = Foreign(model, optimizers, schedule)
+    opened = store if isinstance(store, Store) else Store.open(Path(store))
+    trainer.train(opened, config, Path(run), foreign=foreign, **options)
+    return open_run(run, model=model)
 
 
 def evaluate(
@@ -99,6 +123,8 @@ def evaluate(
 def generate(run: Trained | AnyPath, prompts: Sequence[str | bytes], **sampling: Any) -> list[Completion]:
     """What follows each prompt; sampling: `proxylm.generation.Sampling`. Raises as `open_run`, and `InvalidConfig`."""
     trained = run if isinstance(run, Trained) else open_run(run)
+    if not isinstance(trained.model, Decoder):
+        raise InvalidConfig(f"{trained.run} has a model that is not a Decoder, and only that keeps keys and values")
     trained.warn_without_bytes()
     starts = [prompt.encode() if isinstance(prompt, str) else prompt for prompt in prompts]
     return completions(trained.model, starts, Sampling(**sampling), context=trained.window())

@@ -255,3 +255,41 @@ def test_convert_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
         with pytest.raises(compressors.ProxycError, match=reason):
             CliRunner().invoke(proxyc, ["convert", *wrong], catch_exceptions=False)
     assert not Path("n.pxa").exists()
+
+
+def test_ranks_written_are_read_with_the_same_ids(bpe: BPE, documents: list[bytes], tmp_path: Path) -> None:
+    beside = bpe.to_tiktoken(tmp_path / "x.tiktoken")
+    assert beside == {"pat_str": PATTERNS["llama3"].regex, "special_tokens": {}}
+    again = BPE.from_tiktoken(tmp_path / "x.tiktoken", pattern="llama3")
+    for document in documents[::5]:
+        assert again.encode(document).tolist() == bpe.encode(document).tolist()
+    tiktoken = pytest.importorskip("tiktoken")
+    load = pytest.importorskip("tiktoken.load")
+    ranks = load.load_tiktoken_bpe(str(tmp_path / "x.tiktoken"))
+    reference = tiktoken.Encoding("x", mergeable_ranks=ranks, **beside)
+    for document in documents[::5]:
+        assert reference.encode_ordinary(document.decode()) == bpe.encode(document).tolist()
+
+
+def test_ranks_keep_gaps_and_leave_out_added_tokens(tmp_path: Path) -> None:
+    ranks = BYTES | {b"ab": 256, b"abc": 259}
+    path = write(tmp_path / "x.tiktoken", ranks)
+    codec = BPE.from_tiktoken(path, pattern="gpt2", special_tokens={"<|end|>": 300})
+    assert codec.to_tiktoken(tmp_path / "y.tiktoken")["special_tokens"] == {"<|end|>": 300}
+    assert tiktoken_ranks.read(tmp_path / "y.tiktoken") == ranks
+
+
+def test_merges_in_another_order_have_no_ranks(tmp_path: Path) -> None:
+    BPE.from_tiktoken(write(tmp_path / "x", BYTES | {b"ab": 256, b"bc": 257}), pattern="gpt2").to_tokenizer_json(
+        tmp_path / "t.json"
+    )
+    spec = json.loads((tmp_path / "t.json").read_text())
+    spec["model"]["merges"].reverse()  # bc before ab: abc is a, bc here, and ab, c in tiktoken
+    (tmp_path / "t.json").write_text(json.dumps(spec))
+    with pytest.raises(compressors.InvalidConfig, match="order of its ids"):
+        BPE.from_tokenizer_json(tmp_path / "t.json").to_tiktoken(tmp_path / "y")
+    assert not (tmp_path / "y").exists()
+    spec["model"] |= {"ignore_merges": False, "merges": spec["model"]["merges"][1:]}
+    (tmp_path / "t.json").write_text(json.dumps(spec))
+    with pytest.raises(compressors.InvalidConfig, match=r"order of its ids|no merge makes"):
+        BPE.from_tokenizer_json(tmp_path / "t.json").to_tiktoken(tmp_path / "y")

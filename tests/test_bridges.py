@@ -12,11 +12,14 @@ import compressors
 from compressors import CorruptStream, InvalidConfig, OneWay, interop
 from compressors.errors import FingerprintMismatch
 from compressors.files import pxc
+from compressors.interop import fsspec_files
 
 DATA = np.arange(10_000, dtype=np.int32).reshape(100, 100) // 7
 
 
-@pytest.mark.parametrize("name", [n for n in compressors.names() if n not in ("bpe", "entropy-windows", "pack")])
+@pytest.mark.parametrize(
+    "name", [n for n in compressors.names() if n not in ("bpe", "entropy-windows", "pack", "random-cuts")]
+)
 def test_numcodecs_reads_what_it_writes(name):
     codec = numcodecs.get_codec({"id": "proxyc", "codec": name})
     assert numcodecs.get_codec(codec.get_config()) == codec
@@ -134,7 +137,7 @@ def test_fsspec_of_what_cannot_seek(pxc_of):
 
     data = b"a line\n" * 300_000
     packed = b"".join(pxc.write(compressors.get("bytes"), [data]))
-    with interop._opened(".pxc", Passing(packed)) as file:
+    with fsspec_files._opened(".pxc", Passing(packed)) as file:
         assert file.read(2_000_000) == data[:2_000_000]
         assert file.tell() == 2_000_000
         assert file.read() == data[2_000_000:]

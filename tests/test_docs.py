@@ -35,3 +35,21 @@ def test_blocks_run(page: Path, tmp_path: Path) -> None:
     for command in commands:
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
         assert done.returncode == 0, done.stderr + done.stdout
+
+
+def test_every_error_has_a_line() -> None:
+    """The page of errors names each class that derives from `ProxycError`, and the built-in kind beside it."""
+    page = (ROOT / "docs/reference/errors.md").read_text()
+    found = {}
+    for package in ("compressors", "proxylm", "bench"):
+        for path in (ROOT / package).rglob("*.py"):
+            for name, bases in re.findall(r"^class (\w+)\(([\w, ]+)\):", path.read_text(), re.MULTILINE):
+                found[name] = bases.split(", ")
+    errors = {"ProxycError"}
+    while new := {name for name, bases in found.items() if errors.intersection(bases)} - errors:
+        errors |= new
+    assert len(errors) > 10
+    listed = dict(re.findall(r"^\| `(\w+)` \|.*?\| `(\w+)` \|", page, re.MULTILINE))
+    assert set(listed) == errors - {"ProxycError"}
+    for name, kind in listed.items():
+        assert kind == found[name][-1], name

@@ -55,6 +55,9 @@ def command(*arguments: str, data: bytes = b"", **how: object) -> "subprocess.Co
         ("-dD d a.zst", "decompress --codec zstd=d a.zst"),
         ("-d -9 a.gz", "decompress a.gz"),
         ("-B1MB a", "compress a"),
+        ("--long a", "compress --long 27 a"),
+        ("--long=31 -19 a", "compress --long=31 -l 19 a"),
+        ("-d --long=31 a.zst", "decompress --long=31 a.zst"),
         ("--codec gzip -9 a", "compress --codec gzip -l 9 a"),
         ("-1 -- -d", "compress -l 1 -- -d"),
         ("compress -d", "decompress"),
@@ -117,13 +120,13 @@ def test_recursion_passes_by_what_is_not_meant(folder: Path) -> None:
     assert run("compress", "-r", ".").exit_code == 0
     again = run("compress", "-r", "-f", ".")
     assert again.exit_code == 0
-    assert "2 files are compressed already: passed by" in again.stderr
+    assert "2 files passed by: compressed already" in again.stderr
     assert "2 files: 11,399 -> " in again.stderr
     assert not list(folder.glob("*.zst.zst"))
     for command_line in (["test", "-r", "."], ["decompress", "-rf", "."]):
         done = run(*command_line)
         assert done.exit_code == 0, done.stderr
-        assert "2 files are in no compressed format: passed by" in done.stderr
+        assert "2 files passed by: in no compressed format" in done.stderr
     assert run("compress", "-r", "--codec", "gzip", "--exclude-compressed", ".").exit_code == 0
     assert {path.name for path in folder.iterdir()} == {f"{n}.txt{s}" for n in "ab" for s in ("", ".zst", ".gz")}
 
@@ -234,3 +237,70 @@ def test_a_terminal_without_a_file_sees_the_usage(folder: Path, monkeypatch: pyt
     with pytest.raises(click.UsageError, match="name a file, or - for what is typed here"):
         many_files.taken((), False)
     assert many_files.taken((Path("-"),), False) == ([Path("-")], 0)
+
+
+def test_several_files_share_the_threads(folder: Path) -> None:
+    names = [f"{number}.txt" for number in range(9)]
+    for number, name in enumerate(names):
+        (folder / name).write_bytes(TEXT[number:])
+    (folder / "4.txt").unlink()
+    result = run("compress", "-T3", *names)
+    assert result.exit_code == 1
+    # One line for the missing file, one for each other file, and one for all of them.
+    assert result.output.count("4.txt") == 1
+    assert "8 files: " in result.output
+    for number, name in enumerate(names):
+        if number != 4:
+            assert b"".join(Zstd().decompress_stream([(folder / f"{name}.zst").read_bytes()])) == TEXT[number:]
+    tested = run("test", "-T3", *(f"{name}.zst" for name in names if name != "4.txt"))
+    assert tested.exit_code == 0
+    assert tested.output.count("sound") == 8
+    back = run("decompress", "-T3", "-f", "--rm", *(f"{name}.zst" for name in names if name != "4.txt"))
+    assert back.exit_code == 0
+    assert not list(folder.glob("*.zst"))
+
+
+def test_threads_do_not_write_two_sources_to_one_output(folder: Path) -> None:
+    for number in range(6):
+        (folder / str(number)).mkdir()
+        (folder / str(number) / "same.txt").write_bytes(TEXT[number:])
+    result = run("compress", "-T4", "-f", "--output-dir-flat", ".", *(f"{number}/same.txt" for number in range(6)))
+    assert result.exit_code == 1
+    assert result.output.count("is the output of another source already") == 5
+
+
+def test_outputs_to_standard_output_keep_their_order(folder: Path) -> None:
+    (folder / "1.txt").write_bytes(TEXT * 200)
+    (folder / "2.txt").write_bytes(b"the second")
+    packed = run("compress", "-T2", "-c", "1.txt", "2.txt")
+    assert run("decompress", "-c", input=packed.stdout_bytes).stdout_bytes == TEXT * 200 + b"the second"
+
+
+def test_a_large_window_is_read_where_it_is_asked_for(folder: Path) -> None:
+    # A stream without a known size, so that the frame states the whole window.
+    packed = run("compress", "--long", "28", input=TEXT)
+    assert packed.exit_code == 0
+    (folder / "w.zst").write_bytes(packed.stdout_bytes)
+    refused = run("test", "w.zst")
+    assert refused.exit_code == 1
+    assert "--long=31" in refused.output
+    assert run("test", "--long", "28", "w.zst").exit_code == 0
+    assert run("decompress", "--long", "31", "-c", "w.zst").stdout_bytes == TEXT
+    with pytest.raises(compressors.InvalidConfig, match="gzip has no window"):
+        run("compress", "--codec", "gzip", "--long", "27", "a.txt", catch_exceptions=False)
+
+
+def test_a_window_finds_what_lies_far_back() -> None:
+    import numpy as np
+
+    far = np.random.default_rng(0).bytes(9 << 20)
+    plain, long = (len(b"".join(Zstd(window=window).compress_stream([far, far]))) for window in (0, 25))
+    assert long < 1.01 * len(far) < plain
+
+
+def test_a_window_that_is_not_set_changes_no_fingerprint() -> None:
+    assert "window" not in Zstd().config()
+    assert Zstd(window=27).config()["window"] == 27
+    assert Zstd().fingerprint != Zstd(window=27).fingerprint
+    with pytest.raises(compressors.InvalidConfig, match="window"):
+        Zstd(window=32)

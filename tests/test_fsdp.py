@@ -20,7 +20,8 @@ from proxylm.data.store import Store
 from proxylm.training.checkpoint import latest
 from proxylm.training.distributed import Place
 from proxylm.training.fsdp import local
-from proxylm.training.run_folder import load_run, records
+from proxylm.training.run_folder import load_run
+from proxylm.training.run_log import records
 from proxylm.training.run_plan import RunPlan
 from proxylm.training.trainer import Trainer, train
 

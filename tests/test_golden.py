@@ -43,13 +43,21 @@ CODECS: dict[str, tuple[str, dict[str, Any]]] = {
     "neural-word": ("neural", {"preset": "fast", "policy": "word"}),
     "pack-3": ("pack", {"codec": "bytes", "bits": 3}),
     "pack-16": ("pack", {"codec": "bytes", "bits": 16, "gray": 1}),
+    "random-cuts": ("random-cuts", {}),
     "zstd": ("zstd", {}),
     "zstd-19": ("zstd", {"level": 19}),
     "zstd-dictionary": ("zstd", {"artifact": GOLDEN / "zstd.pxa"}),
 }
 # Streams of a coder that no longer writes: they must decode, and are never made again; symbols are the same.
 ONLY_READ = ("neural-best", "neural-dense-12", "neural-fast", "neural-word")
-OF_OUR_OWN = ("bpe", "bytes", "entropy-windows", "neural", "pack")  # no library shapes these streams: they never change
+OF_OUR_OWN = (
+    "bpe",
+    "bytes",
+    "entropy-windows",
+    "neural",
+    "pack",
+    "random-cuts",
+)  # no library shapes these streams: they never change
 
 
 def _make_artifact(path: Path) -> None:

@@ -21,11 +21,18 @@ LAYERS = (
         "compressors.kernels",
         "compressors._machine_words",
     ),
-    ("compressors.files", "compressors.files.*", "compressors.doctor", "compressors.interop", "compressors.testing*"),
+    (
+        "compressors.files",
+        "compressors.files.*",
+        "compressors.doctor",
+        "compressors.interop",
+        "compressors.interop.*",
+        "compressors.testing*",
+    ),
     ("compressors.cli", "compressors.cli.*"),
     ("compressors", "compressors.*"),
     ("proxylm", "proxylm.view_spec"),
-    ("proxylm.config", "proxylm.config_files"),
+    ("proxylm.config", "proxylm.config_files", "proxylm.train_config"),
     ("proxylm.data", "proxylm.data.*"),
     ("proxylm.model", "proxylm.model.*"),
     ("proxylm.evaluation", "proxylm.evaluation.*", "proxylm.generation"),
@@ -153,7 +160,9 @@ def test_rules_hold():
 
 def test_printing_a_table_loads_neither_torch_nor_numba():
     """`proxyc bench codecs` measures each codec, in each round, in a process that imports this."""
-    modules = "bench.codecs.command, bench.report.fill_tables, bench.report.tables, bench.speed.files"
+    modules = (
+        "bench.codecs.command, bench.report.command, bench.report.fill_tables, bench.report.page, bench.speed.files"
+    )
     code = f"import sys, {modules}; print({{'torch', 'numba'}} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 

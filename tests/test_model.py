@@ -121,7 +121,7 @@ def test_cache_gives_the_same_hidden_states(partial_key_offset):
 
 @pytest.mark.parametrize("chunk", [1, 300, 1 << 22])
 def test_sliced_chunked_loss_and_gradients_equal_the_plain_ones(chunk, monkeypatch):
-    monkeypatch.setattr(heads, "CHUNK_LOGITS", chunk)
+    monkeypatch.setitem(heads.CHUNK_LOGITS, "cpu", chunk)
     made = model()
     hidden = torch.randn(2, 11, 32, requires_grad=True)
     slices = (RAW_SLICE, HeadSlice(64, 0, 50), HeadSlice(RAW_SIZE, 100, 107))  # the last: shared bytes

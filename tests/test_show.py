@@ -1,16 +1,17 @@
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import browser
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 
 import compressors
+from compressors.cli.shown import shown
 from compressors.errors import InputError, InvalidConfig
 from compressors.show import Cut, changed_symbols, visible
 from compressors.show.cut import edited
@@ -23,7 +24,6 @@ from proxylm.evaluation.bits_per_byte import evaluate, trained_window
 from proxylm.evaluation.byte_costs import byte_costs
 from proxylm.model.decoder import Decoder
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 # Control characters, a tab, a script's end, invalid UTF-8, right-to-left text, an emoji of two characters.
 TEXT = "def área(x):\n\treturn '日本語 🙂👍🏽 שלום\u202e'\x00\x1b[31m</script><b>".encode() + b"\xff\xfe\n"
 
@@ -136,21 +136,14 @@ def test_a_notebook_draws_a_cut(bpe):
     assert "</script>" not in html
 
 
-@pytest.mark.skipif(BROWSER is None, reason="needs a Chromium")
+@pytest.mark.skipif(browser.BROWSER is None, reason="needs a Chromium")
 def test_a_browser_draws_every_byte(bpe, tmp_path):
     """The page's own script must show what `visible` shows, at every number of merges."""
     cut = Cut.of(bpe, TEXT)
     probe = "<script>addEventListener('load', () => { const s = document.querySelector('input'); s.value = 0; s.oninput(); });</script>"
     (tmp_path / "page.html").write_text(page([cut], costs=[("model", np.ones(len(TEXT)))]) + probe)
-    flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update --disable-sync"
-    command = [
-        BROWSER,
-        *flags.split(),
-        f"--user-data-dir={tmp_path / 'profile'}",
-        "--virtual-time-budget=3000",
-        "--dump-dom",
-    ]
-    dom = subprocess.run([*command, f"file://{tmp_path}/page.html"], capture_output=True, text=True, timeout=60).stdout
+    dom, console = browser.opened(f"file://{tmp_path}/page.html", tmp_path / "profile", milliseconds=3000)
+    assert console == []
     blocks = re.findall(r'<div class="block"[^>]*>(.*?)</div>', dom, re.S)
     spans = re.findall(r"<span[^>]*>(.*?)</span>", blocks[0], re.S)
     assert len(spans) == len(TEXT), "with no merges every byte is a piece"
@@ -189,3 +182,25 @@ def test_no_terminal_no_columns_and_no_output(tmp_path, monkeypatch):
         CliRunner().invoke(
             proxyc, ["show", "a b", "--view", "bytes", "-o", str(tmp_path / "no/p.html")], catch_exceptions=False
         )
+
+
+def test_what_show_does_not_draw_and_what_it_takes_out(tmp_path):
+    run = CliRunner().invoke
+    assert "takes out w, byte 5" in run(proxyc, ["show", "helloworld", "--view", "bytes", "--edit"]).stderr
+    with pytest.raises(InvalidConfig, match="only NAME:merges=K"):
+        run(proxyc, ["show", "hello", "--view", "bpe:bags=4"], catch_exceptions=False)
+    with pytest.raises(InputError, match="is a folder; name one file of it"):
+        run(proxyc, ["show", str(tmp_path)], catch_exceptions=False)
+    assert "1 symbol for 1 byte," in run(proxyc, ["show", "h", "--view", "bytes"]).output
+
+
+def test_a_terminal_gets_no_control_character():
+    assert shown("a\x1b[31m\n\tb\x07", keep="\n\t") == "a\\x1b[31m\n\tb\\x07"
+
+
+def test_spans_of_any_integer_type_cut():
+    """numpy adds int64 and uint64 to floats, which cut nothing."""
+    for kind in (np.uint8, np.uint32, np.int64):
+        cut = Cut("x", b"abc", np.array([1, 2], np.uint16), np.array([1, 2], kind))
+        assert cut.pieces == [b"a", b"bc"]
+        assert "2 symbols for 3 bytes" in str(cut)

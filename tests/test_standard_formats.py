@@ -161,6 +161,22 @@ def test_a_missing_dictionary_is_named(zstd_with_dictionary: Zstd) -> None:
         compressors.get("zstd").decompress(packed)
 
 
+def test_a_raw_dictionary_may_look_like_an_artifact(tmp_path: Path) -> None:
+    """Its ninth byte is a brace, as in safetensors, but its first eight are not a length that fits."""
+    lines = b'{"log": {"level": "info", "user": 1234}}' * 20
+    (tmp_path / "s.json").write_bytes(lines)
+    codec = compressors.parse(f"zstd={tmp_path}/s.json")
+    assert codec.artifact is not None
+    assert codec.artifact.arrays["dictionary"].tobytes() == lines
+    for name in ("cut", "cut.pxa"):
+        Zstd.fit([b"%d text " % i * 9 for i in range(900)], dictionary_size=1024).save(tmp_path / name)
+    whole = (tmp_path / "cut.pxa").read_bytes()
+    for name, size in (("cut", 300), ("cut.pxa", 20)):
+        (tmp_path / name).write_bytes(whole[:size])
+        with pytest.raises(compressors.InvalidConfig, match="not a proxyc artifact"):
+            compressors.parse(f"zstd={tmp_path}/{name}")
+
+
 @pytest.mark.parametrize("trained", [True, False])
 def test_dictionaries_of_the_zstd_tool(zstd_with_dictionary: Zstd, tmp_path: Path, trained: bool) -> None:
     """A file that is none may be given as one, too: it is then looked at as if it stood before the text."""

@@ -10,13 +10,11 @@ from compressors.corpus import Document
 from compressors.errors import InvalidConfig
 from proxylm.config import MixConfig, Phase, RunConfig, TrainConfig, view_spec
 from proxylm.data import alphabet as ids
-from proxylm.data.chunks import Chunks
 from proxylm.data.encode import encode
 from proxylm.data.layout import Layout
 from proxylm.data.loader import Loader
-from proxylm.data.pieces import PIECE
 from proxylm.data.store import Store, StoreError
-from proxylm.data.views import views_of
+from proxylm.data.views import read_chunks, views_of
 
 
 @pytest.fixture(scope="module")
@@ -40,34 +38,13 @@ def shown(store, text):
 
 
 class Whole:
-    """A view of documents, each read as one piece."""
+    """A view of documents, each read as one chunk."""
 
     def __init__(self, store, text):
         self.view = shown(store, text)
-        chunks = Chunks.of(store.column("raw"), 0)
-        self.chunks, self.places = Layout(chunks, [self.view.placer(chunks)]).find(np.arange(len(store)))
-        self.lengths = (self.places["stop"] - self.places["first"])[:, 0]
-
-    def read(self, document, first, last):
-        """Ids of positions first..last-1, their bags, and the bytes they stand for."""
-        chunk, place = self.chunks[document], self.places[document, 0]
-        targets, bags = np.full((1, last - first), -7), np.full((1, last - first, max(self.view.bag, 1)), -1, np.int16)
-        piece = np.zeros(1, PIECE)
-        piece["length"], piece["skip"], piece["document"] = last - first, first, document
-        piece["begin"], piece["end"], piece["byte_first"] = (
-            place["symbol_first"],
-            place["symbol_stop"],
-            place["byte_first"],
-        )
-        if last > first:
-            self.view.read(piece, np.arange(1), int(chunk["shard"]), targets, bags)
-        return targets[0].tolist(), bags[0].tolist(), float(piece["n_bytes"][0])
-
-    def ids(self, document):
-        return self.read(document, 0, int(self.lengths[document]))[0]
-
-    def sizes(self, document):
-        return [int(self.read(document, i, i + 1)[2]) for i in range(self.lengths[document])]
+        chunks, places = Layout.of(store, [self.view], 0).find(np.arange(len(store)))
+        self.ids, self.bags, sizes = read_chunks(self.view, chunks, places[:, 0])
+        self.sizes = [of_document.astype(int).tolist() for of_document in sizes]
 
 
 @pytest.mark.parametrize("merges", [1, 44, 768])
@@ -80,9 +57,8 @@ def test_merges_are_the_encoding_with_the_later_ones_undone_and_the_bytes_of_the
 
         symbols = [part for symbol in bpe.encode(text).tolist() for part in undone(symbol)]
         wanted = [64 + s if s < 256 else ids.COMP_OFFSET + s - 256 for s in symbols]
-        assert found.lengths[i] == len(wanted)
-        assert found.ids(i) == wanted
-        assert found.sizes(i) == [len(bpe.vocab.pieces[symbol]) for symbol in symbols]
+        assert found.ids[i].tolist() == wanted
+        assert found.sizes[i] == [len(bpe.vocab.pieces[symbol]) for symbol in symbols]
         assert b"".join(bpe.vocab.pieces[symbol] for symbol in symbols) == text
     assert found.view.head == ids.HeadSlice(ids.RAW_SIZE, 0, merges)
 
@@ -156,14 +132,17 @@ def test_chunks_show_what_whole_documents_show(store, view):
 
 @pytest.mark.parametrize("view", ["bpe", "bpe:merges=44", "bpe:bags=4", "bpe:bags=1", "raw:bags=4"])
 def test_chunks_are_cut_at_the_same_bytes_in_every_view(store, texts, view):
-    chunks, whole_documents, at = Chunks.of(store.column("raw"), 50), Whole(store, view), 0
-    found = Layout(chunks, [whole_documents.view.placer(chunks)]).find(np.arange(len(chunks)))
+    whole_documents, at = Whole(store, view), 0
+    layout = Layout.of(store, [whole_documents.view], 50)
+    found = layout.find(np.arange(layout.n_chunks))
+    firsts = np.flatnonzero(found[0]["chunk"] == 0).tolist()
+    assert layout.chunks.first_of(np.arange(len(texts))[::-1]).tolist() == firsts[::-1]
     for i, text in enumerate(texts):
         n = max(1, -(-len(text) // 50))
         own, places = found[0][at : at + n], found[1][at : at + n, 0]
         at += n
         assert own["document"].tolist() == [i] * n
-        sizes = whole_documents.sizes(i)
+        sizes = whole_documents.sizes[i]
         begins = [sum(sizes[:k]) for k in range(len(sizes))]
         # A symbol that was undone, or a bag that was cut, stays in one chunk: so whole symbols are counted.
         whole = begins if view == "bpe" or view.startswith("raw") else spans_begin(store, i)

@@ -13,7 +13,6 @@ from typing import Any
 import click
 
 from bench import markdown
-from bench.figures import COSTS, curve
 from compressors.base import Compressor
 from compressors.corpus import Document, Reader, fingerprint
 from compressors.errors import InputError
@@ -21,7 +20,8 @@ from proxylm.config import RunConfig
 from proxylm.data.store import Store
 from proxylm.evaluation.bits_per_byte import evaluate, trained_spec, trained_window
 from proxylm.evaluation.result import Result
-from proxylm.training.run_folder import load_run, records, totals
+from proxylm.training.run_folder import load_run
+from proxylm.training.run_log import totals
 from proxylm.training.trainer import train
 from proxylm.view_spec import RAW
 
@@ -62,13 +62,6 @@ class Outcome:
         """Of what was shown in training."""
         return self.totals["bytes"] / self.totals["symbols"]
 
-    def point(self) -> dict[str, Any]:
-        """What a chart of ratio against loss needs (see `bench.figures.ratio_against_loss`)."""
-        low, high = self.result.interval()
-        name = f"{self.arm.name}, read as {self.arm.reads}"
-        found = {"name": name, "bytes_per_symbol": self.bytes_per_symbol, "bits_per_byte": self.result.bits_per_byte}
-        return found | {"low": low, "high": high}
-
 
 def run_arm(
     arm: Arm,
@@ -100,23 +93,6 @@ def read_run(folder: Path, reads: str, codec: Compressor | None, documents: Sequ
     model, config = load_run(folder)
     view = trained_spec(config, reads) if codec else None
     return evaluate(model, documents, window=trained_window(config), codec=codec, view=view)
-
-
-def curves(folder: Path) -> dict[str, list[tuple[float, float]]]:
-    """For each cost: what a run had spent, and its loss in bits per byte of the text shown, at 50
-    places or fewer.
-
-    The loss is that of raw bytes where the run reads any; that of its symbols, over the bytes they
-    stand for, if it reads none.
-    """
-    log = records(folder)
-    loss = "raw_bits_per_symbol"
-    if all(r[loss] is None for r in log):
-        loss = "bits_per_byte"
-        for r in log:
-            r[loss] = r["comp_bits_per_symbol"] * r["symbols"]["comp"] / max(r["bytes"]["comp"], 1)
-    found = {cost: curve(log, cost, loss, 0.02) for cost in COSTS}
-    return {cost: list(zip(at.tolist(), bits.tolist(), strict=True)) for cost, (at, bits) in found.items()}
 
 
 def scored(paths: tuple[Path, ...], max_bytes: int, say: Callable[[str], None] = lambda text: None) -> list[Document]:

@@ -71,7 +71,7 @@ def downstream(
     names = results.matching([arm.name for arm in every], only)
     documents = scored(held_out, max_bytes, partial(click.echo, err=True))
     arms = [arm for arm in every if arm.name in names]
-    grid = _Grid(Store.open(store), held_out, digest(documents), max_bytes, codecs, output)
+    grid = Grid(Store.open(store), held_out, digest(documents), max_bytes, codecs, output)
     grid.check(arms)
     grid.finished(every)
     output.mkdir(parents=True, exist_ok=True)
@@ -79,24 +79,17 @@ def downstream(
         for arm in arms:
             click.echo(_planned(arm, grid.store, output, flops_per_second))
         return
-    processes, failed = Processes(), list[str]()
-    with processes.stopped_by_signals():
-        for timed in (False, True):  # equal seconds can be given once the others' are known
-            wave = [arm for arm in arms if (arm.equal == "seconds") == timed]
-            with ThreadPoolExecutor(jobs) as pool:
-                failed += filter(None, pool.map(lambda arm: grid.run(arm, processes), wave))
+    wrong = grid.run(arms, jobs)
     if found := grid.finished(every):
         results.write(output / "results.json", found)
         click.echo(tables.all_of(found))
-    if processes.stopped:
-        raise click.ClickException("stopped; the same command resumes")
-    if failed:
-        raise click.ClickException("\n".join([f"{len(failed)} of {len(arms)} runs failed", *failed]))
+    if wrong:
+        raise click.ClickException(wrong)
 
 
 @dataclass(frozen=True)
-class _Grid:
-    """What the runs of a recipe have in common."""
+class Grid:
+    """What the runs of a recipe have in common, and the folder in which they are run."""
 
     store: Store
     held_out: tuple[Path, ...]
@@ -144,7 +137,19 @@ class _Grid:
             )
         return found
 
-    def run(self, arm: Arm, processes: Processes) -> str | None:
+    def run(self, arms: list[Arm], jobs: int) -> str | None:
+        """Run the arms that have no result yet, `jobs` at a time; what went wrong, if something does."""
+        processes, failed = Processes(), list[str]()
+        with processes.stopped_by_signals():
+            for timed in (False, True):  # equal seconds can be given once the others' are known
+                wave = [arm for arm in arms if (arm.equal == "seconds") == timed]
+                with ThreadPoolExecutor(jobs) as pool:
+                    failed += filter(None, pool.map(lambda arm: self._run(arm, processes), wave))
+        if processes.stopped:
+            return "stopped; the same command resumes"
+        return "\n".join([f"{len(failed)} of {len(arms)} runs failed", *failed]) if failed else None
+
+    def _run(self, arm: Arm, processes: Processes) -> str | None:
         """Run an arm; what went wrong, if something does."""
         if processes.stopped or (self.output / arm.name / results.RESULT).exists():
             return None

@@ -172,13 +172,13 @@ def difference(runs: Sequence[Result], others: Sequence[Result]) -> Difference |
     if not runs or len(runs) != len(others) or runs == others or len(texts) > 1:
         return None
     bits, there = (np.sum([r["document_bits"] for r in side], 0) for side in (runs, others))
-    ratios = [(bits @ times) / (there @ times) - 1 for times in _draws(runs[0])]
+    ratios = [(bits @ times) / (there @ times) - 1 for times in draws(runs[0])]
     low, high = np.percentile(ratios, [2.5, 97.5])
     pairs = [sum(a["document_bits"]) / sum(b["document_bits"]) - 1 for a, b in zip(runs, others, strict=True)]
     return Difference(float(bits.sum() / there.sum() - 1), float(low), float(high), seed_interval(pairs))
 
 
-def _draws(run: Result) -> Iterator[np.ndarray[Any, Any]]:
+def draws(run: Result) -> Iterator[np.ndarray[Any, Any]]:
     """(documents,) how often each document is drawn, for each resample.
 
     Without packages each is its own.

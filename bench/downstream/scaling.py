@@ -23,8 +23,8 @@ import numpy as np
 from bench import markdown
 from bench.downstream import results
 from bench.downstream.results import Result
-from bench.figures import axes_of
 from bench.output import output
+from bench.report import vega
 from compressors.errors import InputError
 
 # Settings that make no other kind of run; but see below for chunk
@@ -131,35 +131,13 @@ def table(found: Sequence[Result], skip: Sequence[int] = (), against: str = "") 
 
 
 def figure(found: Sequence[Result], path: Path, skip: Sequence[int] = ()) -> None:
-    """Every size of every arm with two budgets or more, means over seeds (bars: all of them).
+    """The chart `compute` of a report, with the arms that have two budgets or more."""
+    from bench.report.page import Report
 
-    Lines through the best sizes.
-    """
-    with axes_of(path, (7.2, 4.8)) as ((axes,), _):
-        _draw(axes, found, skip)
-
-
-def _draw(axes: Any, found: Sequence[Result], skip: Sequence[int]) -> None:
-    """One colour an arm: a point for each width and budget with its range over seeds, and the line
-    through the best widths.
-    """
-    shown = ((arm, its) for arm, its in points(found).items() if len(frontier(its, skip)) > 1)
-    for number, (arm, its) in enumerate(shown):
-        colour, at = f"C{number % 10}", frontier(its, skip)
-        axes.plot([f for f, _, _ in at], [bits for _, _, bits in at], color=colour, label=arm)
-        for (width, flops), bits in its.items():
-            if width not in skip:
-                mean = np.mean(bits)
-                bars = [[mean - min(bits)], [max(bits) - mean]]
-                axes.errorbar(flops, mean, bars, marker="o", markersize=2 + width**0.5 / 2, color=colour, capsize=3)
-                axes.annotate(f" {width}", (flops, mean), color=colour, fontsize="x-small", va="bottom")
-    axes.set(xscale="log", yscale="log", xlabel="training FLOPs", ylabel="bits per byte, held-out documents")
-    axes.set_title(
-        "Loss against compute; numbers are widths, lines go through the best width at each budget", fontsize="medium"
-    )
-    axes.yaxis.set_major_formatter("{x:.2f}")
-    axes.yaxis.set_minor_formatter("{x:.2f}")
-    axes.legend(fontsize="small")
+    drawn = {arm for arm, its in points(found).items() if len(frontier(its, skip)) > 1}
+    widths = [(r, int(r["config"]["model"]["d_model"])) for r in found if r["arm"] in drawn]
+    shown = [r | {"size": r["size"] or f"d{width}"} for r, width in widths if width not in skip]
+    vega.save(Report({path.stem: shown}).picture(["compute"]), path)
 
 
 @click.command()
@@ -168,9 +146,11 @@ def _draw(axes: Any, found: Sequence[Result], skip: Sequence[int]) -> None:
 @click.option(
     "--against", default="", metavar="ARM", help="Also say how many times the FLOPs ARM needs for the same loss."
 )
-@output(".png", ".svg", ".pdf", help="A chart to write.")
+@output(*vega.PICTURES, help="A chart to write.")
 def scaling(files: tuple[Path, ...], skip: tuple[int, ...], against: str, output: Path | None) -> None:
     """Fit loss against compute, arm by arm."""
+    if output:
+        vega.require()
     found = [r for path in files for r in results.read(path)]
     click.echo(table(found, skip, against))
     if output:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
@@ -21,11 +20,13 @@ import click
 
 from bench import isolated
 from bench.downstream import results
-from bench.downstream.arms import Arm, curves, digest, run_arm, scored, scores
+from bench.downstream.arms import Arm, digest, run_arm, scored, scores
+from bench.downstream.curves import curves
 from bench.measuring import Progress, environment, processor
 from compressors import registry
 from compressors.atomic import write_atomically
 from compressors.errors import InputError
+from compressors.file_lock import lock
 from proxylm.config import RunConfig
 from proxylm.config_files import from_mapping
 from proxylm.data.store import Store
@@ -115,12 +116,9 @@ class Processes:
         False once stopped, which a blocking lock would not notice.
         """
         while not self.stopped:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                time.sleep(0.2)
-            else:
+            if lock(file):
                 return True
+            time.sleep(0.2)
         return False
 
     def stop(self, number: int, frame: FrameType | None) -> None:

@@ -36,6 +36,7 @@ _OF_TEXTS = {"texts": tables.texts, "differences": tables.differences}
 # Kind -> (what renders it, whether it takes the rows only). By name: some of these benches import
 # torch.
 _OF_FACTS = {
+    "exchange": ("bench.exchange.table:table", True),
     "copying": ("bench.downstream.copying:table", True),
     "codecs": ("bench.codecs.table:described", False),
     "stability": ("bench.codecs.stability:table", True),

@@ -36,7 +36,8 @@ from proxylm.evaluation.bits_per_byte import trained_window
 from proxylm.generation import Sampling, generate
 from proxylm.interop.export import export
 from proxylm.model.decoder import Decoder
-from proxylm.training.run_folder import load_run, records
+from proxylm.training.run_folder import load_run
+from proxylm.training.run_log import records
 from proxylm.training.trainer import train
 
 # Prompt and text fit into the 254 bytes of the context

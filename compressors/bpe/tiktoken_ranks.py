@@ -1,4 +1,4 @@
-"""Reading tiktoken rank files: on each line a token in base64 and its rank, which is its id; merges are implied.
+"""Reading and writing tiktoken rank files: on each line a token in base64 and its rank, which is its id; merges are implied.
 
 tiktoken first looks up the whole piece of text. If the piece is not a token, it starts from the bytes
 of the piece and joins the two neighbours whose concatenation has the lowest rank, the leftmost of
@@ -20,8 +20,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from compressors.bpe import patterns
-from compressors.bpe.tokenizer_json import DECODER, byte_alphabet, filler
+from compressors.bpe import patterns, tokenizer_json
+from compressors.bpe.tokenizer_json import DECODER, byte_alphabet, filler, merges
 from compressors.errors import InputError, InvalidConfig
 
 Ranks = Mapping[bytes, int]
@@ -96,6 +96,49 @@ def spec(ranks: Ranks, pattern: str, special_tokens: Mapping[str, int]) -> dict[
             "merges": [[text(left), text(right)] for left, right in filter(None, (_parts(t, ranks) for t in tokens))],
         },
     }  # fmt: skip
+
+
+def of_spec(spec: Mapping[str, Any]) -> dict[bytes, int]:
+    """The ranks that give the ids of a `tokenizer.json`, without its added tokens; the reverse of `spec`.
+
+    Raises `InvalidConfig` if tiktoken would merge in another order: it takes the pair with the lowest id first, and the
+    file may have its merges in any order.
+    """
+    alphabet, model = byte_alphabet(), spec["model"]
+    added = {token["content"] for token in spec.get("added_tokens") or []}
+    ranks: dict[bytes, int] = {}
+    for token, symbol in model["vocab"].items():
+        piece = bytes(alphabet[character] for character in token) if token not in added else b""
+        # What fills a gap between ids is left out: a file of ranks may have gaps.
+        if piece and not piece.endswith(b"\xff\xff%d" % symbol):
+            ranks[piece] = symbol
+    character = {byte: text for text, byte in alphabet.items()}
+    tokens = sorted(ranks, key=ranks.__getitem__)
+    implied = [["".join(map(character.__getitem__, part)) for part in _parts(token, ranks) or ()] for token in tokens]
+    if [merge for merge in implied if merge] != [[left, right] for left, right in merges(dict(spec))]:
+        raise InvalidConfig("its merges are not in the order of its ids, which is the only order tiktoken has")
+    whole = all(merge for merge, token in zip(implied, tokens, strict=True) if len(token) > 1)
+    if not whole and not model.get("ignore_merges"):
+        raise InvalidConfig("it has tokens that no merge makes; tiktoken would use them for whole pieces of text")
+    return ranks
+
+
+def beside(spec: dict[str, Any]) -> dict[str, Any]:
+    """`pat_str` and `special_tokens` of tiktoken for a `tokenizer.json`; no `pat_str` if its stages are not one expression."""
+    named, stages = patterns.of_spec(spec), tokenizer_json.stages(spec)
+    expression = named.regex if named else None
+    if named is None and [stage.get("type") for stage in stages] == ["Split", "ByteLevel"]:
+        expression = stages[0]["pattern"].get("Regex")
+    return {
+        "pat_str": expression,
+        "special_tokens": {token["content"]: token["id"] for token in spec.get("added_tokens") or []},
+    }
+
+
+def text(ranks: Ranks) -> bytes:
+    """`ranks` as the content of a file: a line for each token, by rank."""
+    tokens = sorted(ranks, key=ranks.__getitem__)
+    return b"".join(b"%b %d\n" % (base64.b64encode(token), ranks[token]) for token in tokens)
 
 
 def _added(content: str, symbol: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`proxyc compress | decompress | test | inspect`: the commands on files.
+"""`proxyc compress | decompress`: the commands that write files.
 
 A command parses its options and names one function, `one`, for one file; `many_files.each` calls it
 for
@@ -8,7 +8,6 @@ every source, and `files` does the work.
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,9 @@ import click
 from compressors import files, registry
 from compressors.atomic import atomic_file, sync_folder
 from compressors.base import Compressor, check_lossless
-from compressors.cli.many_files import Places, Say, despite_errors, each, output, taken
+from compressors.cli.many_files import Places, Say, each, output
 from compressors.cli.options import n_bytes
-from compressors.cli.progress import progress as shown_progress
-from compressors.cli.shown import shown
-from compressors.errors import CorruptStream, InputError, InvalidConfig
+from compressors.errors import CorruptStream, InputError, InvalidConfig, counted
 from compressors.files.pxc_salvage import salvage_stream
 
 CODEC_HELP = "Codec as NAME, NAME=ARTIFACT or NAME:setting=value, e.g. zstd:level=19 or bpe=code.pxa."
@@ -31,13 +28,19 @@ SOURCES = click.argument("source", nargs=-1, type=click.Path(path_type=Path, all
 CODEC = click.option(
     "--codec", help="Needed only for an artifact or dictionary, and for brotli without its suffix. " + CODEC_HELP
 )
+LONG = click.option(
+    "--long",
+    "window",
+    type=click.IntRange(10, 31),
+    help="zstd: a window of 2^N bytes, with --long=N; --long is --long=27. Reading needs it above 27.",
+)
 THREADS = click.option(
     "-T",
     "--threads",
     default=1,
     show_default=True,
     type=click.IntRange(min=0),
-    help="Threads for .pxc and for making .zst; 0: all cores. The bytes are the same.",
+    help="Threads: over several files, else for .pxc and for making .zst; 0: all cores. The bytes are the same.",
 )
 QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress, no summary.")
 RECURSIVE = click.option("-r", "--recursive", is_flag=True, help="Take the files below folders, but no links.")
@@ -81,6 +84,7 @@ def _writes(command: Any) -> Any:
 @SOURCES
 @click.option("--codec", default="zstd", show_default=True, help=CODEC_HELP)
 @click.option("-l", "--level", type=int, help="Level (zstd, gzip) or quality (brotli); -1 to -22 are short for it.")
+@LONG
 @click.option("--exclude-compressed", is_flag=True, help="Below folders, pass by what is compressed already.")
 @click.option(
     "--verify", is_flag=True, help="Decode what is compressed before it is kept (always on for learned codecs)."
@@ -95,7 +99,7 @@ def _writes(command: Any) -> Any:
 @THREADS
 @QUIET
 def compress(
-    source: tuple[Path, ...], codec: str, level: int | None, exclude_compressed: bool, verify: bool,
+    source: tuple[Path, ...], codec: str, level: int | None, window: int | None, exclude_compressed: bool, verify: bool,
     mebibytes: int | None, threads: int, quiet: bool, verbose: bool, force: bool, **where: Any,
 ) -> None:  # fmt: skip
     """Compress each SOURCE to a file beside it; `-` or nothing: standard input to standard output.
@@ -114,26 +118,35 @@ def compress(
     check_lossless(chosen)
     if level is not None:
         chosen = _with_level(chosen, level)
+    if window is not None:
+        chosen = _with_window(chosen, window)
     if mebibytes and chosen.suffix != ".pxc":
         raise InvalidConfig(f"{chosen.name} writes {chosen.suffix} files, which have no --block-size; leave it out")
 
     def wanted(path: Path) -> bool:
         return path.suffix.lower() != chosen.suffix and not (exclude_compressed and files.is_compressed(path))
 
-    how: Any = {"threads": _threads(threads), "verify": verify, "block_size": (mebibytes or 0) << 20}
+    how: Any = {"verify": verify, "block_size": (mebibytes or 0) << 20}
     places = Places(**where, wanted=wanted, joins=getattr(chosen, "frames", None) is None)
 
-    def one(path: Path, target: Path | None, progress: files.Progress) -> int:
+    def one(path: Path, target: Path | None, progress: files.Progress, of_file: int) -> int:
         if target is None:
             with files.opened(path) as reader:
                 sink = output(binary=not force)
-                return files.compress_stream(chosen, reader, sink, progress=progress, **how)
-        written = files.compress_file(path, target, chosen, progress=progress, force=force, **how)
+                return files.compress_stream(chosen, reader, sink, progress=progress, threads=of_file, **how)
+        written = files.compress_file(path, target, chosen, progress=progress, threads=of_file, force=force, **how)
         if places.remove:
             _remove(path, target, chosen)
         return written
 
-    each(source, one, lambda path: files.compressed_name(path, chosen), Say(quiet, verbose, packs=True), places)
+    each(
+        source,
+        one,
+        lambda path: files.compressed_name(path, chosen),
+        Say(quiet, verbose, packs=True),
+        places,
+        n_threads(threads),
+    )
 
 
 def _with_level(codec: Compressor, level: int) -> Compressor:
@@ -144,9 +157,23 @@ def _with_level(codec: Compressor, level: int) -> Compressor:
     return dataclasses.replace(codec, **{names.pop(): level})
 
 
+def _with_window(codec: Compressor, window: int) -> Compressor:
+    """`codec`, which must be zstd, with a larger `window`. Raises `InvalidConfig` for others."""
+    if codec.name != "zstd":
+        raise InvalidConfig(f"{codec.name} has no window; --long is for zstd")
+    return dataclasses.replace(codec, window=window)  # type: ignore[call-arg]  # of zstd, as the name says
+
+
+def reader(codec: str | None, window: int | None) -> Compressor | None:
+    """The codec to read with: the one named, or zstd with a larger `window`; None where the content says it all."""
+    chosen = registry.parse(codec) if codec else None
+    return chosen if window is None else _with_window(chosen or registry.get("zstd"), window)
+
+
 @click.command()
 @SOURCES
 @CODEC
+@LONG
 @click.option("--salvage", is_flag=True, help="From a damaged .pxc take all sound blocks; say which bytes are missing.")
 @MAX_OUTPUT
 @_writes
@@ -155,6 +182,7 @@ def _with_level(codec: Compressor, level: int) -> Compressor:
 def decompress(
     source: tuple[Path, ...],
     codec: str | None,
+    window: int | None,
     salvage: bool,
     max_output: int | None,
     threads: int,
@@ -174,26 +202,26 @@ def decompress(
 
     Exit codes: 0 fine, 1 an error in one line (other sources are still done), 2 wrong usage.
     """
-    chosen = registry.parse(codec) if codec else None
-    places, threads = Places(**where, wanted=files.is_compressed), _threads(threads)
+    chosen = reader(codec, window)
+    places = Places(**where, wanted=files.is_compressed)
 
-    def one(path: Path, target: Path | None, progress: files.Progress) -> int:
+    def one(path: Path, target: Path | None, progress: files.Progress, of_file: int) -> int:
         if salvage:
             return _salvage(path, target, chosen, force)
         if target is None:
             with files.opened(path) as reader:
                 return files.decompress_stream(
-                    reader, output(binary=False), codec=chosen, name=str(path), progress=progress, threads=threads,
+                    reader, output(binary=False), codec=chosen, name=str(path), progress=progress, threads=of_file,
                     max_output=max_output,
                 )  # fmt: skip
         written = files.decompress_file(
-            path, target, codec=chosen, progress=progress, threads=threads, max_output=max_output, force=force
+            path, target, codec=chosen, progress=progress, threads=of_file, max_output=max_output, force=force
         )
         if places.remove:
             _remove(path, target)
         return written
 
-    each(source, one, files.decompressed_name, Say(quiet, verbose, packs=False), places)
+    each(source, one, files.decompressed_name, Say(quiet, verbose, packs=False), places, n_threads(threads))
 
 
 def _salvage(path: Path, target: Path | None, codec: Compressor | None, force: bool) -> int:
@@ -208,60 +236,13 @@ def _salvage(path: Path, target: Path | None, codec: Compressor | None, force: b
         with atomic_file(target, source=path, force=force) as writer:
             gaps, n_bytes = salvage_stream(path, writer, codec)
     if gaps:
-        raise CorruptStream(f"{path}: {len(gaps)} gaps, {'; '.join(gaps)}; all else is in the output")
+        raise CorruptStream(f"{path}: {counted(len(gaps), 'gap')}, {'; '.join(gaps)}; all else is in the output")
     return n_bytes
 
 
-@click.command()
-@SOURCES
-@CODEC
-@MAX_OUTPUT
-@RECURSIVE
-@THREADS
-@QUIET
-def test(
-    source: tuple[Path, ...], codec: str | None, max_output: int | None, recursive: bool, threads: int, quiet: bool
-) -> None:
-    """Decompress each SOURCE to nowhere and check every checksum.
-
-    Exit codes: 0 all sound, 1 one is not (the others are still tested), 2 wrong usage.
-    """
-    chosen = registry.parse(codec) if codec else None
-
-    def one(path: Path) -> None:
-        with shown_progress(path.name, path.stat().st_size if path.is_file() else None, quiet=quiet) as bar:
-            size = files.check_file(path, codec=chosen, threads=_threads(threads), max_output=max_output, progress=bar)
-        if not quiet:
-            click.echo(shown(f"{path}: sound, {size:,} bytes"))
-
-    paths, skipped = taken(source, recursive, files.is_compressed)
-    failed = despite_errors(one, paths)
-    Say(quiet, False, packs=False).total(skipped)
-    if failed:
-        raise click.exceptions.Exit(1)
-
-
-@click.command()
-@click.argument("source", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def inspect(source: tuple[Path, ...], as_json: bool) -> None:
-    """What each SOURCE says of itself: format; of .pxc also codec, configuration, blocks. Decodes nothing."""
-
-    def one(path: Path) -> None:
-        facts = {"file": str(path)} | files.inspect(path) if len(source) > 1 else files.inspect(path)
-        if as_json:
-            click.echo(json.dumps(facts, indent=1))
-            return
-        for key, value in facts.items():
-            click.echo(f"{key:<16} {value:,}" if isinstance(value, int) else f"{key:<16} {shown(value)}")
-
-    if despite_errors(one, source):
-        raise click.exceptions.Exit(1)
-
-
-def _threads(n_threads: int) -> int:
+def n_threads(given: int) -> int:
     """The number of threads; 0 stands for all cores."""
-    return n_threads or os.cpu_count() or 1
+    return given or os.cpu_count() or 1
 
 
 def _remove(source: Path, target: Path, codec: Compressor | None = None) -> None:

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
@@ -21,7 +24,7 @@ import click
 from compressors import files
 from compressors.cli.progress import progress
 from compressors.cli.shown import shown
-from compressors.errors import InputError, ProxycError, in_one_line
+from compressors.errors import InputError, ProxycError, counted, in_one_line
 
 
 @dataclass
@@ -34,10 +37,12 @@ class Say:
     files: int = 0  # done so far
     read: int = 0  # bytes of their inputs
     written: int = 0  # bytes of their outputs
+    _lock: threading.Lock = field(default_factory=threading.Lock)  # files may be done in several threads
 
     def summary(self, source: Path, target: Path | None, read: int, written: int, seconds: float) -> None:
         """One line for each file; with -v also for streams, with time and speed."""
-        self.files, self.read, self.written = self.files + 1, self.read + read, self.written + written
+        with self._lock:
+            self.files, self.read, self.written = self.files + 1, self.read + read, self.written + written
         if self.quiet or (target is None and not self.verbose):
             return
         time_taken = (
@@ -50,8 +55,8 @@ class Say:
         if not self.quiet and self.files > 1:
             self._line(f"{self.files} files: {self._ratio(self.read, self.written)}")
         if not self.quiet and skipped:
-            what = "are compressed already" if self.packs else "are in no compressed format"
-            self._line(f"{skipped} files {what}: passed by")
+            what = "compressed already" if self.packs else "in no compressed format"
+            self._line(f"{counted(skipped, 'file')} passed by: {what}")
 
     def _sides(self, read: int, written: int) -> tuple[int, int]:
         """(raw bytes, packed bytes), whichever way the command works."""
@@ -101,38 +106,46 @@ class Places:
 
 def each(
     source: tuple[Path, ...],
-    work: Callable[[Path, Path | None, files.Progress], int],
+    work: Callable[[Path, Path | None, files.Progress, int], int],
     name: Callable[[Path], Path],
     say: Say,
     places: Places,
+    threads: int = 1,
 ) -> None:
-    """`work` on every source and its target (None: standard output); it returns the number of bytes written."""
+    """`work` on every source, its target (None: standard output) and a number of threads; it returns the bytes written.
+
+    Several files are done side by side, as many as there are `threads`; what goes to standard output keeps its order.
+    """
     paths, skipped = taken(source, places.recursive, places.wanted)
     places.check(len(paths))
     written_to: set[Path] = set()
 
-    def one(path: Path) -> None:
-        """Work on one source, with a progress bar, and print its summary."""
+    def one(path: Path, bar: files.Progress | None, of_file: int) -> None:
+        """Work on one source with `of_file` threads, and print its summary."""
         target = places.of(path, name)
-        # Two sources may have one output (a.txt and b/a.txt into one folder): the second is
-        # refused.
+        # Two sources may have one output (a.txt and b/a.txt into one folder): the second is refused. The place is taken
+        # before the work, as another thread may come to it meanwhile.
         place = target and target.parent.resolve() / target.name
-        if place in written_to:
+        if place and place in written_to:
             raise InputError(f"{path}: {target} is the output of another source already; do them one by one with -o")
+        written_to.update([place] if place else [])
         began, read = time.perf_counter(), 0
         size = path.stat().st_size if path.is_file() else None
-        with progress(path.name, size, quiet=say.quiet) as bar:
+        with nullcontext(bar) if bar else progress(path.name, size, quiet=say.quiet) as told:
 
             def done(n_bytes: int) -> None:
                 nonlocal read
                 read += n_bytes
-                bar(n_bytes)
+                told(n_bytes)
 
-            written = work(path, target, done)
-        written_to.update([place] if place else [])
+            try:
+                written = work(path, target, done, of_file)
+            except BaseException:
+                written_to.discard(place or Path())
+                raise
         say.summary(path, target, read if size is None else size, written, time.perf_counter() - began)
 
-    failed = despite_errors(one, paths)
+    failed = side_by_side(one, paths, threads, quiet=say.quiet, in_order=places.to_stdout)
     say.total(skipped)
     if failed:
         raise click.exceptions.Exit(1)
@@ -141,21 +154,50 @@ def each(
 Found: TypeAlias = Path | OSError  # a source, or why a folder could not be looked into
 
 
-def despite_errors(one: Callable[[Path], None], sources: Iterable[Found]) -> bool:
-    """Do every source; one that fails is told of and does not keep the others from being done. True if any did."""
-    failed = False
-    for source in sources:
+def side_by_side(
+    one: Callable[[Path, files.Progress | None, int], None],
+    paths: Sequence[Found],
+    threads: int,
+    *,
+    quiet: bool,
+    in_order: bool = False,
+) -> bool:
+    """`one` for each path; true if any failed. Several files share the `threads`, unless they are wanted `in_order`.
+
+    `one` is given the path, the progress bar of all files (None: it shows its own), and the threads of this file.
+    """
+    at_once = 1 if in_order else max(1, min(threads, len(paths)))
+    if at_once == 1:
+        return despite_errors(lambda path: one(path, None, threads), paths)
+    total = sum(path.stat().st_size for path in paths if isinstance(path, Path) and path.is_file())
+    with progress(f"{len(paths)} files", total, quiet=quiet) as bar:
+        return despite_errors(lambda path: one(path, bar, threads // at_once), paths, at_once)
+
+
+def despite_errors(one: Callable[[Path], None], sources: Sequence[Found], at_once: int = 1) -> bool:
+    """Do every source, several `at_once`; one that fails is told of, and the others are done. True if any did."""
+
+    def attempt(source: Found) -> Exception | None:
+        """What went wrong with one source."""
         try:
             if isinstance(source, OSError):
                 raise source
             one(source)
-        except BrokenPipeError:  # the reader of our output has gone, so nobody needs the rest
-            raise
-        except click.ClickException:
-            raise
-        except Exception as error:  # also a plugin's own: the other files have nothing to do with it
+        except Exception as error:
+            return error
+        return None
+
+    failed = False
+    with ThreadPoolExecutor(at_once) if at_once > 1 else nullcontext() as pool:
+        for source, error in zip(sources, (pool.map if pool else map)(attempt, sources), strict=True):
+            if error is None:
+                continue
+            # The reader of our output has gone, so nobody needs the rest; or the usage is wrong.
+            if isinstance(error, (BrokenPipeError, click.ClickException)):
+                raise error
+            # Also a plugin's own errors: the other files have nothing to do with them.
             if os.environ.get("PROXYC_TRACEBACK") and not isinstance(error, (ProxycError, OSError)):
-                raise
+                raise error
             click.echo(f"proxyc: {shown(_named(source, error))}", err=True)
             failed = True
     return failed

@@ -30,6 +30,7 @@ _MODES = {
     "-d": "decompress", "--decompress": "decompress", "--uncompress": "decompress", "-t": "test", "--test": "test",
     "-z": "compress", "--compress": "compress", "--list": "inspect",
 }  # fmt: skip
+LONG = "27"  # what --long stands for, as in zstd: log2 of a window of 128 MB
 _VALUES = ("-o", "-T", "-D", "-B", "-l")  # short flags that are followed by a value
 _LONG_VALUES = ("--output", "--threads", "--codec", "--level", "--block-size", "--max-output", "--output-dir-flat")
 _NOTHING_HERE = ("--ultra", "--check", "-C", "-n", "--no-name", "-B")  # what they ask for is always so, or chosen by us
@@ -70,6 +71,8 @@ def _flags(arguments: Sequence[str], *, list_by_l: bool) -> Iterator[tuple[str, 
     for argument in waiting:
         if argument in _LONG_VALUES:
             yield argument, next(waiting, None)
+        elif argument == "--long":
+            yield argument, LONG
         elif argument.startswith("--fast"):
             yield "-l", "-" + (argument.partition("=")[2] or "1")
         elif argument.startswith("--") or len(argument) < 2 or argument[0] != "-":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,13 +38,14 @@ class _Report:
     def __init__(self, label: str, total: int | None, bar: bool) -> None:
         self._label, self._total, self._bar = label, total, bar
         self._done, self._began, self._drawn = 0, time.monotonic(), time.monotonic()
-        self._open = False
+        self._open, self._lock = False, threading.Lock()
 
     def tell(self, n: int) -> None:
-        """Add `n` to what is done; draw if enough time has passed."""
-        self._done += n
-        if time.monotonic() - self._drawn >= (_DRAW_EVERY if self._bar else LINE_EVERY):
-            self.draw(line=not self._bar)
+        """Add `n` to what is done, in any thread; draw if enough time has passed."""
+        with self._lock:
+            self._done += n
+            if time.monotonic() - self._drawn >= (_DRAW_EVERY if self._bar else LINE_EVERY):
+                self.draw(line=not self._bar)
 
     def draw(self, *, line: bool = False) -> None:
         """Draw the bar, or write a `line`."""

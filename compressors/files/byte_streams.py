@@ -38,6 +38,8 @@ def opened(source: str | os.PathLike[str]) -> BinaryIO:
         if sys.stdin is None:
             raise InputError("standard input is closed; name a file")
         return sys.stdin.buffer
+    if Path(source).is_dir():
+        raise InputError(f"{source} is a folder; name a file, or take the files in it with -r")
     try:
         return open(source, "rb")
     except OSError as error:

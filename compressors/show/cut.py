@@ -51,7 +51,7 @@ class Cut:
         """(n + 1,) the byte at which each symbol begins, and the end. Raises `InvalidConfig` without spans."""
         if self.spans is None:
             raise InvalidConfig(f"{self.view}: its symbols do not align with bytes; it has no pieces to show")
-        return np.concatenate([[0], np.cumsum(self.spans)])
+        return np.concatenate([[0], np.cumsum(self.spans, dtype=np.int64)])
 
     @property
     def pieces(self) -> list[bytes]:
@@ -89,6 +89,12 @@ class Cut:
         for left, right in self.splits.tolist():
             sizes.append(sizes[left] + sizes[right])
         return np.array(sizes, np.int64)
+
+    def __str__(self) -> str:
+        """What `proxyc show` prints, without colours."""
+        from compressors.show.terminal import drawn
+
+        return drawn([self], colour=False)
 
     def _repr_html_(self) -> str:
         """What a notebook draws."""

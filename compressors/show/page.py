@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from compressors.errors import counted
 from compressors.show.cut import Cut, changed_symbols, visible
 
 Costs = Sequence[tuple[str, npt.NDArray[np.float64]]]  # name, (n,) bits of each byte
@@ -96,7 +97,7 @@ def fragment(cuts: Sequence[Cut]) -> str:
 
 def _drawn(cut: Cut) -> str:
     """The fragment of one cut: its pieces, or its first symbols where it has none."""
-    head = f"<b>{html.escape(cut.view)}</b> {len(cut.symbols):,} symbols, {cut.bytes_per_symbol:.2f} bytes a symbol"
+    head = f"<b>{html.escape(cut.view)}</b> {counted(len(cut.symbols), 'symbol')}, {cut.bytes_per_symbol:.2f} bytes a symbol"
     if cut.spans is None:
         numbers = " ".join(map(str, cut.symbols[:200].tolist()))
         return f"<div>{head}<pre style='white-space:pre-wrap'>{numbers}{' …' if len(cut.symbols) > 200 else ''}</pre></div>"

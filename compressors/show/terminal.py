@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.terminal_theme import SVG_EXPORT_THEME
 from rich.text import Text
 
+from compressors.errors import counted
 from compressors.show.cut import Cut, changed_symbols, visible
 
 Costs: TypeAlias = "Sequence[tuple[str, npt.NDArray[np.float64]]]"  # name, (n,) bits of each byte
@@ -97,7 +98,7 @@ def _head(cut: Cut) -> Text:
     """The line above a view: its name, symbols, bytes, and their ratio."""
     line = Text(cut.view, "bold")
     line.append(
-        f"  {len(cut.symbols):,} symbols for {len(cut.data):,} bytes, {cut.bytes_per_symbol:.2f} bytes a symbol",
+        f"  {counted(len(cut.symbols), 'symbol')} for {counted(len(cut.data), 'byte')}, {cut.bytes_per_symbol:.2f} bytes a symbol",
         "not bold",
     )
     return line

@@ -12,8 +12,9 @@ from typing import Any, TextIO, TypeVar
 import click
 
 from compressors import registry
+from compressors.cli.shown import shown
 from compressors.corpus import Reader, take
-from compressors.errors import InputError
+from compressors.errors import InputError, counted
 from proxylm.evaluation.metrics import METRICS, Subject
 
 PATH = click.Path(path_type=Path)
@@ -94,7 +95,7 @@ def _in_words(found: dict[str, Any]) -> str:
     several = found["documents"] > 1  # a bootstrap over one document has nothing to draw from
     interval = " [{:.4f}, {:.4f}]".format(*found["interval_95"]) if several else ""
     lines = [
-        f"{found['bits_per_byte']:.4f} bits per byte{interval} on {found['documents']} documents, {found['bytes']:,} bytes",
+        f"{found['bits_per_byte']:.4f} bits per byte{interval} on {counted(found['documents'], 'document')}, {found['bytes']:,} bytes",
         f"of which the ends of the documents: {found['end_bits_per_document']:.2f} bits each",
     ]
     for name, after in found.get("perturbed", {}).items():
@@ -104,7 +105,8 @@ def _in_words(found: dict[str, Any]) -> str:
         if key in found:
             t = found[key]
             lines.append(
-                f"{key.replace('_', ' ')}: {t['byte_accuracy']:.1%} of {t['bytes']:,} bytes, {t['exact']:.1%} of {t['documents']} documents, "
+                f"{key.replace('_', ' ')}: {t['byte_accuracy']:.1%} of {t['bytes']:,} bytes, "
+                f"{t['exact']:.1%} of {counted(t['documents'], 'document')}, "
                 f"{t['bits_per_byte']:.4f} bits per byte"
             )
     # Figures of metrics that have no words here are shown as they are.
@@ -156,7 +158,10 @@ def generate(
         return
     stream = generation.generate(trained.model, [_bytes(prompt)], sampling, context=context)
     pieces = itertools.chain([_bytes(prompt)], (more for _, more in stream), [b"\n"])
-    for piece in pieces if as_bytes else map(str.encode, generation.as_text(pieces)):
+    # A terminal obeys control characters: it gets them spelled out.
+    keep = "\n\t" if sys.stdout.isatty() else None
+    texts = (text if keep is None else shown(text, keep=keep) for text in generation.as_text(pieces))
+    for piece in pieces if as_bytes else map(str.encode, texts):
         sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()
 
@@ -197,11 +202,19 @@ def export(run: Path, best: bool, device: str, dtype: str, folder: Path, extra_h
     and is opened with `trust_remote_code=True`. `AutoModelForCausalLM` gives the same logits, `AutoTokenizer` the bytes' ids.
     --device and --dtype are those of --check; what is written is fp32.
     """
+    from proxylm.interop import cards
     from proxylm.interop.export import export as write
     from proxylm.trained import open_run
 
     trained = open_run(run, best=best, device=device, dtype=dtype)
     trained.warn_without_bytes()
     context = trained.config.train.row_length
-    n_parameters = write(trained.model, folder, context=context, extra_heads=extra_heads, check=check)
+    n_parameters = write(
+        trained.model,
+        folder,
+        context=context,
+        extra_heads=extra_heads,
+        check=check,
+        card=lambda n, needs_code: cards.of_model(trained, n, needs_code=needs_code),
+    )
     click.echo(f"{folder}: {n_parameters:,} parameters, bytes only, context {context}")

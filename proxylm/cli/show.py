@@ -62,16 +62,20 @@ def show(
     proxyc show a.py --run run -o page.html         views side by side, and which bytes cost what
     proxyc show 'a text' -o picture.svg             the picture of a terminal
     """
-    from compressors.show.cut import edited
+    from compressors.show.cut import edited, visible
     from compressors.show.terminal import drawn
 
     data = _text(source)
     cuts = [_cut(view, data) for view in views or _VIEWS]
-    edits = [] if edit is None else [_cut(view, edited(data, edit)) for view in views or _VIEWS]
+    after = None if edit is None else edited(data, edit)
+    edits = [] if after is None else [_cut(view, after) for view in views or _VIEWS]
     costs = _costs(data, neural=bits or (output is not None and output.suffix == ".html"), run=run)
     if output is not None:
         _write(output, force, cuts, edits, costs)
         return
+    if edit == "" and after is not None:
+        at = next((i for i, (old, new) in enumerate(zip(data, after, strict=False)) if old != new), len(after))
+        click.echo(f"--edit takes out {visible(data[at : at + len(data) - len(after)])}, byte {at:,}", err=True)
     if sys.stdout is None:
         raise InputError("standard output is closed; write a page with -o page.html")
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
@@ -91,6 +95,8 @@ def _text(source: str) -> bytes:
                 f"{source}: there is no such file; to show a text give it with a blank or by standard input (-)"
             )
         return os.fsencode(source)
+    if os.path.isdir(source):
+        raise InputError(f"{source} is a folder; name one file of it")
     try:
         return Path(source).read_bytes()
     except OSError as error:
@@ -100,6 +106,10 @@ def _text(source: str) -> bytes:
 def _cut(view: str, data: bytes) -> Cut:
     """A text as a view cuts it: a codec's spec, with merges=K as the view of a store has it."""
     match = _WITH_MERGES.fullmatch(view)
+    if match is None and re.search(r":bags=\d+$", view):
+        raise InvalidConfig(
+            f"--view {view}: show draws the pieces of a codec, and of the ways to read a view only NAME:merges=K"
+        )
     cut = Cut.of(registry.parse(match["codec"] if match else view), data, match["codec"] if match else view)
     return cut.with_merges(int(match["merges"])) if match else cut
 

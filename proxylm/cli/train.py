@@ -52,7 +52,9 @@ def _list_settings(context: click.Context, _: click.Parameter, wanted: bool) -> 
     type=click.IntRange(min=1),
     help="How many of their bytes, whole documents.",
 )
-@click.option("--tensorboard", is_flag=True, help="Log to RUN/tensorboard too.")
+@click.option(
+    "--tracker", "trackers", multiple=True, help="Log to tensorboard, wandb or trackio, too. May be repeated."
+)
 @click.option("--config", type=PATH, help="Settings as .toml or .json: sections train, model, mix.")
 @click.option(
     "--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", help="One setting, e.g. model.d_model=256."
@@ -64,7 +66,7 @@ def _list_settings(context: click.Context, _: click.Parameter, wanted: bool) -> 
 @click.option("-q", "--quiet", is_flag=True)
 def train(
     store: Path, run: Path, recipe: str | None, view: str | None, steps: int | None, flops: float | None, seed: int | None,
-    init: Path | None, held_out: tuple[str, ...], held_out_bytes: int, tensorboard: bool, config: Path | None,
+    init: Path | None, held_out: tuple[str, ...], held_out_bytes: int, trackers: tuple[str, ...], config: Path | None,
     assignments: tuple[str, ...], quiet: bool,
 ) -> None:  # fmt: skip
     """Train on the view store STORE. Start it with `torchrun -m proxylm.cli.main train ...` for several processes.
@@ -73,10 +75,17 @@ def train(
     """
     from proxylm import config_files
     from proxylm.data.store import Store
-    from proxylm.training import run_folder, trackers, trainer
+    from proxylm.training import run_log, trainer
     from proxylm.training.distributed import Place
 
-    flags = {"mix.recipe": recipe, "mix.view": view, "train.steps": steps, "train.flops": flops, "train.seed": seed}
+    flags: dict[str, Any] = {
+        "mix.recipe": recipe,
+        "mix.view": view,
+        "train.steps": steps,
+        "train.flops": flops,
+        "train.seed": seed,
+    }
+    flags["train.trackers"] = list(trackers) or None
     file = config_files.load(config) if config else {}
     run_config = config_files.run_config(file, flags, assignments, refinable=lambda: Store.open(store).refinable)
     if view is not None and not any(phase.start or phase.end for phase in run_config.mix.schedule):
@@ -86,17 +95,10 @@ def train(
     documents = _documents(held_out, held_out_bytes)
     with ExitStack() as stack:
         place = stack.enter_context(Place.here())
-        reports = [stack.enter_context(_progress(run.name, quiet or place.rank != 0))]
-        if tensorboard and place.rank == 0:
-            reports.append(stack.enter_context(trackers.board(run)))
-
-        def report(record: dict[str, Any]) -> None:
-            for each in reports:
-                each(record)
-
+        report = stack.enter_context(_progress(run.name, quiet or place.rank != 0))
         trainer.train(Store.open(store), run_config, run, held_out=documents, report=report, place=place, init=init)
     if place.rank == 0:
-        click.echo(_summary(run, run_folder.records(run)))
+        click.echo(_summary(run, run_log.records(run)))
 
 
 def _summary(run: Path, log: list[dict[str, Any]]) -> str:
@@ -135,11 +137,19 @@ def _lines(name: str) -> Callable[[dict[str, Any]], None]:
         if now - last >= _EVERY and step < steps:
             last, left = now, (now - began) / (step - first) * (steps - step)
             click.echo(
-                f"{name}: step {step:,} of {steps:,}, {record['loss']:.3f} bits/symbol, {left / 60:.1f} min left",
+                f"{name}: step {step:,} of {steps:,}, {_figures(record)}, {left / 60:.1f} min left",
                 err=True,
             )
 
     return report
+
+
+def _figures(record: dict[str, Any]) -> str:
+    """Of one step, for people."""
+    speed = f"{record['symbols_per_second']:,.0f} symbols/s"
+    if record["flops"]:  # 0: not counted
+        speed += f", {record['share_of_peak']:.0%} of peak"
+    return f"{record['loss']:.3f} bits/symbol, {speed}, {record['memory_bytes'] / 1e9:.1f} GB"
 
 
 @contextmanager
@@ -153,7 +163,7 @@ def _bar() -> Iterator[Callable[[dict[str, Any]], None]]:
             bar = click.progressbar(length=record["steps"], file=sys.stderr, show_pos=True, item_show_func=str)
             state["bar"] = bar.__enter__()
             bar.update(record["step"])
-        bar.update(1, f"{record['loss']:.3f} bits/symbol")
+        bar.update(1, _figures(record))
 
     try:
         yield report

@@ -76,6 +76,14 @@ class Chunks:
             _locate(found, here, int(self.firsts[shard]), int(self.raw.firsts[shard]), before, offsets)
         return found, groups
 
+    def first_of(self, documents: Ints) -> Ints:
+        """(n,) the numbers of the first chunks of documents."""
+        shards = np.searchsorted(self.raw.firsts, documents, side="right") - 1
+        found = np.empty(len(documents), np.int64)
+        for shard, here in by_shard(shards):
+            found[here] = self.firsts[shard] + self.before(shard)[documents[here] - self.raw.firsts[shard]]
+        return found
+
     @cached_property
     def before(self) -> Callable[[int], npt.NDArray[np.int32]]:
         """Of a shard: (documents + 1,) its chunks before each document."""

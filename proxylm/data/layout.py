@@ -11,6 +11,9 @@ import numpy.typing as npt
 from proxylm.data.alphabet import Ints
 from proxylm.data.chunks import Chunks
 from proxylm.data.cuts import PLACE, Placer
+from proxylm.data.store import Store
+from proxylm.data.views import View
+from proxylm.view_spec import RAW
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,12 @@ class Layout:
     """Of the documents."""
     placers: Sequence[Placer]
     """One for each view."""
+
+    @classmethod
+    def of(cls, store: Store, views: Sequence[View], chunk: int) -> Layout:
+        """Documents in chunks of `chunk` bytes at most; 0: whole."""
+        chunks = Chunks.of(store.column(RAW), chunk, store.derived)
+        return cls(chunks, [view.placer(chunks) for view in views])
 
     @property
     def n_chunks(self) -> int:

@@ -12,7 +12,7 @@ from proxylm.config import RunConfig
 from proxylm.data import mixture, pieces
 from proxylm.data.alphabet import COMP_OFFSET, RAW_SLICE, Alphabet
 from proxylm.data.batch import Batch
-from proxylm.data.chunks import Chunks, by_shard
+from proxylm.data.chunks import by_shard
 from proxylm.data.layout import Layout
 from proxylm.data.row_plan import COMP, RowPlanner
 from proxylm.data.store import Store
@@ -37,7 +37,7 @@ class Loader:
         self._has_bags = np.array([view.bag > 0 for view in self._views] or [False])
         self._row_length, self._rows = config.train.row_length, config.train.rows
         self.planner = RowPlanner(
-            self._layout(store, config.chunk),
+            Layout.of(store, self._views, config.chunk),
             mixture.table(config.mix.schedule, config.mix.views),
             total_rows=total_rows,
             row_length=self._row_length,
@@ -45,10 +45,6 @@ class Loader:
             seed=config.train.seed,
             n_ahead=config.model.n_ahead,
         )
-
-    def _layout(self, store: Store, chunk: int) -> Layout:
-        chunks = Chunks.of(self._raw, chunk, store.derived)
-        return Layout(chunks, [view.placer(chunks) for view in self._views])
 
     def batch(self, step: int, rank: int = 0, world: int = 1) -> Batch:
         """The rows of `step` (from 0) that process `rank` of `world` reads.

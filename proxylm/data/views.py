@@ -16,9 +16,10 @@ from compressors.errors import InvalidConfig
 from compressors.kernels import kernel
 from proxylm.data import bags as of_bags
 from proxylm.data.alphabet import BAG, BYTE_OFFSET, RAW_SLICE, Alphabet, HeadSlice, Ints
-from proxylm.data.chunks import Chunks
+from proxylm.data.chunks import Chunks, by_shard
 from proxylm.data.column import ColumnShard
 from proxylm.data.cuts import AtCuts, AtShares, InEvenBags, Placer
+from proxylm.data.pieces import PIECE
 from proxylm.data.store import Store
 from proxylm.data.symbol_ids import FirstMerges
 from proxylm.view_spec import RAW, ViewSpec
@@ -34,6 +35,8 @@ class View(Protocol):
     """The softmax that predicts its positions."""
     bag: int
     """Bytes of its largest bag; 0 if its positions are not bags."""
+    aligned: bool
+    """Whether a position stands for a whole number of bytes."""
 
     def placer(self, chunks: Chunks) -> Placer:
         """Finds the positions of chunks: at their bytes where the view has spans, else at their share."""
@@ -68,7 +71,7 @@ class Symbols(View):
         """spec: NAME. Raises `StoreError` if the store has no such view."""
         self._store, self._spec = store, spec
         self._column, self._raw = store.column(spec.view), store.column(RAW)
-        self.head = alphabet.symbol_head(spec.view)
+        self.head, self.aligned = alphabet.symbol_head(spec.view), self._column.aligned
         self._first_id = int(alphabet.symbol_ids(spec.view, np.zeros(1, np.int64))[0])
 
     def placer(self, chunks: Chunks) -> Placer:
@@ -91,7 +94,7 @@ class Symbols(View):
 class Merges(View):
     """Only the first merges of the vocabulary: later ones are undone."""
 
-    bag = 0
+    bag, aligned = 0, True
 
     def __init__(self, store: Store, spec: ViewSpec, alphabet: Alphabet) -> None:
         """Raises `InvalidConfig` if the view is not refinable, or has fewer merges."""
@@ -111,7 +114,7 @@ class Merges(View):
 class SpanBags(View):
     """The spans of a view as bags of their bytes, long ones cut into several."""
 
-    head = RAW_SLICE
+    head, aligned = RAW_SLICE, True
 
     def __init__(self, store: Store, spec: ViewSpec, alphabet: Alphabet) -> None:
         """spec: NAME:bags=N, of at most N bytes each. Raises `InvalidConfig` if the view has no spans."""
@@ -134,7 +137,7 @@ class SpanBags(View):
 class EvenBags(View):
     """The bytes of a text in bags of one size."""
 
-    head = RAW_SLICE
+    head, aligned = RAW_SLICE, True
 
     def __init__(self, store: Store, spec: ViewSpec, alphabet: Alphabet) -> None:
         """spec: raw:bags=N, of N bytes each but the last."""
@@ -189,6 +192,28 @@ def _mark(pieces, here, mark, targets):  # type: ignore[no-untyped-def] # a kern
     """Write one id at all positions."""
     for p in here:
         targets[pieces[p].row, pieces[p].at : pieces[p].at + pieces[p].length] = mark
+
+
+def read_chunks(
+    view: View, chunks: npt.NDArray[np.void], places: npt.NDArray[np.void]
+) -> tuple[list[Ints], list[npt.NDArray[np.int16]], list[npt.NDArray[np.float64]]]:
+    """Of each of (n,) chunks, found by a `Layout`: (positions,) ids, (positions, bag) bytes, (positions,) bytes they stand for.
+
+    For whoever looks at a view: every position is read as a piece, which takes longer than reading rows.
+    """
+    lengths = places["stop"] - places["first"]
+    of, ends = np.repeat(np.arange(len(chunks)), lengths), np.cumsum(lengths)
+    pieces = np.zeros(int(lengths.sum()), PIECE)
+    pieces["row"], pieces["length"] = np.arange(len(pieces)), 1
+    pieces["skip"] = pieces["row"] - (ends - lengths)[of]
+    for name, known in (("shard", chunks), ("document", chunks), ("byte_first", places)):
+        pieces[name] = known[name][of]
+    pieces["begin"], pieces["end"] = places["symbol_first"][of], places["symbol_stop"][of]
+    ids, bags = np.zeros((len(pieces), 1), np.int64), np.full((len(pieces), 1, view.bag), -1, np.int16)
+    for shard, here in by_shard(pieces["shard"]):
+        view.read(pieces, here, shard, ids, bags)
+    cut = [np.split(numbers, ends[:-1]) for numbers in (ids[:, 0], bags[:, 0], pieces["n_bytes"])]
+    return cut[0], cut[1], cut[2]
 
 
 def views_of(store: Store, specs: Sequence[ViewSpec], alphabet: Alphabet) -> list[View]:

@@ -6,7 +6,7 @@ of 128 keys it sees: those of other documents, and later ones, are skipped. What
     GPU   `train.compile`, which makes the kernel; without it all T x T scores are held, and nothing is skipped
     CPU   forward passes only, compiled or not: torch has no backward for it, so runs are refused
 
-Bands are for training on CPUs: eight plain softmaxes, each over the keys up to the end of its queries, which `train.compile` fuses.
+Bands are for training on CPUs: eight softmaxes, each over the keys up to the end of its queries, which `train.compile` fuses.
 B rows, T positions, H heads, K head width.
 """
 
@@ -22,6 +22,9 @@ from torch.nn.attention.flex_attention import BlockMask, flex_attention
 from compressors.errors import InvalidConfig
 
 BLOCK = 128  # what the kernels of FlexAttention are made for
+# Scores up to this need no shift: the sum of 512 exp(64) is 3e30, and fp32 and bf16 hold 3e38. exp(-87) is the least they hold,
+# so a row comes to nothing only if its largest score lies 151 below its bound.
+SAFE = 64.0
 BANDS = 8  # 56 % of all pairs; many more make compiling long
 
 Mask = Tensor | BlockMask | tuple[Tensor, ...]
@@ -36,6 +39,10 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask | None, *, grouped: bool)
         return y
     if isinstance(mask, tuple):
         return _in_bands(q, k, v, mask)
+    if grouped and mask is not None and q.device.type != "cpu":
+        # No fused kernel of SDPA takes both a mask and grouped heads: it would hold all scores in fp32.
+        groups = q.shape[1] // k.shape[1]
+        k, v, grouped = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1), False
     causal = mask is None and q.shape[2] > 1  # one query behind a cache sees all keys
     return F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, enable_gqa=grouped)
 
@@ -55,20 +62,29 @@ def document_bands(doc: Tensor) -> tuple[Tensor, ...]:
 
 
 def _in_bands(q: Tensor, k: Tensor, v: Tensor, masks: tuple[Tensor, ...]) -> Tensor:
-    """SDPA band by band; the softmax is in fp32, the products are in the dtype of v."""
+    """SDPA band by band; exponentials and their sums are in fp32, the products are in the dtype of v.
+
+    Scores are not searched for their largest: no score exceeds |q| max |k|, and queries and keys are normed, so this bound is
+    small. The sum divides the output, not the T x T weights. Both spare passes over the scores: at d = 128 in bf16 a
+    training step takes 0.86 of the time (Zen 4, one thread).
+    """
     # Query heads of a key head; queries of a band.
     groups, size = q.shape[1] // k.shape[1], masks[0].shape[2]
-    q, k, v = (
-        (q * q.shape[-1] ** -0.5).to(v.dtype),
-        k.to(v.dtype).repeat_interleave(groups, 1),
-        v.repeat_interleave(groups, 1),
+    q = q * q.shape[-1] ** -0.5
+    bound = q.float().norm(dim=-1, keepdim=True) * k.float().norm(dim=-1).amax(-1)[..., None, None].repeat_interleave(
+        groups, 1
     )
+    above = (bound.detach() - SAFE).clamp(
+        min=0
+    )  # (B, H, T, 1) what is taken from the scores; it leaves the softmax as it is
+    q, k, v = q.to(v.dtype), k.to(v.dtype).repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
     bands = []
     for band, mask in enumerate(masks):
-        last = mask.shape[3]  # keys up to the end of the band
-        scores = q[:, :, band * size : last] @ k[:, :, :last].mT  # (B, H, queries, keys)
-        p = torch.where(mask, scores.float(), -torch.inf).softmax(-1).to(v.dtype)
-        bands.append(p @ v[:, :, :last])  # (B, H, queries, K)
+        first, last = band * size, mask.shape[3]  # its queries; keys up to its end
+        scores = (q[:, :, first:last] @ k[:, :, :last].mT).float() - above[:, :, first:last]  # (B, H, queries, keys)
+        weights = torch.where(mask, scores.exp(), 0.0)
+        sums = weights.sum(-1, keepdim=True)  # (B, H, queries, 1), over 0: every query sees itself
+        bands.append(((weights.to(v.dtype) @ v[:, :, :last]).float() / sums).to(v.dtype))  # (B, H, queries, K)
     return torch.cat(bands, 2)
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+import torch.utils.checkpoint
 from torch import Tensor, nn
 
 from proxylm.config import ModelConfig, RunConfig
@@ -19,6 +20,7 @@ from proxylm.model.attention import Mask, attend, document_mask
 from proxylm.model.embeddings import Embeddings
 from proxylm.model.heads import SlicedHeads
 from proxylm.model.kv_cache import Cache, halves
+from proxylm.model.selection import Selection
 
 Extend = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # new keys and values (B, H_kv, T, K) -> with all before
 
@@ -90,6 +92,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.config, self.alphabet = config, alphabet
         self.mask_of: Callable[[Tensor], Mask] = document_mask  # training may put another kind here
+        self.recompute = False  # training may ask to keep only the inputs of the blocks
         self.embedding = Embeddings(config, alphabet, bags)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         self.norm = nn.RMSNorm(config.d_model, 1e-6)
@@ -118,12 +121,14 @@ class Decoder(nn.Module):
         doc: Tensor | None = None,
         cache: Cache | None = None,
         bags: Tensor | None = None,
+        selection: Selection | None = None,
     ) -> Tensor:
         """(B, T, D) hidden states of ids (B, T).
 
         doc (B, T): attention and positions stay within equal neighbouring values; None: one document a row.
         cache: what was read before of each row; gets these ids too, but its `lengths` are left to the caller.
         bags (B, T, size): the bytes of each position's target, where it is a bag: read at the next position.
+        selection: where bags and merges are read, so that the device need not count them.
         """
         T = ids.shape[1]
         mask: Mask | None
@@ -134,9 +139,15 @@ class Decoder(nn.Module):
         else:
             mask, positions = None, torch.arange(T, device=ids.device)[None]
         where = self.where(positions)
-        x = self.embedding(ids, doc, cache, bags)  # (B, T, D)
+        x = self.embedding(ids, doc, cache, bags, selection)  # (B, T, D)
         for layer, block in enumerate(self.blocks):
-            x = block(x, where, mask, None if cache is None else partial(cache.extend, layer))
+            extend = None if cache is None else partial(cache.extend, layer)
+            if self.recompute and torch.is_grad_enabled():
+                x = torch.utils.checkpoint.checkpoint(
+                    block, x, where, mask, extend, use_reentrant=False, preserve_rng_state=False
+                )
+            else:
+                x = block(x, where, mask, extend)
         return self.norm(x)  # type: ignore[no-any-return] # torch is untyped here
 
     def where(self, positions: Tensor) -> Positions:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from proxylm.config import ModelConfig
 from proxylm.data.alphabet import BAG, BYTE_OFFSET, COMP_OFFSET, RAW_SIZE, Alphabet
 from proxylm.model.kv_cache import Cache
+from proxylm.model.selection import Selection, of_mask
 
 LONGEST_PIECE = 16  # bytes of a merge that are read; of a longer one (a run of blanks) the first
 _ODD = 0x9E3779B97F4A7C15 - (1 << 64)  # 2^64 over the golden ratio, as a signed number
@@ -42,19 +43,30 @@ class Embeddings(nn.Embedding):
         nn.init.zeros_(self.weight.data[COMP_OFFSET : COMP_OFFSET + n_merges])  # the ids of merges come first
 
     def forward(
-        self, ids: Tensor, doc: Tensor | None = None, cache: Cache | None = None, bags: Tensor | None = None
+        self,
+        ids: Tensor,
+        doc: Tensor | None = None,
+        cache: Cache | None = None,
+        bags: Tensor | None = None,
+        selection: Selection | None = None,
     ) -> Tensor:
-        """doc (B, T): n-grams stay within equal neighbouring values. bags (B, T, size): bytes of the targets that are bags."""
+        """doc (B, T): n-grams stay within equal neighbouring values. bags (B, T, size): bytes of the targets that are bags.
+
+        selection: where bags and merges are read; without it the device counts them.
+        """
         x = super().forward(ids)  # (B, T, D)
         if self.ngrams is not None:
             before = None if cache is None else cache.read(ids, self.ngrams.longest - 1)
             x = x + self.ngrams(self.ngrams.newest_first(ids, doc, before))
+        flat = x.view(-1, x.shape[-1])  # (B T, D), which shares its memory with x
         if bags is not None:
-            read = ids[:, 1:] == BAG  # a bag is the target of the position before
-            x[:, 1:][read] = self._of_bytes(bags[:, :-1][read])
+            # A bag is the target of the position before; the first position of a row reads none.
+            read = of_mask(F.pad(ids[:, 1:] == BAG, (1, 0))) if selection is None else selection.bags
+            flat[read] = self._of_bytes(bags.flatten(0, 1)[read - 1])
         if self.pieces is not None:
-            read = (ids >= COMP_OFFSET) & (ids < COMP_OFFSET + len(self.pieces))
-            x[read] += self._of_bytes(self.pieces[ids[read] - COMP_OFFSET])
+            is_merge = (ids >= COMP_OFFSET) & (ids < COMP_OFFSET + len(self.pieces))
+            read = of_mask(is_merge) if selection is None else selection.merges
+            flat[read] += self._of_bytes(self.pieces[ids.flatten()[read] - COMP_OFFSET])
         return x
 
     def _of_bytes(self, bags: Tensor) -> Tensor:
@@ -64,18 +76,28 @@ class Embeddings(nn.Embedding):
         size, D = bags.shape[1], self.places.shape[1]
         # One row for each byte at each place: a bag is then a sum of rows.
         table = (self.places[:size, None] * self.weight[BYTE_OFFSET:RAW_SIZE]).view(size * 256, D)
-        # Of all bags, one after the other.
-        rows = (torch.arange(size, device=bags.device) * 256 + bags.long())[there]
+        rows = torch.arange(size, device=bags.device) * 256 + bags.long()  # (N, size)
         n_bytes = there.sum(1)  # (N,)
-        first = n_bytes.cumsum(0) - n_bytes  # (N,) the place of each bag's first row in `rows`
-        weights = torch.repeat_interleave(1 / n_bytes.to(table.dtype), n_bytes)  # a mean, not a sum
-        x: Tensor = F.embedding_bag(rows, table, first, mode="sum", per_sample_weights=weights)
+        x = (_listed if bags.device.type == "cpu" else _padded)(rows, there, n_bytes, table)
         if self.ngrams is None:
             return x
         # (N, longest) places of the last byte, the one before it, ..; negative in front of the bag.
         places = n_bytes[:, None] - 1 - torch.arange(self.ngrams.longest, device=bags.device)
         newest_first = torch.where(places >= 0, bags.long().gather(1, places.clamp(min=0)), -1)
         return x + self.ngrams(newest_first.unbind(1))  # type: ignore[no-any-return] # torch is untyped here
+
+
+def _listed(rows: Tensor, there: Tensor, n_bytes: Tensor, table: Tensor) -> Tensor:
+    """(N, D) means of the rows (N, size) of a table, where they are `there`: no more than these are read."""
+    first = n_bytes.cumsum(0) - n_bytes  # (N,) the place of each bag's first row among all
+    weights = torch.repeat_interleave(1 / n_bytes.to(table.dtype), n_bytes)  # a mean, not a sum
+    return F.embedding_bag(rows[there], table, first, mode="sum", per_sample_weights=weights)
+
+
+def _padded(rows: Tensor, there: Tensor, n_bytes: Tensor, table: Tensor) -> Tensor:
+    """The same with a weight of zero for what is not there: more is read, but the device counts nothing."""
+    weights = there / n_bytes[:, None].to(table.dtype)
+    return F.embedding_bag(rows.clamp(min=0), table, mode="sum", per_sample_weights=weights)
 
 
 class Ngrams(nn.Module):

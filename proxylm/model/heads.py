@@ -14,10 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from proxylm.data.alphabet import BYTE_OFFSET, COMP_OFFSET, RAW_SIZE, RAW_SLICE, HeadSlice
-from proxylm.model.multi_token import Ahead
+from proxylm.model.multi_token import Ahead, predicts
+from proxylm.model.selection import Selection, of_mask
 
-# Logits held at once. 2^22 fp32 numbers are 16 MB: they stay near the cache, and the matrix products stay large.
-CHUNK_LOGITS = 1 << 22
+# Logits held at once. On CPUs 2^22 fp32 numbers, 16 MB: they stay near the cache, and the matrix products stay large. A GPU
+# needs thousands of rows for a product: 2^27 are 512 MB, and 4,096 rows of a vocabulary of 32,768.
+CHUNK_LOGITS = {"cpu": 1 << 22}
+_CHUNK_LOGITS_ON_GPUS = 1 << 27
 
 
 class SlicedHeads(nn.Module):
@@ -48,29 +51,36 @@ class SlicedHeads(nn.Module):
         slices: Sequence[HeadSlice],
         bags: Tensor | None = None,
         doc: Tensor | None = None,
+        selection: Selection | None = None,
     ) -> Tensor:
         """(len(slices) + n_ahead,) summed -ln p of the scored targets, each under the softmax of its mode; of the extra heads.
 
         hidden (B, T, d); targets (B, T) ids, -1 = not scored; mode (B, T) place in `slices`. bags (B, T, size): bytes of the
         targets that are bags, -1 = none: these count the mean over their bytes. doc (B, T): segments; without it the extra
-        heads are left out.
+        heads are left out. selection: the positions of each; without it the device counts them.
         """
-        totals = []
+        totals, flat, ids = [], hidden.flatten(0, 1), targets.flatten()
         for number, head in enumerate(slices):
-            here = (targets >= 0) & (mode == number)  # (B, T) scored under this softmax
-            wanted = _in_slice(targets[here], head)  # (N,)
+            # (N,) what is scored under this softmax.
+            here = of_mask((targets >= 0) & (mode == number)) if selection is None else selection.heads[number]
+            wanted = _in_slice(ids[here], head)  # (N,)
             if bags is not None and head == RAW_SLICE:
-                wanted = _of_bags(wanted, bags[here])
-            totals.append(linear_cross_entropy(hidden[here], wanted, *self._weights(head)))
+                wanted = _of_bags(wanted, bags.flatten(0, 1)[here])
+            totals.append(linear_cross_entropy(flat[here], wanted, *self._weights(head)))
         if self.ahead is not None and doc is not None:
-            totals += [linear_cross_entropy(x, t, self.raw) for x, t in self.ahead.examples(hidden, targets, doc, mode)]
+            if selection is None:
+                ahead = [predicts(targets, doc, mode, i) for i in range(1, len(self.ahead.blocks) + 1)]  # (B, T - i)
+                places = [of_mask(F.pad(here, (0, i))) for i, here in enumerate(ahead, 1)]
+            else:
+                places = list(selection.ahead)
+            totals += [linear_cross_entropy(x, t, self.raw) for x, t in self.ahead.examples(hidden, targets, places)]
         return torch.stack(totals)
 
     @torch.no_grad()
     def token_nats(self, hidden: Tensor, targets: Tensor, head: HeadSlice) -> Tensor:
         """(N,) -ln p of each target under one softmax; hidden (N, d), targets (N,) ids."""
         weights, targets = self._weights(head), _in_slice(targets, head)
-        rows = max(1, CHUNK_LOGITS // len(head))  # tokens at a time
+        rows = _rows(len(head), hidden.device)
         parts = [
             F.cross_entropy(torch.cat([x @ w.T for w in weights], 1).float(), t, reduction="none")
             for x, t in zip(hidden.split(rows), targets.split(rows), strict=True)
@@ -81,6 +91,11 @@ class SlicedHeads(nn.Module):
         """(V_i, d) the rows of one softmax, as one or two slices: to put them together would copy them."""
         common = self.raw[: head.common]
         return [common] if self.comp is None or head.first == head.last else [common, self.comp[head.first : head.last]]
+
+
+def _rows(vocabulary: int, device: torch.device) -> int:
+    """Tokens at a time."""
+    return max(1, CHUNK_LOGITS.get(device.type, _CHUNK_LOGITS_ON_GPUS) // vocabulary)
 
 
 def _of_bags(targets: Tensor, bags: Tensor) -> Tensor:
@@ -117,9 +132,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
         if torch.is_autocast_enabled(x.device.type):  # products in bf16; sums, and the softmax, in fp32
             x, *weights = (t.to(torch.get_autocast_dtype(x.device.type)) for t in (x, *weights))  # type: ignore[assignment] # a list again
         total = x.new_zeros((), dtype=torch.float32)
-        # As many tokens at a time as CHUNK_LOGITS allows: the gradient of a chunk is made while its logits are at hand.
-        for first in range(0, len(x), max(1, CHUNK_LOGITS // sum(sizes))):
-            here = slice(first, first + max(1, CHUNK_LOGITS // sum(sizes)))
+        rows = _rows(sum(sizes), x.device)
+        # The gradient of a chunk is made while its logits are at hand.
+        for first in range(0, len(x), rows):
+            here = slice(first, first + rows)
             part, target = x[here], targets[here]
             logits = torch.empty(len(part), sum(sizes), device=x.device)  # (n, V) fp32
             for w, column in zip(weights, logits.split(sizes, 1), strict=True):

@@ -7,7 +7,7 @@ are trained with the model from the start and their gradient flows into it, as i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -26,14 +26,14 @@ class Ahead(nn.Module):
         """(..., n_ahead, d) what the raw head makes the guesses of; hidden (..., d)."""
         return torch.stack([_block(hidden, w) for w in self.blocks], -2)
 
-    def examples(self, hidden: Tensor, targets: Tensor, doc: Tensor, mode: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    def examples(self, hidden: Tensor, targets: Tensor, places: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """For each head (N, d) what the raw head reads, and (N,) the ids it is to find there.
 
-        hidden (B, T, d); targets, doc, mode (B, T) as in `proxylm.data.loader.Batch`.
+        hidden (B, T, d); targets (B, T); places: of each head (N,), where in the flattened grid it predicts.
         """
-        for i, w in enumerate(self.blocks, 1):
-            here = predicts(targets, doc, mode, i)  # (B, T - i)
-            yield _block(hidden[:, :-i][here], w), targets[:, i:][here]
+        flat, ids = hidden.flatten(0, 1), targets.flatten()
+        for i, (w, here) in enumerate(zip(self.blocks, places, strict=True), 1):
+            yield _block(flat[here], w), ids[here + i]
 
 
 def _block(x: Tensor, w: Tensor) -> Tensor:

@@ -16,17 +16,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from compressors.atomic import sync_folder
-from compressors.errors import InputError, InvalidConfig, ProxycError, in_one_line
-from proxylm.data.alphabet import RAW_SIZE
+from compressors.errors import InputError, ProxycError, in_one_line
 from proxylm.model.decoder import Decoder
-from proxylm.training.fsdp import sliced_like, whole
+from proxylm.training.fsdp import whole
 
 BEST = "best"  # folder of the best model, beside those of the last steps
-_OF_VIEWS = {
-    "heads.comp",
-    "embedding.places",
-    "embedding.pieces",
-}  # tensors whose shapes depend on the compressed views
 
 
 class CheckpointError(ProxycError, ValueError):
@@ -124,31 +118,13 @@ def latest(run: Path) -> Path | None:
     return checkpoints[-1] if checkpoints else None
 
 
-def load(checkpoint: Path, model: Decoder, optimizers: list[torch.optim.Optimizer]) -> dict[str, Any]:
-    """Restore model and optimizers in place; return the state. Raises `CheckpointError`."""
-    try:
-        own = model.state_dict()
-        parameters = load_file(checkpoint / "model.safetensors")
-        model.load_state_dict({key: sliced_like(value, own.get(key, value)) for key, value in parameters.items()})
-        tensors = load_file(checkpoint / "optimizer.safetensors")
-        state: dict[str, Any] = json.loads((checkpoint / "state.json").read_text())
-    except (SafetensorError, RuntimeError, OSError, ValueError) as error:
-        raise CheckpointError(f"{checkpoint} cannot be read ({in_one_line(error)}); {_remedy(checkpoint)}") from error
-    for name, tensor in tensors.items():
-        which, index, key = name.split(".")  # as `_optimizer_tensors` names them
-        optimizer = optimizers[int(which)]
-        parameter = [p for group in optimizer.param_groups for p in group["params"]][int(index)]
-        optimizer.state[parameter][key] = sliced_like(tensor, parameter)
-    return state
-
-
 def load_model(run: Path, model: Decoder, *, best: bool = False) -> int:
     """Restore the newest model of a run, or the best; return its step. Raises `InputError` if there is none."""
     checkpoint = _best(run) if best else latest(run)
     if checkpoint is None or not checkpoint.exists():
         missing = "no best model; train it with --held-out" if best else "no checkpoint; train it with `proxyc train`"
         raise InputError(f"{run} has {missing}")
-    remedy = "use the newest instead, without --best" if best else _remedy(checkpoint)
+    remedy = "use the newest instead, without --best" if best else remedy_for(checkpoint)
     try:
         model.load_state_dict(load_file(checkpoint / "model.safetensors"))
         step = int(json.loads((checkpoint / "state.json").read_text())["step"])
@@ -160,39 +136,6 @@ def load_model(run: Path, model: Decoder, *, best: bool = False) -> int:
     return step
 
 
-def load_weights(run: Path, model: Decoder) -> None:
-    """Put the newest weights of another run into `model`, on which it is to be trained further.
-
-    What the two show of compressed views may differ: its rows are then left as they are. Raises `InputError` if there are no
-    weights, `InvalidConfig` if the shapes of the models differ.
-    """
-    newest = latest(run)
-    if newest is None:
-        raise InputError(f"{run} has no checkpoint to begin with; train it with `proxyc train`")
-    try:
-        weights = load_file(newest / "model.safetensors")
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{newest} cannot be read ({in_one_line(error)}); {_remedy(newest)}") from error
-    own = model.state_dict()
-    for name in (name for name, tensor in weights.items() if name in own and tensor.shape != own[name].shape):
-        if name == "embedding.weight" and weights[name].shape[1] == own[name].shape[1]:
-            weights[name] = torch.cat([weights[name][:RAW_SIZE], whole(own[name])[RAW_SIZE:].cpu()])
-        elif name in _OF_VIEWS:
-            weights[name] = whole(own[name]).cpu()
-        else:
-            raise InvalidConfig(
-                f"{run} cannot be the beginning: its {name} is {tuple(weights[name].shape)}, here {tuple(own[name].shape)}; "
-                "give the same model settings"
-            )
-    missing = {name for name in own if name not in weights} - _OF_VIEWS  # only here
-    further = {name for name in weights if name not in own} - _OF_VIEWS  # only there
-    if missing or further:
-        raise InvalidConfig(
-            f"{run} cannot be the beginning: {', '.join(sorted(missing | further))} is in one model only; give the same settings"
-        )
-    model.load_state_dict({n: sliced_like(t, own[n]) for n, t in weights.items() if n in own}, strict=False)
-
-
 def fingerprint(run: Path) -> str:
     """SHA-256 of the newest weights of a run. Raises `InputError` if there are none."""
     newest = latest(run)
@@ -201,7 +144,7 @@ def fingerprint(run: Path) -> str:
     return hashlib.sha256((newest / "model.safetensors").read_bytes()).hexdigest()
 
 
-def _remedy(checkpoint: Path) -> str:
+def remedy_for(checkpoint: Path) -> str:
     """What to do about one that cannot be used."""
     others = len(_all(checkpoint.parent.parent)) > 1
     return "delete it to use the one before" if others else "it is the only one: delete it to train from the start"
@@ -218,5 +161,6 @@ def _optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, Ten
     for which, optimizer in enumerate(optimizers):
         for index, parameter in enumerate(p for group in optimizer.param_groups for p in group["params"]):
             for key, value in optimizer.state[parameter].items():
-                tensors[f"{which}.{index}.{key}"] = value
+                if isinstance(value, Tensor):  # SGD without momentum has None here
+                    tensors[f"{which}.{index}.{key}"] = value
     return tensors

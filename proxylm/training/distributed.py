@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+T = TypeVar("T")
+# How long processes wait for each other. One of them scores or writes a large model meanwhile: NCCL's ten minutes are few.
+TIMEOUT = timedelta(minutes=60)
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,9 @@ class Place:
             torch.cuda.set_device(device)  # FSDP2 computes on the current one
         joins = world > 1 and not dist.is_initialized()
         if joins:
-            dist.init_process_group("nccl" if cuda else "gloo")
+            # Numbers of the CPU are added up there: to send them through the GPU would wait for its work.
+            backend, bound = ("cpu:gloo,cuda:nccl", device) if cuda else ("gloo", None)
+            dist.init_process_group(backend, timeout=TIMEOUT, device_id=bound)
         try:
             yield cls(device, int(os.environ.get("RANK", 0)), world)
         finally:
@@ -50,9 +58,54 @@ class Place:
     def summed(self, values: Tensor) -> Tensor:
         """The sum over all processes, on the CPU; of any shape. Every process must ask."""
         if self.world > 1:
-            values = values.to(self.device)
+            if "cpu:" not in dist.get_backend_config():  # a group that the caller made
+                values = values.to(self.device)
             dist.all_reduce(values)
         return values.cpu()
+
+    def from_first(self, read: Callable[[], T]) -> T:
+        """What `read` gives in process 0, in all of them; or raise what it raises there. Every process must ask."""
+        if self.world == 1:
+            return read()
+        sent: list[Any] = [None]
+        if self.rank == 0:
+            try:
+                sent = [(read(), None)]
+            except Exception as error:  # all processes end with it, and none waits for the others
+                sent = [(None, error)]
+        dist.broadcast_object_list(sent, 0)
+        value, failure = sent[0]
+        if failure is not None:
+            raise failure
+        found: T = value
+        return found
+
+    def tensors_from_first(
+        self, read: Callable[[], tuple[dict[str, Tensor], Any]]
+    ) -> tuple[Iterator[tuple[str, Tensor]], Any]:
+        """(name, tensor) of all tensors that `read` gives in process 0, one after the other, and what else it gives.
+
+        Whole tensors, of which the others hold one at a time. Every process must ask, and take them all.
+        """
+        kept: dict[str, Tensor] = {}
+
+        def described() -> tuple[dict[str, tuple[torch.Size, torch.dtype]], Any]:
+            tensors, further = read()
+            kept.update(tensors)
+            return {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}, further
+
+        shapes, further = self.from_first(described)
+
+        def sent() -> Iterator[tuple[str, Tensor]]:
+            for name, (shape, dtype) in shapes.items():
+                tensor = kept.pop(name) if self.rank == 0 else torch.empty(shape, dtype=dtype, device=self.device)
+                if self.world > 1:
+                    tensor = tensor.to(self.device).contiguous()
+                    # As bytes: gloo knows neither bfloat16 nor int16.
+                    dist.broadcast(tensor.view(-1).view(torch.uint8), 0)
+                yield name, tensor
+
+        return sent(), further
 
     def reduce_gradients(self, model: nn.Module) -> None:
         """Sum gradients over the processes, in one message. Each holds its rows' share of the mean over all targets.

@@ -22,19 +22,30 @@ if TYPE_CHECKING:  # torch takes half a second to import what slices need, and m
     from torch.distributed.tensor import DTensor
 
 
-def shard(model: Decoder, place: Place) -> None:
-    """Put `model` into slices, which move to the device of `place`. Gradients are summed over the processes, not averaged.
+def shard(model: Decoder, place: Place, dtype: str) -> None:
+    """Put `model` into slices, which stay where it is: see `filled`. Gradients are summed over the processes, not averaged.
 
-    Raises `InvalidConfig` if torch is too old.
+    dtype: of the matrix products. With "bf16" the blocks' parameters are gathered in it, half the bytes; slices, gradients
+    between processes and the residual stream stay fp32. Raises `InvalidConfig` if torch is too old.
     """
     from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
+    from torch.distributed.fsdp import (
+        FSDPModule,
+        MixedPrecisionPolicy,
+        fully_shard,
+        register_fsdp_forward_method,
+    )
 
     if not hasattr(FSDPModule, "set_reduce_scatter_unused_params"):
         raise InvalidConfig(f"train.shard does not work with torch {torch.__version__}; install 2.13 or newer")
     mesh = init_device_mesh(place.device.type, (place.world,))
+    policy = MixedPrecisionPolicy()
+    if dtype == "bf16":
+        policy = MixedPrecisionPolicy(torch.bfloat16, torch.float32, cast_forward_inputs=False)
     for block in model.blocks:
-        fully_shard(block, mesh=mesh)
+        fully_shard(block, mesh=mesh, mp_policy=policy)
+    if model.embedding.ngrams is not None:  # most of a small model: not to be held as long as the rest is
+        fully_shard(model.embedding.ngrams, mesh=mesh)
     fully_shard(model.heads, mesh=mesh, reshard_after_forward=False)  # their gradient is made in the forward pass
     for method in ("nats", "token_nats"):
         register_fsdp_forward_method(model.heads, method)
@@ -45,6 +56,23 @@ def shard(model: Decoder, place: Place) -> None:
             unit.set_gradient_divide_factor(1.0)
             # Bags may be in the rows of one process only.
             unit.set_reduce_scatter_unused_params(True)
+
+
+def reduce_at_end(model: nn.Module, *, is_last: bool) -> None:
+    """Gradients are added up over the processes only in the last of the passes of a step."""
+    model.set_requires_gradient_sync(is_last)  # type: ignore[operator] # a method that `fully_shard` adds
+
+
+def filled(model: Decoder, first: Decoder | None, place: Place) -> None:
+    """Give slices that have no memory yet (on the meta device) those of the whole model `first` of process 0.
+
+    first: None elsewhere. No other process ever holds more than one whole tensor, and no device the model.
+    """
+    model.to_empty(device=place.device)
+    tensors, _ = place.tensors_from_first(lambda: ({} if first is None else dict(first.state_dict()), None))
+    own = model.state_dict()
+    for name, tensor in tensors:
+        own[name].copy_(sliced_like(tensor, own[name]))
 
 
 def release(model: nn.Module) -> None:

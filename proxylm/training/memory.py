@@ -28,5 +28,5 @@ def one_line(config: TrainConfig) -> Iterator[None]:
         rows = config.micro_rows or config.rows  # of one forward pass
         raise OutOfMemory(
             f"not enough memory for a pass over {rows} rows of {config.row_length} positions; set train.micro_rows below {rows}, "
-            "or make the model smaller"
+            "or train.recompute = true, or make the model smaller"
         ) from error

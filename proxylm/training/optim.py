@@ -15,17 +15,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from proxylm.config import TrainConfig
 from proxylm.model.decoder import Decoder
+from proxylm.train_config import TrainConfig
 from proxylm.training.fsdp import local, of_whole
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum, orthogonalised by a Newton-Schulz iteration (K. Jordan et al., 2024)."""
+    """Momentum, orthogonalised by a Newton-Schulz iteration (K. Jordan et al., 2024), and decoupled weight decay."""
 
-    def __init__(self, params: Iterable[Tensor], lr: float, momentum: float = 0.95, *, bf16: bool = False) -> None:
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        lr: float,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+        *,
+        bf16: bool = False,
+    ) -> None:
         """bf16: iterate in bfloat16, where the hardware has units for it."""
-        super().__init__(params, {"lr": lr, "momentum": momentum})
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
         self._bf16 = bf16
 
     @torch.no_grad()
@@ -42,6 +50,8 @@ class Muon(torch.optim.Optimizer):
                 # Tall matrices get larger updates, as in K. Jordan's code.
                 scale = max(1.0, shape[0] / shape[1]) ** 0.5
                 for parameter, update in zip(parameters, updates, strict=True):
+                    if group["weight_decay"]:  # by the rate as it is, without the scale: as in torch
+                        local(parameter).mul_(1 - group["lr"] * group["weight_decay"])
                     local(parameter).add_(update, alpha=-group["lr"] * scale)
 
     def _momentum(self, parameter: Tensor, momentum: float) -> Tensor:
@@ -70,24 +80,31 @@ def orthogonal(matrices: Tensor, steps: int = 5, *, bf16: bool = False) -> Tenso
 
 
 def make_optimizers(model: Decoder, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """Muon and AdamW over all parameters, each once."""
+    """Muon and AdamW over all parameters, each once; every group has a name, which the log uses.
+
+    The parameters keep one order, in which checkpoints number them: hidden matrices; heads, embeddings, gains, n-grams.
+    """
     matrices = list(model.matrices())
     heads = [p for name, p in model.heads.named_parameters() if not name.startswith("ahead.")]
     ngrams = [] if model.embedding.ngrams is None else list(model.embedding.ngrams.parameters())
-    taken = {id(p) for p in (*matrices, *heads, *ngrams)}
-    # Embeddings, gains, places in bags.
-    rest = [p for p in model.parameters() if id(p) not in taken]
+    embeddings = [model.embedding.weight]
+    taken = {id(p) for p in (*matrices, *heads, *embeddings, *ngrams)}
+    # Gains, and places in bags, which are factors too: they are not pulled to zero.
+    gains = [p for p in model.parameters() if id(p) not in taken]
+    decay = config.adamw_weight_decay
     groups = [
-        {"params": params, "lr": lr}
-        for params, lr in ((heads, config.head_lr), (rest, config.embedding_lr), (ngrams, config.ngram_lr))
+        {"name": name, "params": params, "lr": lr, "weight_decay": weight_decay}
+        for name, params, lr, weight_decay in (
+            ("heads", heads, config.head_lr, decay),
+            ("embeddings", embeddings, config.embedding_lr, decay),
+            ("gains", gains, config.embedding_lr, 0.0),
+            ("ngrams", ngrams, config.ngram_lr, decay),
+        )
         if params
     ]
+    hidden = [{"name": "matrices", "params": matrices}]
     # Fused: one pass over parameters and states. A table of n-grams makes up most of a small model's numbers.
-    optimizers = [
-        Muon(matrices, config.matrix_lr, bf16=config.dtype == "bf16"),
-        torch.optim.AdamW(groups, betas=(0.8, 0.95), eps=1e-10, weight_decay=0.0, fused=True),
+    return [
+        Muon(hidden, config.matrix_lr, weight_decay=config.weight_decay, bf16=config.dtype == "bf16"),
+        torch.optim.AdamW(groups, betas=(0.8, 0.95), eps=1e-10, fused=True),
     ]
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["full_lr"] = group["lr"]  # `lr_schedule` sets "lr" from it
-    return optimizers

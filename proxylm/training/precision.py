@@ -1,15 +1,18 @@
-"""What `auto` stands for on this device: the number format of the matrix products, and the kind of attention."""
+"""How a run computes: what `auto` stands for on this device (number format, attention), TF32, and determinism."""
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 
 from proxylm.config import RunConfig
+from proxylm.train_config import TrainConfig
 from proxylm.training.distributed import Place
 
 # bf16 must save this much to be worth its rounding: the products are about two thirds of a step.
@@ -27,6 +30,22 @@ def resolved(config: RunConfig, place: Place, recorded: dict[str, str]) -> RunCo
         compiled = "flex" if place.device.type == "cuda" else "bands"
         attention = compiled if train.compile else "sdpa"
     return replace(config, train=replace(train, dtype="bf16" if is_bf16 else "fp32", attention=attention))
+
+
+@contextmanager
+def numerics(config: TrainConfig) -> Iterator[None]:
+    """TF32 and determinism as `config` says, for the whole process; as they were, at the end."""
+    precision, deterministic = torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled()
+    torch.set_float32_matmul_precision("high" if config.tf32 else "highest")
+    if config.deterministic:
+        # cuBLAS reads this when it is first used; without it torch refuses its products.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+        torch.use_deterministic_algorithms(deterministic)
 
 
 def best_dtype(config: RunConfig, place: Place) -> str:

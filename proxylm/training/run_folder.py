@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import json
 import os
 from collections.abc import Sequence
@@ -14,26 +13,36 @@ from typing import Any
 from compressors.atomic import write_atomically
 from compressors.base import Compressor, digest
 from compressors.errors import FingerprintMismatch, InputError, InvalidConfig
+from compressors.file_lock import lock, open_lock
 from proxylm.config import RunConfig
 from proxylm.config_files import changes, from_mapping
 from proxylm.data.alphabet import Alphabet
 from proxylm.model.decoder import Decoder
 from proxylm.training import checkpoint
+from proxylm.training.foreign import OURS, Foreign
 from proxylm.training.run_plan import RunPlan
 from proxylm.view_spec import RAW
 
 FORMAT = 2  # of run.json; what format 1 said of views is not understood any more
-HARMLESS = ("keep", "checkpoint_every", "eval_every")  # settings of `train` that a resumed run may change
+# Settings of `train` that a resumed run may change: they decide nothing about its weights.
+HARMLESS = ("keep", "checkpoint_every", "eval_every", "trackers", "norms_every", "peak_flops", "recompute")
 
 
-def claim(run: Path, config: RunConfig, plan: RunPlan, held_out: Sequence[bytes], init: Path | None) -> None:
+def claim(
+    run: Path,
+    config: RunConfig,
+    plan: RunPlan,
+    held_out: Sequence[bytes],
+    init: Path | None,
+    foreign: dict[str, str | None] = OURS.names,
+) -> None:
     """Write run.json, or check that it says the same. Raises `InvalidConfig` if it does not, `InputError` if `run` is a file
     or holds checkpoints of which nothing says what they are.
     """
     if run.exists() and not run.is_dir():
         raise InputError(f"{run} is a file, and a run is a folder; give another name")
     run.mkdir(parents=True, exist_ok=True)
-    facts = _facts_of(config, plan, held_out, init)
+    facts = _facts_of(config, plan, held_out, init) | {"foreign": foreign}
     if (run / "run.json").exists():
         _check_same(run, json.loads(json.dumps(facts)))
         return
@@ -65,14 +74,19 @@ def _check_same(run: Path, now: dict[str, Any]) -> None:
     """Raise `InvalidConfig` if run.json says that `run` is another run than `now`."""
     before = _facts(run)
     before["config"] = json.loads(json.dumps(dataclasses.asdict(from_mapping(RunConfig, before["config"]))))
+    before.setdefault("foreign", OURS.names)  # of a run before there was such a thing
     for name in HARMLESS:
         now["config"]["train"][name] = before["config"]["train"][name]
     different = list(changes({key: before.get(key) for key in now}, now | {"version": before["version"]}))
     if not different:
         return
+    # The number of steps follows from the configuration: it is told of where only it differs.
+    different = [line for line in different if not line.startswith("steps ")] or different
     remedy = "choose another folder or delete it"
     if any(line.startswith(("steps ", "config.train.steps ", "config.train.flops ")) for line in different):
         remedy = "a schedule depends on its length, so a run cannot be made longer: begin another one with --init"
+    elif any(line.startswith("foreign.") for line in different):
+        remedy = "give `train` the same model, optimizers and schedule, from Python"
     elif different[0].startswith("held_out "):
         remedy = "give the same documents; `proxyc eval` scores a finished run on others"
     raise InvalidConfig(f"{run} holds a run with another {'; '.join(different)}; {remedy}")
@@ -101,28 +115,48 @@ def recorded_steps(run: Path, config: RunConfig) -> int | None:
     return int(facts["steps"]) if now == before else None
 
 
-def load_run(run: Path, *, best: bool = False) -> tuple[Decoder, RunConfig]:
+def load_run(run: Path, *, best: bool = False, foreign: Foreign = OURS) -> tuple[Decoder, RunConfig]:
     """The newest model of a run (or the best on its held-out documents), ready to evaluate, and its configuration.
 
-    Raises `InputError` or `CheckpointError`.
+    foreign: has what makes the model, if that is not ours. Raises `InputError` or `CheckpointError`, `InvalidConfig` if the
+    run was trained with another model.
     """
     facts = _facts(run)
     config = from_mapping(RunConfig, facts["config"])
-    model = Decoder.of(config, Alphabet(**facts["alphabet"]))
+    trained, given = facts.get("foreign", OURS.names)["model"], foreign.names["model"]
+    if trained != given:
+        raise InvalidConfig(
+            f"{run} was trained with the model {trained or 'of its settings'}, not {given or 'that of its settings'}; "
+            "open it from Python, with proxylm.open_run(run, model=...)"
+        )
+    model = foreign.make_model(config, Alphabet(**facts["alphabet"]))
     checkpoint.load_model(run, model, best=best)
     return model.eval(), config
 
 
 def view_of(run: Path, codec: Compressor) -> str:
     """The view that `codec` made, of those the run was trained on. Raises `FingerprintMismatch` if it made none."""
-    trained: dict[str, str] = _facts(run)["views"]
+    trained = views_of(run)
     made_by = {fingerprint: view for view, fingerprint in trained.items()}
     if codec.fingerprint not in made_by:
         known = ", ".join(f"{name} {digits[:12]}" for name, digits in trained.items()) or "raw bytes only"
+        here = ", ".join(f"{name} {number}" for name, number in codec.library_versions().items())
+        versions = f", or install the version it was encoded with (here is {here})" if here else ""
         raise FingerprintMismatch(
-            f"{run} was trained on {known}, not on {codec.name} {codec.fingerprint[:12]}; give that artifact"
+            f"{run} was trained on {known}, not on {codec.name} {codec.fingerprint[:12]}; give that artifact{versions}"
         )
     return made_by[codec.fingerprint]
+
+
+def views_of(run: Path) -> dict[str, str]:
+    """The compressed views that a run was trained on: name -> fingerprint."""
+    views: dict[str, str] = _facts(run)["views"]
+    return views
+
+
+def store_of(run: Path) -> str:
+    """The fingerprint of what a run was trained on: raw bytes and views."""
+    return str(_facts(run)["store"])
 
 
 def _facts(run: Path) -> dict[str, Any]:
@@ -144,32 +178,6 @@ def _facts(run: Path) -> dict[str, Any]:
     return facts
 
 
-def totals(run: Path) -> dict[str, float]:
-    """Sums over the log of a run: steps, flops, symbols, bytes of text shown, seconds."""
-    log = records(run)
-    return {
-        "steps": len(log),
-        "flops": sum(r["flops"] for r in log),
-        "symbols": sum(sum(r["symbols"].values()) for r in log),
-        "bytes": sum(sum(r["bytes"].values()) for r in log),
-        "seconds": sum(r["seconds"] for r in log),
-    }
-
-
-def records(run: Path) -> list[dict[str, Any]]:
-    """The log of a run, a record a step. Raises `InputError` if there is none."""
-    path, found = run / "log.jsonl", list[dict[str, Any]]()
-    try:
-        found += map(json.loads, path.read_text().splitlines())
-    except OSError as error:
-        raise InputError(f"{run} has no log of a training run ({error}); make one with `proxyc train`") from error
-    except ValueError as error:
-        raise InputError(
-            f"{path}, line {len(found) + 1}: no record ({error}); cut the file there to use the rest"
-        ) from error
-    return found
-
-
 class Log:
     """RUN/log.jsonl: one record a step; after a resume the records of steps that are done again are cut off."""
 
@@ -180,16 +188,14 @@ class Log:
     def __enter__(self) -> Log:
         """Raises `InputError` if another process writes here, or if records before `step` are missing."""
         if self._write:
-            self._folder = os.open(self._path.parent, os.O_RDONLY)
-            try:  # a process left over from a grid that was killed would write the same files
-                fcntl.flock(self._folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                os.close(self._folder)
-                raise InputError(f"another process trains in {self._path.parent}; wait for it, or end it") from error
+            self._lock = open_lock(self._path.parent)
+            if not lock(self._lock):  # a process left over from a grid that was killed would write the same files
+                self._lock.close()
+                raise InputError(f"another process trains in {self._path.parent}; wait for it, or end it")
             lines = self._path.read_text().splitlines(keepends=True) if self._path.exists() else []
             whole = sum(line.endswith("\n") for line in lines)  # a kill may have cut the last line
             if whole < self._step:
-                os.close(self._folder)
+                self._lock.close()
                 raise InputError(
                     f"{self._path} has {whole} records, and the newest checkpoint is of step {self._step}; "
                     "put the log back, or start in another folder"
@@ -211,4 +217,4 @@ class Log:
     def __exit__(self, *_: object) -> None:
         if self._write:
             self._file.close()
-            os.close(self._folder)
+            self._lock.close()

@@ -58,11 +58,18 @@ class StepSums:
         return cls(stop, checksum, shares, scored[:n_heads], scored[n_heads:])
 
     def record(
-        self, config: RunConfig, heads: Sequence[HeadSlice], step: int, nats: Sequence[float], seconds: float
+        self,
+        config: RunConfig,
+        heads: Sequence[HeadSlice],
+        step: int,
+        nats: Sequence[float],
+        seconds: float,
+        *,
+        counts_flops: bool = True,
     ) -> dict[str, Any]:
         """What the log says of a step: losses in bits per symbol, what was shown, what it cost.
 
-        nats (heads + n_ahead,): summed losses.
+        nats (heads + n_ahead,): summed losses. counts_flops: whether those of the configuration are those of the model; else 0.
         """
         n_heads = len(heads)
         bits = [n / math.log(2) for n in nats]  # (heads + n_ahead,)
@@ -84,7 +91,7 @@ class StepSums:
             "documents": self.shares.documents,
             "symbols": self.shares.symbols,
             "bytes": self.shares.n_bytes,
-            "flops": flops,
+            "flops": flops if counts_flops else 0.0,
             "dtype": config.train.dtype,
             "rows_checksum": self.checksum,
             "seconds": seconds,

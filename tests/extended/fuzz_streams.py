@@ -6,12 +6,14 @@ Any input must decode within the limit or raise `ProxycError`; anything else is 
 """
 
 import contextlib
+import errno
 import json
 import random
 import struct
 import sys
 import tempfile
 import zlib
+from collections.abc import Callable
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -30,9 +32,10 @@ with instrumented:
     import compressors
     from compressors import files
     from compressors.bpe.codec import BPE
-    from compressors.files import pxc
+    from compressors.files import byte_streams, pxc
     from compressors.files.pxc_salvage import salvage
     from compressors.pack import Pack
+    from tests.test_byte_streams import HostileSink, HostileSource
 
 
 @cache
@@ -84,7 +87,7 @@ class Drawn:
 
 def one_input(drawn: Any) -> None:
     """One finding, or none. `drawn`: of atheris, or `Drawn`."""
-    way = drawn.PickValueInList([of_a_codec, of_a_file, of_a_made_file])
+    way = drawn.PickValueInList([of_a_codec, of_a_file, of_a_made_file, of_a_hostile_stream])
     way(codecs()[drawn.ConsumeIntInRange(0, len(codecs()) - 1)], drawn)
 
 
@@ -128,6 +131,35 @@ def of_a_made_file(codec: compressors.Compressor, drawn: Any) -> None:
             file.read(LIMIT)
         with contextlib.suppress(compressors.ProxycError):
             assert sum(len(found.data or b"") for found in salvage(FILE, chosen)) <= 3 * LIMIT
+
+
+def of_a_hostile_stream(codec: compressors.Compressor, drawn: Any) -> None:
+    """Both ways through a source and a sink that take and give parts, None, EAGAIN, EINTR, and a disk that may be full.
+
+    Every byte goes through, or there is an error.
+    """
+    byte_streams._PAUSE = 0  # nobody is waited for
+    data = drawn.ConsumeBytes(LIMIT) * drawn.ConsumeIntInRange(1, 9)
+    packed = through(lambda source, sink: files.compress_stream(codec, source, sink), data, drawn)
+    if packed is None:
+        return
+    name = "x" + codec.suffix
+    raw = through(lambda source, sink: files.decompress_stream(source, sink, codec=codec, name=name), packed, drawn)
+    assert raw in (None, data)
+
+
+def through(work: Callable[[Any, Any], int], data: bytes, drawn: Any) -> bytes | None:
+    """What `work` writes of `data` through hostile streams; None where the disk was full."""
+    room = drawn.PickValueInList([1 << 40, drawn.ConsumeIntInRange(0, 2000)])
+    source = HostileSource(data, drawn.ConsumeIntInRange(0, 1 << 20))
+    sink = HostileSink(drawn.ConsumeIntInRange(0, 1 << 20), room, raises=drawn.ConsumeBool())
+    try:
+        assert work(source, sink) == len(sink.got)
+    except OSError as error:
+        if error.errno != errno.ENOSPC or len(sink.got) != room:
+            raise
+        return None
+    return bytes(sink.got)
 
 
 def odd_header(drawn: Any) -> bytes:
