@@ -66,8 +66,9 @@ def train(
         settled = resolved(config, place, recorded)
         stack.enter_context(numerics(settled.train))
         stack.enter_context(memory.one_line(settled.train))
-        plan = RunPlan.of(store, settled)
-        if not plan.n_bytes:
+        steps = place.from_first(lambda: run_folder.recorded_steps(run, config))
+        plan = RunPlan.of(store, settled, steps=steps)
+        if not plan.shows_text:
             raise InputError(f"the rows of this run show no byte of {store.path}; encode documents that are not empty")
         trainer = Trainer(plan, place, foreign)
         # What process 0 refuses ends all: none waits for it.
@@ -142,7 +143,8 @@ def _run(
         report(record | {"steps": steps})
         if saves and takes_part:
             log.sync()
-            checkpoint.save(run, trainer.model, trainer.optimizers, {"step": step}, settings.keep, write=writes)
+            state = {"step": step, "rows": trainer.loader.planner.cursor}
+            checkpoint.save(run, trainer.model, trainer.optimizers, state, settings.keep, write=writes)
         if stop:
             if writes and not is_last:
                 warnings.warn(
