@@ -71,6 +71,7 @@ def train(
         place.from_first(lambda: run_folder.claim(run, config, plan, held_out, init, foreign.names))
         start = trainer.resume(run, init)
         log = stack.enter_context(run_folder.Log(run / "log.jsonl", start, write=place.rank == 0))
+        stack.enter_context(trainer.prefetching())
         received = stack.enter_context(signals_received())  # left only when the trackers are closed
         if place.rank == 0 and start < trainer.steps:
             tracked = trackers.Run(run, dataclasses.asdict(config), start)
