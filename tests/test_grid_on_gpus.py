@@ -72,7 +72,7 @@ def test_a_gpu_is_given_again_when_its_job_has_ended_and_shared_only_if_there_ar
         assert first != second
         with dealt.one() as third, dealt.one() as fourth:
             assert third != fourth
-    with pytest.raises(ValueError), dealt.one():
-        raise ValueError  # a job that fails
+    with pytest.raises(OSError, match="fails"), dealt.one():
+        raise OSError("fails")
     with dealt.one() as one, dealt.one() as other:
         assert one != other
