@@ -13,7 +13,7 @@ from bench.downstream.worker import Job
 
 @pytest.fixture
 def child(tmp_path, monkeypatch):
-    """A process that writes the GPU it sees beside its job, and ends when it is told to."""
+    """A process that writes the GPU it sees beside its job, and ends when a file appears."""
     program = tmp_path / "child"
     program.write_text(
         f'#!/bin/sh\nread job\nname=$(echo "$job" | cut -d\\" -f4)\necho "${{CUDA_VISIBLE_DEVICES-none}}" > {tmp_path}/$name.said\n'
