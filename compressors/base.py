@@ -28,7 +28,7 @@ import hashlib
 import importlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -202,7 +202,11 @@ class Compressor(ABC):
     @cached_property
     def fingerprint(self) -> str:
         """64 hex digits: equal fingerprints give equal symbols for equal bytes."""
-        return digest([self.name, self.config_version, self.config(), self.library_versions()])
+        return self.fingerprint_with(self.library_versions())
+
+    def fingerprint_with(self, libraries: Mapping[str, str]) -> str:
+        """The fingerprint of this configuration with these versions of its libraries."""
+        return digest([self.name, self.config_version, self.config(), dict(libraries)])
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the configuration only: tables built from it are made again where they are needed."""

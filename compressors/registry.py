@@ -23,6 +23,7 @@ import typing
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
+from compressors import hub
 from compressors.artifact import Artifact
 from compressors.base import Compressor
 from compressors.errors import InvalidConfig, MissingExtra, PluginError, ProxycError, UnknownCompressor
@@ -140,7 +141,7 @@ def get(spec: str, /, **config: Any) -> Compressor:
     hints = typing.get_type_hints(cls)
     for key, value in config.items():
         if hints[key] == Artifact | None and isinstance(value, (str, os.PathLike)):
-            config[key] = getattr(cls, "read_artifact", Artifact.load)(value)
+            config[key] = getattr(cls, "read_artifact", Artifact.load)(hub.local(value))
     # A dataclass would raise a bare TypeError for a missing or mistyped field: both are checked
     # here, so that the message names the setting.
     required = [f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING]
@@ -160,8 +161,10 @@ def get(spec: str, /, **config: Any) -> Compressor:
 def load(path: str | os.PathLike[str]) -> Compressor:
     """The compressor that was saved at `path`: an artifact, a tokenizer.json (`bpe`), or a dictionary of zstd.
 
+    path: a file, or ``hf://user/repo[@revision][/file]`` on the Hugging Face Hub; without /file its codec.pxa or tokenizer.json.
     Raises `InputError` if it cannot be read, `InvalidConfig` if it is none of these.
     """
+    path = hub.local(path)
     if os.path.isfile(path):
         with open(path, "rb") as file:
             start = file.read(1 << 10)

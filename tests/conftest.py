@@ -14,6 +14,8 @@ from compressors.bpe.codec import BPE
 from compressors.pack import Pack
 from compressors.zstd import Zstd
 
+# No test asks the hub of models: whatever would do so by mistake finds nobody there, in processes that tests start, too.
+os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
 settings.register_profile(
     "default", derandomize=True, deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
 )

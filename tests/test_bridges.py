@@ -12,6 +12,7 @@ import compressors
 from compressors import CorruptStream, InvalidConfig, OneWay, interop
 from compressors.errors import FingerprintMismatch
 from compressors.files import pxc
+from compressors.interop import fsspec_files
 
 DATA = np.arange(10_000, dtype=np.int32).reshape(100, 100) // 7
 
@@ -136,7 +137,7 @@ def test_fsspec_of_what_cannot_seek(pxc_of):
 
     data = b"a line\n" * 300_000
     packed = b"".join(pxc.write(compressors.get("bytes"), [data]))
-    with interop._opened(".pxc", Passing(packed)) as file:
+    with fsspec_files._opened(".pxc", Passing(packed)) as file:
         assert file.read(2_000_000) == data[:2_000_000]
         assert file.tell() == 2_000_000
         assert file.read() == data[2_000_000:]

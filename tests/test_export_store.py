@@ -12,7 +12,7 @@ from compressors.errors import InputError, InvalidConfig
 from compressors.identity import Identity
 from proxylm.cli.main import proxyc
 from proxylm.data.encode import encode
-from proxylm.data.export import export
+from proxylm.data.export import FORMATS, encode_to, export
 
 TEXTS = [b"def f(x):\n    return x\n" * 5, b"", b"\xff\x00any bytes", "naïve 日本".encode(), b"the last document"]
 
@@ -97,3 +97,61 @@ def test_the_command(store, tmp_path):
     assert done.exit_code == 0, done.output
     assert "x.npy" in done.output
     assert CliRunner().invoke(proxyc, ["store", str(store.path)]).exit_code == 0
+
+
+@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("eod", [None, 1024])
+def test_encoding_without_a_store_writes_the_same_files(store, bpe, tmp_path, to, eod):
+    for folder in ("store", "straight"):
+        (tmp_path / folder).mkdir()
+    export(store, "bpe", to, tmp_path / "store/x", eod=eod)
+    counted = []
+    options = {"shard_bytes": 100, "threads": 2, "eod": eod}
+    encode_to(TEXTS, bpe, to, tmp_path / "straight/x", progress=lambda *counts: counted.append(counts), **options)
+    assert contents(tmp_path / "straight") == contents(tmp_path / "store")
+    assert sum(n_documents for n_documents, *_ in counted) == len(TEXTS)
+
+
+def contents(folder):
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_encode_with_a_format(tmp_path, bpe):
+    bpe.save(tmp_path / "code.pxa")
+    (tmp_path / "corpus.jsonl").write_text('{"text": "def f(x):"}\n{"text": "import os"}\n')
+    words = ["encode", str(tmp_path / "corpus.jsonl"), "--view", f"bpe={tmp_path / 'code.pxa'}", "--format"]
+    done = CliRunner().invoke(proxyc, [*words, "megatron", "--eod", "0", "-o", str(tmp_path / "x")])
+    assert done.exit_code == 0, done.output
+    assert read_megatron(tmp_path / "x") == [[*bpe.encode(text).tolist(), 0] for text in (b"def f(x):", b"import os")]
+    assert "x.bin" in done.output
+    again = [*words, "megatron", "-o", str(tmp_path / "x")]
+    with pytest.raises(InputError, match="exists already; use --force"):
+        CliRunner().invoke(proxyc, again, catch_exceptions=False)
+    assert CliRunner().invoke(proxyc, [*again, "--force"]).exit_code == 0
+    for wrong, said in (
+        ([*words, "npy", "--view", "gzip"], "one --view"),
+        (["encode", "-o", "y", "--format", "npy"], "takes a CORPUS"),
+        ([*words, "npy", "--engine", "ray"], "local engine"),
+        (["encode", str(tmp_path), "--eod", "0"], "go with --format"),
+        ([*words, "tar"], "is not one of 'store', 'megatron', 'flat', 'npy', 'arrow'"),
+    ):
+        done = CliRunner().invoke(proxyc, [*wrong, "-o", str(tmp_path / "y")])
+        assert done.exit_code == 2
+        assert said in done.output
+    assert not list(tmp_path.glob("*y*"))
+
+
+def test_encoding_that_fails_leaves_nothing_and_what_was_left_is_no_obstacle(tmp_path, bpe):
+    def documents():
+        yield b"one" * 50
+        raise InputError("the corpus cannot be read")
+
+    for to in FORMATS:
+        with pytest.raises(InputError, match="cannot be read"):
+            encode_to(documents(), bpe, to, tmp_path / "x", shard_bytes=100)
+        with pytest.raises(InputError, match="no documents for"):
+            encode_to([], bpe, to, tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / ".x.unfinished").mkdir()  # by a call that was killed
+    encode_to(TEXTS, bpe, "arrow", tmp_path / "x")
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]

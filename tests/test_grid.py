@@ -1,4 +1,3 @@
-import fcntl
 import hashlib
 import json
 import signal
@@ -14,6 +13,7 @@ from bench.downstream import grid, recipe, results, scaling
 from bench.downstream.arms import scored
 from compressors.corpus import Document
 from compressors.errors import FingerprintMismatch, InputError, InvalidConfig
+from compressors.file_lock import lock
 from proxylm.config import RunConfig
 from proxylm.config_files import from_mapping, load
 from proxylm.data.encode import encode
@@ -248,16 +248,8 @@ def test_a_grid_that_ends_takes_its_runs_with_it_and_each_leaves_a_checkpoint(wr
         assert b"stopped; the same command resumes" in said
     for folder in folders:
         with open(folder / "run.err") as held:  # its lock is free once no process is left
-            while not _free(held) and time.monotonic() < deadline:
+            while not lock(held) and time.monotonic() < deadline:
                 assert number == signal.SIGKILL  # after a signal that can be caught, a grid waits for its runs
                 time.sleep(0.05)
-            assert _free(held)
+            assert lock(held)
         assert checkpoint.latest(folder) is not None
-
-
-def _free(file):
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -1,11 +1,10 @@
-import fcntl
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -13,8 +12,11 @@ import zstandard
 
 import compressors
 from compressors.corpus import Document, Reader
-from compressors.errors import FingerprintMismatch, InputError, InvalidConfig
+from compressors.errors import FingerprintMismatch, InputError, InvalidConfig, SlowPath
+from compressors.file_lock import lock, open_lock
+from compressors.identity import Identity
 from proxylm.data.encode import encode
+from proxylm.data.export import export
 from proxylm.data.store import Store, StoreError
 
 TEXTS = [b"", b"one\0", b"\xff\xfe not text", b"two " * 400, *(f"document {i}\n".encode() * i for i in range(40))]
@@ -159,7 +161,7 @@ def test_what_a_killed_run_left_is_tidied_up(tmp_path, bpe):
     (tmp_path / "s/00000").mkdir(parents=True)
     (tmp_path / "s/00000/.raw.bin.123.tmp").write_bytes(b"half")
     build(tmp_path / "s", bpe)
-    assert not list((tmp_path / "s").rglob(".*"))
+    assert [path.name for path in (tmp_path / "s").rglob(".*")] == [".lock"]
 
 
 def test_what_a_killed_run_left_in_the_folder_is_tidied_up(tmp_path, bpe):
@@ -167,7 +169,7 @@ def test_what_a_killed_run_left_in_the_folder_is_tidied_up(tmp_path, bpe):
     store.mkdir()
     (store / ".bpe.splits.0123456789abcdef.tmp").write_text("left")
     encode([Document("a", b"text")], store, {"bpe": bpe})
-    assert sorted(path.name for path in store.iterdir()) == ["00000", "bpe.splits", "manifest.json"]
+    assert sorted(path.name for path in store.iterdir()) == [".lock", "00000", "bpe.splits", "manifest.json"]
 
 
 def test_bad_names_and_missing_views(tmp_path, bpe):
@@ -189,6 +191,50 @@ def test_shards_of_two_versions_are_not_put_together(tmp_path, bpe):
     file.write_text(json.dumps(facts))
     with pytest.raises(FingerprintMismatch, match=r"view 'zstd' in .*00002 was made by another codec"):
         encode(DOCUMENTS, tmp_path / "s", {}, shard_bytes=2000)
+
+
+def made_by_version(path, versions):
+    """Let the zstd view of a store say that another version of the library made it."""
+    made_by = compressors.get("zstd").fingerprint_with(versions)
+    for file in path.glob("*/zstd.json"):
+        facts = json.loads(file.read_text())
+        facts["view"] |= {"libraries": versions, "fingerprint": made_by}
+        file.write_text(json.dumps(facts))
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["views"]["zstd"] |= {"libraries": versions, "fingerprint": made_by}
+    (path / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_a_view_of_another_version_of_its_library_is_read_and_gets_no_new_shards(tmp_path, bpe):
+    store, codec = build(tmp_path / "s", bpe), compressors.get("zstd")
+    before = store.column("zstd").shards[0].values.tobytes()
+    made_by_version(tmp_path / "s", {"zstd": "0.1"})
+    again = build(tmp_path / "s", bpe)  # nothing is missing
+    assert again.view("zstd")["libraries"] == {"zstd": "0.1"}
+    encode(None, tmp_path / "s", {"copy": Identity()})  # another view is added
+    assert export(Store.open(tmp_path / "s"), "zstd", "npy", tmp_path / "x")
+    assert again.column("zstd").shards[0].values.tobytes() == before
+    refused = "made with zstd 0.1, and this installation has zstd 1.*install zstd 0.1, or encode a new view"
+    with pytest.raises(FingerprintMismatch, match=refused):
+        again.check_codec("zstd", codec)
+    (tmp_path / "s/00000/zstd.json").unlink()  # as after a kill
+    with pytest.raises(FingerprintMismatch, match=refused):
+        build(tmp_path / "s", bpe)
+    with pytest.raises(FingerprintMismatch, match="another name"):
+        encode(DOCUMENTS, tmp_path / "s", {"zstd": compressors.get("zstd", level=9)}, shard_bytes=2000)
+
+
+def test_a_file_system_without_locks_is_written_with_a_warning(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.ENOSYS, "Function not implemented")  # as Lustre does
+
+    monkeypatch.setattr("filelock.lock_descriptor", refuse)
+    with pytest.warns(SlowPath, match="no locks; start no second process"):
+        assert len(encode(DOCUMENTS, tmp_path / "s", {})) == len(DOCUMENTS)
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="no documents"):
+        encode([], tmp_path / "t", {})
+    assert not (tmp_path / "t").exists()
 
 
 def test_progress_is_told_of_every_document_and_every_byte_of_the_input(tmp_path):
@@ -272,20 +318,11 @@ def test_two_encodes_of_one_store_work_one_after_the_other(tmp_path, bpe):
     assert [process.returncode for process in both] == [0, 0], said
     assert said[0][0] == said[1][0]
     Store.open(tmp_path / "s").verify()
-    with open_folder(tmp_path / "s") as folder:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+    with open_lock(tmp_path / "s") as held:
+        assert lock(held)
         waiting = subprocess.Popen(
             [*command, "-o", str(tmp_path / "s")], stderr=subprocess.PIPE, stdout=subprocess.PIPE
         )
         assert b"another process writes" in waiting.stderr.readline()
     assert waiting.communicate(timeout=100)[0]
     assert waiting.returncode == 0
-
-
-@contextmanager
-def open_folder(path):
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        yield folder
-    finally:
-        os.close(folder)

@@ -11,9 +11,10 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
+import compressors
 import proxylm
 from compressors.corpus import Document
-from compressors.errors import InvalidConfig
+from compressors.errors import FingerprintMismatch, InvalidConfig
 from proxylm import RunConfig, Store, evaluate, generate, train
 from proxylm.cli.main import proxyc
 from proxylm.config import MixConfig, ModelConfig, TrainConfig
@@ -173,3 +174,15 @@ def test_a_damaged_only_checkpoint_has_no_one_before(runs, tmp_path):
     shutil.copytree(file.parent, file.parent.with_name("step-00000001"))
     with pytest.raises(CheckpointError, match="delete it to use the one before"):
         open_run(tmp_path / "run")
+
+
+def test_a_view_of_another_version_of_its_library_is_trained_on_and_gets_no_new_symbols(tmp_path):
+    codec = compressors.get("zstd")
+    encode([Document("d", TEXTS[0] * 9)], tmp_path / "store", {"zstd": codec})
+    old = {"libraries": {"zstd": "0.1"}, "fingerprint": codec.fingerprint_with({"zstd": "0.1"})}
+    manifest = json.loads((tmp_path / "store/manifest.json").read_text())
+    manifest["views"]["zstd"] |= old
+    (tmp_path / "store/manifest.json").write_text(json.dumps(manifest))
+    trained = train(tmp_path / "store", config(recipe="comp", view="zstd"), tmp_path / "run")
+    with pytest.raises(FingerprintMismatch, match=r"install the version it was encoded with \(here is zstd 1"):
+        evaluate(trained, TEXTS, codec=codec)

@@ -1,6 +1,5 @@
 """The process of a run: it can be waited for, stopped and killed."""
 
-import fcntl
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +8,7 @@ from concurrent.futures import TimeoutError as TimedOut
 import pytest
 
 from bench.downstream.worker import Job, Processes
+from compressors.file_lock import lock
 
 
 def test_a_grid_that_waits_for_another_can_be_stopped(tmp_path):
@@ -16,7 +16,7 @@ def test_a_grid_that_waits_for_another_can_be_stopped(tmp_path):
     processes = Processes()
     job = Job("run", str(tmp_path / "run"), "", (), 1, (), "raw", {}, {})
     with open(tmp_path / "run/run.err", "a") as other, ThreadPoolExecutor(1) as pool:
-        fcntl.flock(other, fcntl.LOCK_EX)
+        assert lock(other)
         waiting = pool.submit(processes.run, job)
         with pytest.raises(TimedOut):
             waiting.result(timeout=0.3)

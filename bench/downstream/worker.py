@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
@@ -28,6 +27,7 @@ from bench.measuring import Progress, environment, processor
 from compressors import registry
 from compressors.atomic import write_atomically
 from compressors.errors import InputError
+from compressors.file_lock import lock
 from proxylm.config import RunConfig
 from proxylm.config_files import from_mapping
 from proxylm.data.store import Store
@@ -119,12 +119,9 @@ class Processes:
         False once stopped, which a blocking lock would not notice.
         """
         while not self.stopped:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                time.sleep(0.2)
-            else:
+            if lock(file):
                 return True
+            time.sleep(0.2)
         return False
 
     def stop(self, number: int, frame: FrameType | None) -> None:

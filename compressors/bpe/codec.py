@@ -86,7 +86,9 @@ class BPE(Compressor):
         spec = train.fit(texts, vocab_size=vocab_size, pattern=pattern, progress=progress)
         # The tables are counted over ids, so the tokenizer comes first and encodes the sample.
         codec = cls(artifact=_artifact(spec, card))
-        tables = fit_id_coder.fit(codec.encode_batch(counted.documents()), codec.vocab.size)
+        sample_ids = codec.encode_batch(sampled := counted.documents())
+        card["bytes_per_symbol"] = round(sum(map(len, sampled)) / max(len(sample_ids.values), 1), 4)
+        tables = fit_id_coder.fit(sample_ids, codec.vocab.size)
         return cls(artifact=_artifact(spec, card, tables))
 
     @classmethod
@@ -149,6 +151,16 @@ class BPE(Compressor):
         """
         spec = self._spec | {"decoder": self._spec.get("decoder") or tokenizer_json.DECODER}
         write_atomically(Path(path), tokenizer_json.text(spec))
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write `tokenizer.json` and `tokenizer_config.json` to `folder`, which `transformers.AutoTokenizer` opens.
+
+        It gives our ids; see `to_tokenizer_json`. The folder is made if it is missing, and may hold a model.
+        """
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        self.to_tokenizer_json(Path(folder) / "tokenizer.json")
+        config = json.dumps(tokenizer_json.CONFIG, indent=1) + "\n"
+        write_atomically(Path(folder) / "tokenizer_config.json", config.encode())
 
     def to_tiktoken(self, path: str | os.PathLike[str]) -> dict[str, Any]:
         """Write tiktoken's ranks, atomically; returns `pat_str` and `special_tokens`, which the file does not hold.

@@ -17,6 +17,12 @@ import numpy as np
 from compressors.errors import InvalidConfig
 
 DECODER = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}  # its usual spelling
+# tokenizer_config.json. The clean-up would drop spaces of the decoded text; transformers 4 adds token_type_ids by default.
+CONFIG = {
+    "tokenizer_class": "PreTrainedTokenizerFast",
+    "clean_up_tokenization_spaces": False,
+    "model_input_names": ["input_ids", "attention_mask"],
+}
 # Ids without a token get fillers up to this number, and beyond it only where half of the ids are tokens:
 # a file with one huge id must not take gigabytes.
 _MOST_IDS = 1 << 20

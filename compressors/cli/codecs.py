@@ -138,7 +138,7 @@ def _setting(text: str) -> tuple[str, int]:
     "--output",
     required=True,
     type=click.Path(path_type=Path),
-    help="File to write: *.json, *.pxa, *.tiktoken or *.dict.",
+    help="File to write: *.json, *.pxa, *.tiktoken or *.dict; without a suffix a folder for AutoTokenizer.",
 )
 @click.option(
     "--pattern",
@@ -157,22 +157,28 @@ def convert(
     """Convert a BPE tokenizer, whose ids stay, or a dictionary of zstd.
 
     SOURCE: an artifact of `proxyc fit bpe`, a Hugging Face tokenizer.json, or tiktoken's ranks with --pattern.
-    An OUTPUT named *.json is a tokenizer.json, *.pxa an artifact, *.tiktoken has tiktoken's ranks. A tokenizer.json has
-    no tables for the coding of ids in files: an artifact made of one compresses less, and does not read the files of the first.
+    An OUTPUT named *.json is a tokenizer.json, *.pxa an artifact, *.tiktoken has tiktoken's ranks; one without a suffix is a
+    folder that AutoTokenizer of transformers opens. A tokenizer.json has no tables for the coding of ids in files: an artifact
+    made of one compresses less, and does not read the files of the first.
 
     \b
     proxyc convert cl100k_base.tiktoken --pattern cl100k --special '<|endoftext|>=100257' -o code.pxa
     proxyc convert code.pxa -o tokenizer.json
+    proxyc convert code.pxa -o tokenizer                     for AutoTokenizer.from_pretrained("tokenizer")
     proxyc convert code.pxa -o code.tiktoken                 prints the expression and special tokens that go with it
     proxyc convert dictionary.pxa -o dictionary.dict         for zstd -D
     """
     from compressors.bpe.codec import BPE
 
-    _check_writable(output, force)
-    if output.suffix not in (".dict", ".json", ".pxa", ".tiktoken"):
+    folder = None if output.suffix else output
+    if folder is not None and folder.is_dir():
+        _check_writable(folder / "tokenizer.json", force)
+    else:
+        _check_writable(output, force and folder is None)
+    if output.suffix not in ("", ".dict", ".json", ".pxa", ".tiktoken"):
         raise InvalidConfig(
             f"-o {output}: name it *.json for a tokenizer.json, *.pxa for an artifact, *.tiktoken for ranks, "
-            "*.dict for a dictionary of zstd"
+            "*.dict for a dictionary of zstd, or give it no suffix, for a folder"
         )
     if output.suffix == ".dict":
         _convert_dictionary(source, output)
@@ -183,8 +189,10 @@ def convert(
         raise InvalidConfig("--special goes with --pattern and tiktoken's ranks; other files hold their special tokens")
     else:
         codec = BPE(artifact=BPE.read_artifact(source, not_nfc=not_nfc))
-    beside = {".json": codec.to_tokenizer_json, ".tiktoken": codec.to_tiktoken}.get(output.suffix, codec.save)(output)
-    click.echo(f"{output}: {codec.vocab.size} symbols, {output.stat().st_size:,} bytes", err=True)
+    writers = {"": codec.save_pretrained, ".json": codec.to_tokenizer_json, ".tiktoken": codec.to_tiktoken}
+    beside = writers.get(output.suffix, codec.save)(output)
+    n_bytes = (output if folder is None else folder / "tokenizer.json").stat().st_size
+    click.echo(f"{output}: {codec.vocab.size} symbols, {n_bytes:,} bytes", err=True)
     for key, value in (beside or {}).items():  # what a file of tiktoken's does not hold
         click.echo(f"{key} = {value!r}", err=True)
     if codec.normalizes:

@@ -202,11 +202,19 @@ def export(run: Path, best: bool, device: str, dtype: str, folder: Path, extra_h
     and is opened with `trust_remote_code=True`. `AutoModelForCausalLM` gives the same logits, `AutoTokenizer` the bytes' ids.
     --device and --dtype are those of --check; what is written is fp32.
     """
+    from proxylm.interop import cards
     from proxylm.interop.export import export as write
     from proxylm.trained import open_run
 
     trained = open_run(run, best=best, device=device, dtype=dtype)
     trained.warn_without_bytes()
     context = trained.config.train.row_length
-    n_parameters = write(trained.model, folder, context=context, extra_heads=extra_heads, check=check)
+    n_parameters = write(
+        trained.model,
+        folder,
+        context=context,
+        extra_heads=extra_heads,
+        check=check,
+        card=lambda n, needs_code: cards.of_model(trained, n, needs_code=needs_code),
+    )
     click.echo(f"{folder}: {n_parameters:,} parameters, bytes only, context {context}")

@@ -14,15 +14,24 @@ import click
 from compressors import registry
 from compressors.corpus import Reader
 from compressors.errors import InputError, InvalidConfig, counted
+from proxylm.data.export import FORMATS
 from proxylm.data.store import Store, is_store
 from proxylm.view_spec import RAW
 
 PATH = click.Path(path_type=Path)
+STORE = "store"  # the format of `encode` that is ours
 
 
 @click.command()
 @click.argument("corpus", nargs=-1, type=click.Path())
-@click.option("-o", "--output", "store", required=True, type=PATH, help="Folder of the view store.")
+@click.option(
+    "-o",
+    "--output",
+    "store",
+    required=True,
+    type=PATH,
+    help="Folder of the view store; with --format a prefix of files.",
+)
 @click.option(
     "--view",
     "views",
@@ -49,20 +58,28 @@ PATH = click.Path(path_type=Path)
     type=click.Choice(["local", "ray"]),
     help="ray: shards are made by tasks on a cluster (RAY_ADDRESS), each with --threads threads; the same files.",
 )
+@click.option(
+    "--format",
+    "to",
+    default=STORE,
+    show_default=True,
+    type=click.Choice([STORE, *FORMATS]),
+    help="Write the one view for another trainer instead of a store, as `proxyc store export` does.",
+)
+@click.option("--eod", type=int, help="With --format: an id to add behind every document.")
+@click.option("-f", "--force", is_flag=True, help="With --format: replace what is there.")
 @click.option("-q", "--quiet", is_flag=True)
 def encode(
     corpus: tuple[str, ...], store: Path, views: tuple[str, ...], text_field: str, pattern: str, exclude: tuple[str, ...], strict: bool,
-    threads: int, shard_mb: int, engine: str, quiet: bool,
+    threads: int, shard_mb: int, engine: str, to: str, eod: int | None, force: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Encode CORPUS (text files, folders, .jsonl, .parquet) into a view store; without CORPUS, add views to one.
 
     Each file is a document, or each record of a .jsonl or .parquet file; folders are read in sorted order. Files may
     be compressed (gzip, zstd, xz, bzip2, brotli). URLs (s3://bucket/folder, hf://datasets/..., memory://b/*.jsonl) are
     read through fsspec. After a kill the same command resumes at the first
-    missing view of a shard.
+    missing view of a shard; with --format it starts again.
     """
-    from proxylm.data import encode as encoding
-
     codecs = dict(map(registry.parse_named, views))
     if len(codecs) < len(views):
         raise InvalidConfig("two views have the same name; name them with NAME@CODEC")
@@ -71,19 +88,44 @@ def encode(
             f"{stored[0]} is a view store, not a corpus; to add views to it give it with -o, and no corpus"
         )
     reader = Reader(corpus, text_field, pattern, strict, exclude) if corpus else None
-    with _bar(quiet, reader, store) as progress:
-        written = encoding.encode(
-            reader,
-            store,
-            codecs,
-            threads=threads,
-            shard_bytes=shard_mb << 20,
-            progress=progress,
-            engine=_engine(engine),
-        )
+    if to != STORE:
+        if reader is None or len(codecs) != 1 or engine != "local":
+            raise click.UsageError(f"--format {to} takes a CORPUS and one --view, and goes with the local engine")
+    elif eod is not None or force:
+        raise click.UsageError("--eod and --force go with --format; a store has neither")
+    _encode(
+        reader,
+        store,
+        codecs,
+        to,
+        quiet,
+        engine,
+        {"eod": eod, "force": force},
+        threads=threads,
+        shard_bytes=shard_mb << 20,
+    )
     if reader is not None and reader.n_bad:
         click.echo(reader.bad_records, err=True)
-    _describe(written)
+
+
+def _encode(
+    reader: Reader | None, output: Path, codecs: dict[str, Any], to: str, quiet: bool, engine: str,
+    of_export: dict[str, Any], **options: Any,
+) -> None:  # fmt: skip
+    """Write a store, or files of another format, and say what was written."""
+    from proxylm.data import encode as encoding
+    from proxylm.data.export import encode_to
+
+    with _bar(quiet, reader, output) as progress:
+        if to == STORE:
+            written = encoding.encode(reader, output, codecs, progress=progress, engine=_engine(engine), **options)
+        else:
+            ((view, codec),) = codecs.items()
+            files = encode_to(reader, codec, to, output, progress=progress, **of_export, **options)
+    if to == STORE:
+        _describe(written)
+    else:
+        click.echo(f"{', '.join(map(str, files))}: view {view}", err=True)
 
 
 def _engine(name: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import os
 import warnings
@@ -16,8 +15,9 @@ from compressors.base import Compressor
 from compressors.corpus import Document
 from compressors.corpus import documents as documents_of
 from compressors.errors import InputError, InvalidConfig, SlowPath
+from compressors.file_lock import NAME, lock, open_lock
 from proxylm.data.store import Store
-from proxylm.data.store_writer import Maker, Shard, finish, missing
+from proxylm.data.store_writer import Maker, Shard, finish, makers_for, missing
 from proxylm.view_spec import RAW
 
 SHARD_BYTES = 64 << 20  # raw bytes of a shard; memory holds one being read, one encoded, and a column being written
@@ -32,7 +32,7 @@ def local(shards: Iterator[Shard], path: Path, makers: Sequence[Maker], threads:
     """The engine of one process: a shard is read and a column written while another is encoded."""
     with ThreadPoolExecutor(1, "write") as writer:
         written = writer.submit(lambda: None)
-        for shard in _ahead(shards):
+        for shard in read_ahead(shards):
             for write in missing(path, shard, makers, threads):
                 written.result()  # at most one column waits
                 written = writer.submit(write)
@@ -66,7 +66,9 @@ def encode(
         if name == RAW or not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or name[0] == ".":
             raise InvalidConfig(f"view name {name!r}: use letters, digits, '-', '_' and '.', and not 'raw'")
     shards = (
-        _stored(Store.open(path, check=(RAW,))) if documents is None else _shards(documents_of(documents), shard_bytes)
+        _stored(Store.open(path, check=(RAW,)))
+        if documents is None
+        else shards_of(documents_of(documents), shard_bytes)
     )
     with _alone(path):
         return _written(shards, path, views, threads, progress, engine)
@@ -82,7 +84,7 @@ def _written(
 ) -> Store:
     """Have the engine make what is missing, then write the manifest: before that the store cannot be opened."""
     n_shards = 0
-    for counts in engine(shards, path, [Maker(name, codec) for name, codec in views.items()], threads):
+    for counts in engine(shards, path, makers_for(path, views), threads):
         progress(*counts)
         n_shards += 1
     if n_shards == 0:
@@ -93,30 +95,23 @@ def _written(
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """One process writes a store at a time: each removes what looks left over from a run that was killed.
-
-    The lock is the system's, on the folder: it ends with the process. Where a file system has none, nothing is locked.
-    """
+    """One process writes a store at a time: each removes what looks left over from a run that was killed."""
     is_new = not path.exists()
     path.mkdir(parents=True, exist_ok=True)
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    with open_lock(path) as file:
+        if not lock(file):
             warnings.warn(f"another process writes {path}; waiting for it to end", SlowPath, stacklevel=4)
-            fcntl.flock(folder, fcntl.LOCK_EX)
-        except OSError:  # a file system without locks
-            pass
-        yield
-    finally:
-        os.close(folder)
-        if is_new:
-            with suppress(OSError):  # it is not empty: something was written
-                path.rmdir()
+            lock(file, wait=True)
+        try:
+            yield
+        finally:
+            if is_new and os.listdir(path) == [NAME]:  # nothing was written
+                (path / NAME).unlink()
+                with suppress(OSError):  # another process has begun to write
+                    path.rmdir()
 
 
-def _ahead(shards: Iterator[Shard]) -> Iterator[Shard]:
+def read_ahead(shards: Iterator[Shard]) -> Iterator[Shard]:
     """The same, each shard read while the one before it is encoded: reading takes about as long as encoding."""
     with ThreadPoolExecutor(1, "read") as reader:
         following = reader.submit(next, shards, None)
@@ -125,7 +120,7 @@ def _ahead(shards: Iterator[Shard]) -> Iterator[Shard]:
             yield shard
 
 
-def _shards(documents: Iterable[Document], shard_bytes: int) -> Iterator[Shard]:
+def shards_of(documents: Iterable[Document], shard_bytes: int) -> Iterator[Shard]:
     """Documents in the order they come; a shard ends with the document that fills it, so none is cut."""
     numbers = itertools.count()
     held: list[bytes] = []

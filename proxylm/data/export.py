@@ -8,16 +8,22 @@ from __future__ import annotations
 import json
 import shutil
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from compressors.base import Compressor
+from compressors.corpus import documents as documents_of
 from compressors.errors import InputError, InvalidConfig, MissingExtra
+from proxylm.data.encode import SHARD_BYTES, Progress, read_ahead, shards_of
 from proxylm.data.store import Store
 
+# Shard by shard: the symbols of its documents one after the other, and (documents + 1,) where each begins.
+Symbols = Iterable[tuple[npt.NDArray[Any], npt.NDArray[np.int64]]]
+# The same with (documents,) lengths.
 Sequences = Iterator[tuple[npt.NDArray[Any], npt.NDArray[np.int64]]]
 
 # megatron/core/datasets/indexed_dataset.py: magic, version, and the codes of element types. It has no unsigned 32 bits.
@@ -34,11 +40,48 @@ def export(
     output: a folder for arrow, else a prefix to which suffixes are added. eod: an id that is added behind every document.
     Raises `InputError` if something is there already, `InvalidConfig` for an unknown format or an id that does not fit.
     """
+    n_ids = int(store.view(view)["vocab_size"])  # ids are 0..n_ids-1
+    symbols = ((shard.values, shard.offsets) for shard in store.column(view).shards)
+    return _export(symbols, n_ids, to, output, eod, force)
+
+
+def encode_to(
+    documents: Any,
+    codec: Compressor,
+    to: str,
+    output: Path,
+    *,
+    eod: int | None = None,
+    force: bool = False,
+    threads: int = 1,
+    shard_bytes: int = SHARD_BYTES,
+    progress: Progress = lambda n_documents, n_bytes, n_read: None,
+) -> list[Path]:
+    """What `export` writes of a store that has `documents` in the view of `codec`, without writing the store.
+
+    The arguments are those of `export` and of `proxylm.data.encode.encode`. Memory holds two shards. A call that is killed
+    leaves nothing to resume from. Raises `InputError` without documents, and what `export` raises.
+    """
+
+    def symbols() -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[np.int64]]]:
+        n_shards = 0
+        for shard in read_ahead(shards_of(documents_of(documents), shard_bytes)):
+            ids = codec.encode_batch(shard.documents, threads=threads)
+            progress(*shard.counts)
+            yield ids.values, ids.offsets
+            n_shards += 1
+        if n_shards == 0:
+            raise InputError(f"no documents for {output}; give at least one")
+
+    return _export(symbols(), codec.vocab.size, to, output, eod, force)
+
+
+def _export(symbols: Symbols, n_ids: int, to: str, output: Path, eod: int | None, force: bool) -> list[Path]:
+    """See `export`. What can be refused is refused before the first of `symbols` is asked for."""
     if to not in FORMATS:
         raise InvalidConfig(f"no format {to!r} to export to; there are {', '.join(FORMATS)}")
     write, suffixes, dtypes = FORMATS[to]
-    size = int(store.view(view)["vocab_size"])  # ids are 0..size-1
-    dtype = _element_type(max(size, 0 if eod is None else eod + 1), dtypes)
+    dtype = _element_type(max(n_ids, 0 if eod is None else eod + 1), dtypes)
     if eod is not None and eod < 0:
         raise InvalidConfig(f"--eod {eod}: an id is 0 or more")
     targets = [output.with_name(output.name + suffix) for suffix in suffixes]
@@ -48,16 +91,22 @@ def export(
         raise InputError(f"{there[0]} exists already; use --force to replace it")
     # Everything is written under other names first, so that nothing half-written carries the real ones.
     unfinished = [target.with_name(f".{target.name}.unfinished") for target in targets]
+    for left in unfinished:  # by a call that was killed
+        _remove(left)
     try:
-        write(_sequences(store, view, eod, dtype), dtype, unfinished)
+        write(_sequences(symbols, eod, dtype), dtype, unfinished)
         for written, target in zip(unfinished, targets, strict=True):
             if target.is_dir():  # with --force
                 shutil.rmtree(target)
             written.replace(target)
     finally:
         for left in unfinished:  # after an error
-            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+            _remove(left)
     return targets
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def _element_type(n_ids: int, allowed: tuple[str, ...]) -> np.dtype[Any]:
@@ -68,14 +117,13 @@ def _element_type(n_ids: int, allowed: tuple[str, ...]) -> np.dtype[Any]:
     return fitting[0].newbyteorder("<")
 
 
-def _sequences(store: Store, view: str, eod: int | None, dtype: np.dtype[Any]) -> Sequences:
+def _sequences(symbols: Symbols, eod: int | None, dtype: np.dtype[Any]) -> Sequences:
     """Shard by shard: the ids of its documents one after the other, and (documents,) their lengths."""
-    column = store.column(view)
-    for shard in column.shards:
-        lengths = np.diff(shard.offsets)  # (documents,) symbols
-        ids = shard.values.astype(dtype)
+    for values, offsets in symbols:
+        lengths = np.diff(offsets)  # (documents,) symbols
+        ids = values.astype(dtype)
         if eod is not None:
-            ids = np.insert(ids, shard.offsets[1:], eod)  # before the first id of the next document
+            ids = np.insert(ids, offsets[1:], eod)  # before the first id of the next document
             lengths = lengths + 1
         yield ids, lengths
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,12 +134,16 @@ class Store:
 
     def check_codec(self, name: str, codec: Compressor) -> None:
         """Raise `FingerprintMismatch` unless view `name` was made by `codec`."""
-        stored = self.view(name)["fingerprint"]
-        if stored != codec.fingerprint:
-            raise FingerprintMismatch(
-                f"view {name!r} of {self.path} was made by {stored[:12]} ({self.view(name)['codec']}), not by {codec.fingerprint[:12]}; "
-                "give the artifact it was made with, or encode a new view under another name"
-            )
+        view = self.view(name)
+        stored = view["fingerprint"]
+        if stored == codec.fingerprint:
+            return
+        if stored == codec.fingerprint_with(view["libraries"]):
+            raise other_versions(f"view {name!r} of {self.path}", view["libraries"], codec)
+        raise FingerprintMismatch(
+            f"view {name!r} of {self.path} was made by {stored[:12]} ({view['codec']}), not by {codec.fingerprint[:12]}; "
+            "give the artifact it was made with, or encode a new view under another name"
+        )
 
     def column(self, name: str) -> Column:
         """The symbols of view `name`, or the bytes for "raw", memory-mapped.
@@ -213,6 +218,18 @@ class Store:
                 raise StoreError(
                     f"{file} {found}, expected {facts['bytes']}; delete {file.with_suffix('.json')} and run the same `proxyc encode` again"
                 )
+
+
+def other_versions(what: str, made_with: Mapping[str, str], codec: Compressor) -> FingerprintMismatch:
+    """The error where new symbols of `codec` would be mixed with those of `what`, which other versions of libraries made."""
+    before, now = (
+        ", ".join(f"{name} {number}" for name, number in versions.items())
+        for versions in (made_with, codec.library_versions())
+    )
+    return FingerprintMismatch(
+        f"{what} was made with {before}, and this installation has {now}: new symbols may differ from the stored ones. Reading, "
+        f"training and export work; to add symbols, install {before}, or encode a new view under another name"
+    )
 
 
 def _id_in(file: Path, document: int, count: int) -> str | None:

@@ -18,7 +18,7 @@ from compressors.atomic import write_atomically
 from compressors.base import Compressor
 from compressors.errors import FingerprintMismatch
 from compressors.identity import Identity
-from proxylm.data.store import FORMAT, IDS, IDS_VERSION, StoreError
+from proxylm.data.store import FORMAT, IDS, IDS_VERSION, StoreError, other_versions
 from proxylm.view_spec import RAW
 
 
@@ -50,6 +50,8 @@ class Maker:
     """Of the view."""
     codec: Compressor
     """It encodes the documents."""
+    made_with: Mapping[str, str] | None = None
+    """Versions of the codec's libraries, where shards are there that other versions made: they are read, none is added."""
 
     def facts(self) -> dict[str, Any]:
         """What the manifest says of the view; two shards of a view must say the same."""
@@ -100,12 +102,16 @@ class Maker:
         write_atomically(shard / f"{self.name}.json", json.dumps(facts).encode())
 
     def complete(self, shard: Path) -> bool:
-        """Is the column there, whole? Raises `FingerprintMismatch` if another codec made it."""
+        """Is the column there, whole? Raises `FingerprintMismatch` if another codec made it, or if it is missing, and other
+        versions of the codec's libraries made those that are there.
+        """
         facts = read_facts(shard / f"{self.name}.json")
         if facts is None:
+            if self.made_with is not None:
+                raise other_versions(f"view {self.name!r} in {shard.parent}", self.made_with, self.codec)
             return False
         made_by = facts["view"]["fingerprint"]
-        if made_by != self.codec.fingerprint:
+        if made_by != self.codec.fingerprint_with(facts["view"]["libraries"]):
             raise FingerprintMismatch(
                 f"view {self.name!r} in {shard} was made by {made_by[:12]}, not by {self.codec.fingerprint[:12]} "
                 f"({self.codec.name}); choose another name for the view (NAME@{self.codec.name}...) or another folder"
@@ -114,6 +120,18 @@ class Maker:
 
 
 RAW_MAKER = Maker(RAW, Identity())
+
+
+def makers_for(path: Path, views: Mapping[str, Compressor]) -> list[Maker]:
+    """A maker for each of `views`, which knows what other versions of its libraries left in the store at `path`."""
+    makers = []
+    for name, codec in views.items():
+        stored = (read_facts(file) or {} for file in sorted(path.glob(f"*/{name}.json")))
+        versions = (facts["view"]["libraries"] for facts in stored)
+        makers.append(
+            Maker(name, codec, next((found for found in versions if found != codec.library_versions()), None))
+        )
+    return makers
 
 
 def missing(path: Path, shard: Shard, makers: Sequence[Maker], threads: int) -> Iterator[Callable[[], None]]:

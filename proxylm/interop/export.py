@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,22 +53,35 @@ _DROPPED = ("heads.comp", "embedding.places", "embedding.pieces")  # names, or h
 _EXTRA_HEADS = "heads.ahead."
 
 
-def export(model: Decoder, folder: Path, *, context: int, extra_heads: bool = False, check: bool = False) -> int:
+def export(
+    model: Decoder,
+    folder: Path,
+    *,
+    context: int,
+    extra_heads: bool = False,
+    check: bool = False,
+    card: Callable[[int, bool], str] | None = None,
+) -> int:
     """Write `folder`, which must not exist yet or be empty, for `AutoModelForCausalLM` and `AutoTokenizer`; return its parameters.
 
     context: positions the model was trained on. extra_heads: keep them; without them generation takes more passes, and
-    writes the same. check: compare logits in `transformers` first. Nothing is left of an export that fails. Raises
+    writes the same. check: compare logits in `transformers` first. card: makes README.md of the number of parameters, and of
+    whether the export needs its modelling file. Nothing is left of an export that fails. Raises
     `InputError`, or `InvalidConfig` for a model that has something unknown.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} exists already and is not empty; choose another folder or delete it")
     kept = extra_heads and model.heads.ahead is not None
+    config = config_of(model.config, context, kept)
     tensors, folder = _tensors(model, kept), folder.resolve()  # "." has no name to put another beside
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
-        _write(temporary, tensors, config_of(model.config, context, kept), context)
+        _write(temporary, tensors, config, context)
+        n_parameters = sum(tensor.numel() for tensor in tensors.values())
+        if card is not None:
+            (temporary / "README.md").write_text(card(n_parameters, "auto_map" in config))
         if check:
             compare(model, temporary)
         _put(temporary, folder)
@@ -75,7 +89,7 @@ def export(model: Decoder, folder: Path, *, context: int, extra_heads: bool = Fa
         raise InputError(f"cannot write {folder}: {error}; free some space or choose another folder") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return sum(tensor.numel() for tensor in tensors.values())
+    return n_parameters
 
 
 def _write(folder: Path, tensors: dict[str, Tensor], config: dict[str, Any], context: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import json
 import os
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from typing import Any
 from compressors.atomic import write_atomically
 from compressors.base import Compressor, digest
 from compressors.errors import FingerprintMismatch, InputError, InvalidConfig
+from compressors.file_lock import lock, open_lock
 from proxylm.config import RunConfig
 from proxylm.config_files import changes, from_mapping
 from proxylm.data.alphabet import Alphabet
@@ -121,14 +121,27 @@ def load_run(run: Path, *, best: bool = False, foreign: Foreign = OURS) -> tuple
 
 def view_of(run: Path, codec: Compressor) -> str:
     """The view that `codec` made, of those the run was trained on. Raises `FingerprintMismatch` if it made none."""
-    trained: dict[str, str] = _facts(run)["views"]
+    trained = views_of(run)
     made_by = {fingerprint: view for view, fingerprint in trained.items()}
     if codec.fingerprint not in made_by:
         known = ", ".join(f"{name} {digits[:12]}" for name, digits in trained.items()) or "raw bytes only"
+        here = ", ".join(f"{name} {number}" for name, number in codec.library_versions().items())
+        versions = f", or install the version it was encoded with (here is {here})" if here else ""
         raise FingerprintMismatch(
-            f"{run} was trained on {known}, not on {codec.name} {codec.fingerprint[:12]}; give that artifact"
+            f"{run} was trained on {known}, not on {codec.name} {codec.fingerprint[:12]}; give that artifact{versions}"
         )
     return made_by[codec.fingerprint]
+
+
+def views_of(run: Path) -> dict[str, str]:
+    """The compressed views that a run was trained on: name -> fingerprint."""
+    views: dict[str, str] = _facts(run)["views"]
+    return views
+
+
+def store_of(run: Path) -> str:
+    """The fingerprint of what a run was trained on: raw bytes and views."""
+    return str(_facts(run)["store"])
 
 
 def _facts(run: Path) -> dict[str, Any]:
@@ -160,16 +173,14 @@ class Log:
     def __enter__(self) -> Log:
         """Raises `InputError` if another process writes here, or if records before `step` are missing."""
         if self._write:
-            self._folder = os.open(self._path.parent, os.O_RDONLY)
-            try:  # a process left over from a grid that was killed would write the same files
-                fcntl.flock(self._folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                os.close(self._folder)
-                raise InputError(f"another process trains in {self._path.parent}; wait for it, or end it") from error
+            self._lock = open_lock(self._path.parent)
+            if not lock(self._lock):  # a process left over from a grid that was killed would write the same files
+                self._lock.close()
+                raise InputError(f"another process trains in {self._path.parent}; wait for it, or end it")
             lines = self._path.read_text().splitlines(keepends=True) if self._path.exists() else []
             whole = sum(line.endswith("\n") for line in lines)  # a kill may have cut the last line
             if whole < self._step:
-                os.close(self._folder)
+                self._lock.close()
                 raise InputError(
                     f"{self._path} has {whole} records, and the newest checkpoint is of step {self._step}; "
                     "put the log back, or start in another folder"
@@ -191,4 +202,4 @@ class Log:
     def __exit__(self, *_: object) -> None:
         if self._write:
             self._file.close()
-            os.close(self._folder)
+            self._lock.close()
