@@ -10,7 +10,6 @@ import torch
 from compressors.errors import ProxycError
 from proxylm.config import TrainConfig
 
-
 # By a plain RuntimeError: of the CPU; of CUDA where it allocates without torch; of the libraries of its products.
 _SAID = (
     "can't allocate memory",
