@@ -4,6 +4,7 @@ import glob
 import json
 import struct
 import sys
+import time
 import types
 import warnings
 from pathlib import Path
@@ -139,23 +140,30 @@ def test_wandb_offline_has_the_numbers_and_a_resume_keeps_the_run(store, tmp_pat
             train(store, config("wandb"), tmp_path / "r", report=killed_at(3))
         train(store, config("wandb"), tmp_path / "r")
     id_ = (tmp_path / "r/tracker-id").read_text()
-    first, second = sorted(
-        glob.glob(f"{tmp_path}/r/wandb/offline-run-*/run-{id_}.wandb")
-    )  # one run: the id is the same
-    assert [step for step, _ in wandb_history(first)] == [0, 1, 2]
-    assert wandb_history(second) == [(r["step"], pytest.approx(r["loss"])) for r in records(tmp_path / "r")[2:]]
+    # The client's service writes after `finish` has returned, and names folders by the second: their order says nothing.
+    paths, until = glob.glob(f"{tmp_path}/r/wandb/offline-run-*/run-{id_}.wandb"), time.monotonic() + 60
+    while None in (found := [wandb_history(path) for path in paths]) and time.monotonic() < until:
+        time.sleep(0.1)
+    first, second = sorted(found)  # one run: the id is the same
+    assert [step for step, _ in first] == [0, 1, 2]
+    assert second == [(r["step"], pytest.approx(r["loss"])) for r in records(tmp_path / "r")[2:]]
 
 
 def wandb_history(path):
-    """(step, loss) of an offline run: records of a LevelDB log in blocks of 32 KiB, behind a header of 7 bytes."""
+    """(step, loss) of an offline run: records of a LevelDB log in blocks of 32 KiB, behind a header of 7 bytes.
+
+    None if its end is not written yet.
+    """
     from wandb.proto import wandb_internal_pb2
 
     data, at, record, found = Path(path).read_bytes(), 7, b"", []
-    while at < len(data):
+    while at + 7 <= len(data):
         if (left := -at % 32768) and left < 7:  # too little of the block for a header
             at += left
             continue
         _, size, kind = struct.unpack("<IHB", data[at : at + 7])
+        if at + 7 + size > len(data):
+            return None
         record, at = record + data[at + 7 : at + 7 + size], at + 7 + size
         if kind in (1, 4):  # a whole record, or the last part of one
             known = wandb_internal_pb2.Record.FromString(record)
@@ -163,7 +171,9 @@ def wandb_history(path):
             if known.WhichOneof("record_type") == "history":
                 items = {(i.key or i.nested_key[0]): json.loads(i.value_json) for i in known.history.item}
                 found.append((items["_step"], items["loss"]))
-    return found
+            if known.WhichOneof("record_type") == "exit":
+                return found
+    return None
 
 
 def test_trackio_is_called_as_its_signatures_say(store, tmp_path, monkeypatch, capsys):
