@@ -127,7 +127,7 @@ def encoded(n_shards: int, workers: int) -> dict[str, Any]:
         for name, n in (("warm", workers), ("store", n_shards)):
             path = Path(folder) / name
             _, seconds = timed(
-                lambda n=n, path=path: encode(_texts(n), path, {"zstd": Zstd()}, shard_bytes=SHARD, engine=on_ray)  # type: ignore[misc]
+                lambda n=n, path=path: encode(_texts(n), path, {"zstd": Zstd()}, shard_bytes=SHARD, engine=on_ray)  # type: ignore[misc]  # of a lambda with defaults
             )
     ray.shutdown()
     return {

@@ -78,6 +78,7 @@ class Then:
 
     def step(self, place: Place, letter: int) -> tuple[Place, bool]:
         outer, state, kind = place
+        # What a place holds depends on the cutter that made it, which mypy cannot follow: hence the ignored types.
         outer, cut = self.first.step(outer, letter)  # type: ignore[arg-type]
         if cut:
             return (outer, *self._fresh(letter)), True

@@ -149,6 +149,7 @@ class Matcher:
             if place in seen:
                 continue
             seen.add(place)
+            # The fields of an instruction depend on its kind, which mypy cannot follow: hence the ignored types.
             kind, what, *then = self._program[place]
             if kind == "end":
                 return tuple(after), what  # type: ignore[return-value] # what comes after it counts less

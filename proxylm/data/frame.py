@@ -9,9 +9,6 @@ A stretch of a body is always shown behind an opening, so that a position knows 
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-
 from proxylm.data.alphabet import BOS, COMP_CLOSE, COMP_OPEN, EOS, RAW_CLOSE, RAW_OPEN
 
 # Ids before a body, between its views, and behind it. Compiled into the kernels of `proxylm.data.row_plan`.
@@ -32,8 +29,3 @@ def closing(*, compressed: bool = False) -> list[int]:
 def switch(*, compressed: bool) -> list[int]:
     """The ids from a view, compressed or not, to the other one."""
     return [COMP_CLOSE, RAW_OPEN] if compressed else [RAW_CLOSE, COMP_OPEN]
-
-
-def is_opening_mark(ids: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Which ids open a view. None of them is a target."""
-    return np.isin(ids, (RAW_OPEN, COMP_OPEN))
