@@ -103,6 +103,7 @@ def test_a_tracker_that_fails_is_one_warning_and_the_run_ends_as_without(
 def test_unknown_and_missing_trackers_are_refused_before_the_first_step(store, tmp_path, monkeypatch):
     with pytest.raises(InvalidConfig, match="unknown tracker 'mlflow'; known: tensorboard, wandb, trackio"):
         train(store, config("mlflow"), tmp_path / "a")
+    assert not (tmp_path / "a").exists()
     monkeypatch.setitem(sys.modules, "trackio", None)
     with pytest.raises(MissingExtra, match=r"^the tracker trackio needs trackio: pip install 'proxyc\[trackio\]'$"):
         train(store, config("trackio"), tmp_path / "b")

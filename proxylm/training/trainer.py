@@ -100,6 +100,8 @@ def _both(one: Report, other: Report) -> Report:
 
 def _check(config: RunConfig, held_out: Sequence[bytes], place: Place) -> None:
     """Raise where a run could not begin."""
+    for name in config.train.trackers:
+        trackers.maker(name)
     if config.train.rows % place.world:
         raise InvalidConfig(
             f"train.rows {config.train.rows} cannot be shared by {place.world} processes; use a multiple"
