@@ -31,9 +31,9 @@ const wait = setInterval(async () => {
 </script>"""
 
 
-def dom(address, profile, milliseconds):
+def dom(address, profile, milliseconds, until):
     """The document once its scripts have run, which said nothing on the console."""
-    text, console = browser.opened(address, profile, milliseconds=milliseconds)
+    text, console = browser.opened(address, profile, until=until, milliseconds=milliseconds)
     assert console == []
     return text
 
@@ -42,7 +42,7 @@ def probed(page, steps=""):
     """What the page shows at the start and after each of some steps, as a browser has it."""
     probing = page.with_name("probing.html")
     probing.write_text(page.read_text() + PROBE.replace("STEPS", steps))
-    text = dom(probing.as_uri(), page.with_name("profile"), milliseconds=6000)
+    text = dom(probing.as_uri(), page.with_name("profile"), milliseconds=6000, until='<pre id="probe">')
     found = re.search(r'<pre id="probe">(.*?)</pre>', text, re.DOTALL)
     assert found, "the page was not drawn"
     return json.loads(found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))

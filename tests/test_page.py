@@ -241,7 +241,7 @@ def test_the_pictures_of_the_pages_are_those_of_the_results(tmp_path, chart):
 
 @needs_browser
 def test_a_browser_sorts_tables(page):
-    rising = dom(f"{page.as_uri()}#sort=2", page.with_name("profile"), milliseconds=4000)
+    rising = dom(f"{page.as_uri()}#sort=2", page.with_name("profile"), milliseconds=4000, until="</svg>")
     cells = [
         float(value)
         for value in re.findall(

@@ -140,9 +140,14 @@ def test_a_notebook_draws_a_cut(bpe):
 def test_a_browser_draws_every_byte(bpe, tmp_path):
     """The page's own script must show what `visible` shows, at every number of merges."""
     cut = Cut.of(bpe, TEXT)
-    probe = "<script>addEventListener('load', () => { const s = document.querySelector('input'); s.value = 0; s.oninput(); });</script>"
+    # Blocks out of the window are drawn when the page is printed.
+    probe = """<script>addEventListener('load', () => {
+      const slider = document.querySelector('input'); slider.value = 0; slider.oninput(); dispatchEvent(new Event('beforeprint'));
+    });</script>"""
     (tmp_path / "page.html").write_text(page([cut], costs=[("model", np.ones(len(TEXT)))]) + probe)
-    dom, console = browser.opened(f"file://{tmp_path}/page.html", tmp_path / "profile", milliseconds=3000)
+    dom, console = browser.opened(
+        f"file://{tmp_path}/page.html", tmp_path / "profile", until="</span>", milliseconds=3000
+    )
     assert console == []
     blocks = re.findall(r'<div class="block"[^>]*>(.*?)</div>', dom, re.S)
     spans = re.findall(r"<span[^>]*>(.*?)</span>", blocks[0], re.S)

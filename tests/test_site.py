@@ -42,13 +42,14 @@ def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
 @pytest.mark.skipif(browser.BROWSER is None, reason="needs a Chromium")
 @pytest.mark.parametrize("page", ["index", "tutorials/first-model", "reference/commands", "results/index"])
 def test_pages_open_without_complaint(site: Path, tmp_path: Path, page: str) -> None:
-    text, console = browser.opened(f"file://{site}/{page}.html", tmp_path / "profile")
+    text, console = browser.opened(f"file://{site}/{page}.html", tmp_path / "profile", until="<h1>")
     assert "<h1>" in text
     assert console == []
 
 
 @pytest.mark.skipif(browser.BROWSER is None, reason="needs a Chromium")
 def test_search_finds_a_page(site: Path, tmp_path: Path) -> None:
-    text, console = browser.opened(f"file://{site}/search.html?q=salvage", tmp_path / "profile")
-    assert "how-to/damaged-files.html" in text
+    found = "how-to/damaged-files.html"
+    text, console = browser.opened(f"file://{site}/search.html?q=salvage", tmp_path / "profile", until=found)
+    assert found in text
     assert console == []
