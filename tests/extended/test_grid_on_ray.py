@@ -72,7 +72,7 @@ def test_a_lost_workers_run_resumes_elsewhere_with_the_same_result(tmp_path, ins
     with tempfile.TemporaryDirectory(prefix="ray") as temporary:  # a short name: sockets have at most 107 bytes
         done = subprocess.run(
             [sys.executable, "-c", ON_RAY, temporary],
-            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100, check=False,
+            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
     worker, lost = (tmp_path / "grave").read_text().split()
