@@ -20,7 +20,8 @@ from proxylm.config import ModelConfig, RunConfig, TrainConfig
 from proxylm.data.encode import encode
 from proxylm.data.store import Store
 from proxylm.training import checkpoint, slices
-from proxylm.training.checkpoint import CheckpointError, latest
+from proxylm.training.checkpoint import latest
+from proxylm.training.checkpoint_folder import CheckpointError
 from proxylm.training.distributed import Place
 from proxylm.training.run_folder import load_run
 from proxylm.training.run_log import records

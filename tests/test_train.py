@@ -19,7 +19,8 @@ from proxylm.data.alphabet import Alphabet
 from proxylm.data.encode import encode
 from proxylm.data.store import Store
 from proxylm.model.decoder import Decoder
-from proxylm.training.checkpoint import CheckpointError, latest
+from proxylm.training.checkpoint import latest
+from proxylm.training.checkpoint_folder import CheckpointError
 from proxylm.training.distributed import Place
 from proxylm.training.divergence import Diverged
 from proxylm.training.run_folder import load_run, view_of

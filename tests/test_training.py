@@ -20,8 +20,9 @@ from compressors.errors import InputError, InvalidConfig
 from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
 from proxylm.data.encode import encode
 from proxylm.evaluation.bits_per_byte import evaluate, trained_window
-from proxylm.training import checkpoint, precision
-from proxylm.training.checkpoint import CheckpointError, latest
+from proxylm.training import checkpoint, checkpoint_folder, precision
+from proxylm.training.checkpoint import latest
+from proxylm.training.checkpoint_folder import CheckpointError
 from proxylm.training.distributed import Place
 from proxylm.training.divergence import Diverged
 from proxylm.training.memory import OutOfMemory
@@ -271,7 +272,7 @@ def test_a_full_disk_is_one_line(store, tmp_path, monkeypatch):
     def full(*_):
         raise SafetensorError("I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
+    monkeypatch.setattr(checkpoint_folder, "save_file", full)
     with pytest.raises(
         CheckpointError, match=r"^cannot write [^\n]*No space left on device[^\n]*resumes at the checkpoint"
     ):

@@ -9,32 +9,25 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save as serialized
-from safetensors.torch import save_file
 from torch import Tensor
 
-from compressors.atomic import sync_folder
-from compressors.errors import InputError, ProxycError, in_one_line
+from compressors.errors import InputError, in_one_line
 from proxylm.model.decoder import Decoder
 from proxylm.training import slices as sliced
+from proxylm.training.checkpoint_folder import CheckpointError, begun, failing_in_one_line, finish
 from proxylm.training.checkpoint_writer import LARGE, Writer
 from proxylm.training.fsdp import is_sliced, whole
 from proxylm.training.slices import Slices, tensors_of
 
 BEST = "best"  # folder of the best model, beside those of the last steps
-
-
-class CheckpointError(ProxycError, ValueError):
-    """A checkpoint that is damaged or of another run."""
 
 
 def save(
@@ -131,20 +124,20 @@ def _slices_given(
     if not slices.place.from_first(asked.wanted):
         return True
     parts = {f"{kind}.{name}": t for kind, tensors in found.items() for name, t in tensors.items() if is_sliced(t)}
-    begun = slices.begin(parts, lambda: _begun(asked.target))
-    if begun is None:
+    started = slices.begin(parts, lambda: begun(asked.target))
+    if started is None:
         return False
-    temporary, wait = begun
+    temporary, wait = started
     rest = {
         kind: _whole({name: t for name, t in tensors.items() if not is_sliced(t)}, write, copy=True)
         for kind, tensors in found.items()
     }
 
     def work() -> None:
-        with _failing_in_one_line(asked.target, temporary):
+        with failing_in_one_line(asked.target, temporary):
             wait()
         if write:
-            _finish(temporary, asked.target, rest, asked.state | {sliced.FOLDER: sliced.files_of(temporary)})
+            finish(temporary, asked.target, rest, asked.state | {sliced.FOLDER: sliced.files_of(temporary)})
             asked.after()
 
     if writer is not None:
@@ -169,51 +162,7 @@ def _whole(tensors: dict[str, Tensor], keep: bool, *, copy: bool) -> dict[str, T
 
 def _write(target: Path, tensors: dict[str, dict[str, Tensor]], state: dict[str, Any]) -> None:
     """A folder of safetensors and state.json, renamed into place once it is on disk."""
-    _finish(_begun(target), target, tensors, state)
-
-
-def _begun(target: Path) -> Path:
-    """The folder that is to become `target`, empty; what a killed run has left goes, or gets its name back."""
-    for old in target.parent.glob(".*.old"):
-        whole = old.with_name(old.name.removeprefix(".").removesuffix(".old"))
-        if not whole.exists():  # a run was killed between the two renames of `_finish`
-            os.replace(old, whole)
-    for left in (*target.parent.glob(".*.tmp"), *target.parent.glob(".*.old")):  # of a run that was killed
-        shutil.rmtree(left)
-    temporary = target.parent / f".{target.name}.tmp"
-    temporary.mkdir(parents=True)
-    return temporary
-
-
-def _finish(temporary: Path, target: Path, tensors: dict[str, dict[str, Tensor]], state: dict[str, Any]) -> None:
-    """Put files beside those that are in the folder `temporary`, and give it its name."""
-    with _failing_in_one_line(target, temporary):
-        for name, found in tensors.items():
-            save_file({key: tensor.contiguous() for key, tensor in found.items()}, temporary / f"{name}.safetensors")
-        (temporary / "state.json").write_text(json.dumps(state))
-        # On disk before the folder gets its name: a crash leaves either the whole checkpoint or none.
-        for file in filter(Path.is_file, temporary.iterdir()):
-            with open(file, "rb") as opened:
-                os.fsync(opened.fileno())
-    before = target.parent / f".{target.name}.old"
-    if target.exists():  # a folder cannot be renamed over another: the one before goes last
-        os.replace(target, before)
-    os.replace(temporary, target)
-    sync_folder(target.parent)
-    if before.exists():
-        shutil.rmtree(before)
-
-
-@contextmanager
-def _failing_in_one_line(target: Path, temporary: Path) -> Iterator[None]:
-    """An error of the disk becomes a `CheckpointError`, and leaves nothing."""
-    try:
-        yield
-    except (SafetensorError, OSError) as error:  # what safetensors raises of a full disk is not an OSError
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise CheckpointError(
-            f"cannot write {target}: {in_one_line(error)}; make room, and the same command resumes at the checkpoint before"
-        ) from error
+    finish(begun(target), target, tensors, state)
 
 
 def _best(run: Path) -> Path:

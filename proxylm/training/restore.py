@@ -17,7 +17,8 @@ from torch import Tensor
 from compressors.errors import InputError, InvalidConfig, in_one_line
 from proxylm.data.alphabet import RAW_SIZE
 from proxylm.model.decoder import Decoder
-from proxylm.training.checkpoint import CheckpointError, latest, remedy_for
+from proxylm.training.checkpoint import latest, remedy_for
+from proxylm.training.checkpoint_folder import CheckpointError
 from proxylm.training.distributed import Place
 from proxylm.training.fsdp import sliced_like, whole
 from proxylm.training.slices import tensors_of
