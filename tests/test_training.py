@@ -119,7 +119,7 @@ def test_a_best_model_survives_a_kill_between_the_renames(store, tmp_path, monke
             raise KeyboardInterrupt
         os.rename(source, target)
 
-    monkeypatch.setattr(checkpoint.os, "replace", killed)
+    monkeypatch.setattr(checkpoint_folder.os, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
         checkpoint.save_best(tmp_path, trainer.model, 10, 1.5)
     monkeypatch.undo()
