@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -32,7 +33,7 @@ class ArtifactPath(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """The path of a local file. Raises `InputError` and `InvalidConfig` for what the hub does not give."""
-        return Path(super().convert(hub.local(value), param, ctx))
+        return Path(os.fsdecode(super().convert(hub.local(value), param, ctx)))
 
 
 # -- flags as zstd, gzip and xz have them, which `tar -I proxyc` needs ----------------------------------------------------
