@@ -60,6 +60,11 @@ def assert_same(one, other):
             assert all(found[key].equal(value) for key, value in expected.items())
 
 
+def test_who_may_read_a_checkpoint_is_for_the_umask_to_say(plain):
+    modes = {file.stat().st_mode for file in latest(plain).iterdir()}
+    assert modes == {(plain / "run.json").stat().st_mode}
+
+
 def test_training_continues_meanwhile_and_the_files_are_of_their_step(store, plain, tmp_path, large, monkeypatch):
     """The first write ends only when the step behind its own is done. A copy of the folder before that is that of a kill."""
     beyond, save_file, run = threading.Event(), checkpoint_folder.save_file, tmp_path / "run"

@@ -127,5 +127,5 @@ def test_the_command_writes_samples_of_a_run(humaneval, tmp_path, monkeypatch):
     done = CliRunner().invoke(
         proxyc, ["code-tasks", "run", "--dataset", str(humaneval.path), "-o", str(output), "--json"]
     )
-    assert json.loads(done.output) == {"dataset": "humaneval", "problems": 2, "samples": str(output)}
+    assert json.loads(done.stdout) == {"dataset": "humaneval", "problems": 2, "samples": str(output)}
     assert len(output.read_text().splitlines()) == 2

@@ -14,55 +14,24 @@ import pytest
 import torch
 
 from compressors.errors import InputError
-from proxylm.config import ModelConfig
-from proxylm.data.alphabet import RAW_SIZE, Alphabet
+from proxylm.data.alphabet import RAW_SIZE
 from proxylm.generation import Sampling, complete
 from proxylm.interop.export import compare, export
-from proxylm.model.decoder import Decoder
+from tests.exported import KINDS, exports, model, opened, quietly
 
 transformers = pytest.importorskip("transformers")
 pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated and will be removed in v:FutureWarning")
-KINDS = {
-    "n-grams": {"hash_ngrams": 3, "ngram_rows": 97},
-    "offset keys": {"partial_key_offset": True, "n_kv_heads": 2},
-    "long n-grams": {"hash_ngrams": 8, "ngram_rows": 512, "d_ff": 50},
-    "merges": {"hash_ngrams": 4, "ngram_rows": 512, "partial_key_offset": True, "n_kv_heads": 1, "rope_theta": 500.0},
-    "extra heads": {"n_ahead": 2},
-    "all": {"n_ahead": 1, "hash_ngrams": 4, "ngram_rows": 512, "partial_key_offset": True},
-}
 PROMPTS = ["naïve <|bos|>", "a", "def f(x):\n    return"]
-
-
-def model(kind):
-    torch.manual_seed(0)
-    made = Decoder(ModelConfig(d_model=32, n_layers=2, n_heads=4, **KINDS[kind]), Alphabet({}, {"a": 44}))
-    for parameter in made.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
-    if made.embedding.ngrams is not None:
-        torch.nn.init.zeros_(made.embedding.ngrams.table[-1])
-    return made.eval()
 
 
 @pytest.fixture(scope="module", autouse=True)
 def quiet(tmp_path_factory):
-    """No progress bars, no network, and modelling files copied into a folder of this test."""
-    transformers.logging.disable_progress_bar()
-    transformers.logging.set_verbosity_error()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path_factory.mktemp("modules")))
-        yield
+    yield from quietly(tmp_path_factory.mktemp("modules"))
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("hf")
-    for kind in KINDS:
-        export(model(kind), folder / kind.replace(" ", "_"), context=64, extra_heads=True)
-    return lambda kind: folder / kind.replace(" ", "_")
-
-
-def opened(folder, **options):
-    return transformers.AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True, **options)
+    return exports(tmp_path_factory.mktemp("hf"))
 
 
 @pytest.fixture(scope="module")
@@ -187,31 +156,6 @@ def test_a_cache_that_forgets_is_refused(merges):
         merges(torch.full((1, 9), 100), past_key_values=cache)
 
 
-def test_gradient_checkpointing_gives_the_same_gradients(folders):
-    ids = torch.randint(64, RAW_SIZE, (2, 30), generator=torch.Generator().manual_seed(1))
-    gradients = []
-    for checkpointing in (False, True):
-        made = opened(folders("all")).train()
-        if checkpointing:
-            made.gradient_checkpointing_enable()
-        made(ids, labels=ids).loss.backward()
-        gradients.append(made.model.layers[0].self_attn.k_proj.weight.grad)
-    torch.testing.assert_close(*gradients)
-    assert gradients[0].abs().max() > 0
-
-
-def test_saved_and_read_back_also_in_bf16(folders, merges, tmp_path):
-    merges.save_pretrained(tmp_path / "again")
-    again = opened(tmp_path / "again")
-    ids = torch.randint(0, RAW_SIZE, (2, 20), generator=torch.Generator().manual_seed(1))
-    assert torch.equal(again(ids).logits, merges(ids).logits)
-    rounded = opened(folders("merges"), dtype=torch.bfloat16)
-    assert {p.dtype for p in rounded.parameters()} == {torch.bfloat16}
-    difference = (rounded(ids).logits.float() - merges(ids).logits).abs().max() / merges(ids).logits.abs().max()
-    assert difference < 0.1
-    rounded.generate(ids, max_new_tokens=3)
-
-
 def test_a_copied_folder_generates_where_the_package_is_not(folders, tokenizer, merges, tmp_path):
     """Plain transformers, another working directory, proxylm and compressors not importable."""
     shutil.copytree(folders("merges"), tmp_path / "elsewhere")
@@ -258,45 +202,6 @@ def test_an_export_edited_by_hand_is_one_clear_error(folders, tmp_path):
     (tmp_path / "edited/modeling_proxylm.py").unlink()
     with pytest.raises(InputError, match="transformers cannot open it"):
         compare(made, tmp_path / "edited")
-
-
-def test_trainer_takes_twenty_steps(folders, tmp_path):
-    pytest.importorskip("accelerate")
-    made = opened(folders("all"))
-    rows = [
-        {
-            "input_ids": [1, 12, *(64 + b for b in b"the same text")],
-            "labels": [1, 12, *(64 + b for b in b"the same text")],
-        }
-    ] * 40
-    arguments = transformers.TrainingArguments(
-        str(tmp_path / "out"), max_steps=20, per_device_train_batch_size=2, learning_rate=3e-3, report_to=[], save_strategy="no",
-        use_cpu=True, disable_tqdm=True, gradient_checkpointing=True, logging_steps=5, dataloader_pin_memory=False,
-    )  # fmt: skip
-    trainer = transformers.Trainer(made, arguments, train_dataset=rows)
-    trainer.train()
-    losses = [record["loss"] for record in trainer.state.log_history if "loss" in record]
-    assert losses[-1] < losses[0]
-    trainer.save_model(tmp_path / "saved")
-    opened(tmp_path / "saved")
-
-
-def test_lora_takes_a_step(folders):
-    peft = pytest.importorskip("peft")
-    made = peft.get_peft_model(
-        opened(folders("merges")), peft.LoraConfig(target_modules="all-linear", task_type="CAUSAL_LM")
-    )
-    ids = torch.randint(64, RAW_SIZE, (2, 20), generator=torch.Generator().manual_seed(1))
-    optimizer = torch.optim.SGD((p for p in made.parameters() if p.requires_grad), 1.0)
-    losses = []
-    for _ in range(3):
-        optimizer.zero_grad()
-        loss = made(input_ids=ids, labels=ids).loss
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < losses[0]
-    made.generate(input_ids=ids, max_new_tokens=2)
 
 
 def test_known_without_remote_code_where_the_package_is(folders, tmp_path):

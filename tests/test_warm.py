@@ -28,7 +28,7 @@ print(len(found), [kernel.__name__ for kernel in found if kernel.stats.cache_mis
 
 def test_after_warming_nothing_is_compiled() -> None:
     done = CliRunner().invoke(proxyc, ["doctor", "--warm", "--json"], catch_exceptions=False)
-    findings = {finding["name"]: finding for finding in json.loads(done.output)}
+    findings = {finding["name"]: finding for finding in json.loads(done.stdout)}
     assert done.exit_code == 0
     assert "warm after" in findings["bpe"]["detail"]
     assert Path(findings["kernels"]["detail"].removeprefix("kept in ")).is_dir()

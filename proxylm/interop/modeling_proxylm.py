@@ -232,9 +232,8 @@ class ProxyLMForCausalLM(ProxyLMPreTrainedModel, GenerationMixin):
         logits_to_keep=0, output_extra_logits=False, return_dict=None, cache=None, **kwargs,
     ):  # fmt: skip
         """Logits (B, T, 320), or of the last `logits_to_keep` positions; extra_logits (B, T, heads, 320). Arguments: `ProxyLMModel`."""
-        found = self.model(
-            input_ids, attention_mask, position_ids, past_key_values, inputs_embeds, cache=cache, **kwargs
-        )
+        given = (input_ids, attention_mask, position_ids, past_key_values, inputs_embeds)
+        found = self.model(*given, cache=cache, **kwargs)
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         hidden = found.last_hidden_state[:, kept]
         logits, loss, extra = self.lm_head(hidden), None, None

@@ -43,6 +43,7 @@ def finish(temporary: Path, target: Path, tensors: dict[str, dict[str, Tensor]],
         (temporary / "state.json").write_text(json.dumps(state))
         # On disk before the folder gets its name: a crash leaves either the whole checkpoint or none.
         for file in filter(Path.is_file, temporary.iterdir()):
+            shutil.copymode(temporary / "state.json", file)  # safetensors makes files that only their owner can read
             with open(file, "rb") as opened:
                 os.fsync(opened.fileno())
     before = target.parent / f".{target.name}.old"
