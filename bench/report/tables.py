@@ -18,6 +18,7 @@ from bench.downstream import results
 from bench.downstream.results import Difference, Result
 from bench.markdown import Table
 from compressors.cli.printing import forms, put
+from compressors.errors import counted
 
 
 def runs(found: Sequence[Result], against: str = "") -> Table:
@@ -158,7 +159,7 @@ def _by_text(
     described, rows = [], dict[tuple[str, str], list[str | None]]()
     for number, (name, found) in enumerate(scored.items()):
         n_bytes = found[0]["document_bytes"]
-        described.append(f"{name} ({len(n_bytes)} documents, {sum(n_bytes) / 1000:,.0f} kB)")
+        described.append(f"{name} ({counted(len(n_bytes), 'document')}, {sum(n_bytes) / 1000:,.0f} kB)")
         for row in filter(shown, results.arms(found, against)):
             cells = rows.setdefault((arm_name(row), f"{row['totals']['flops']:.3g}"), [None] * len(scored))
             cells[number] = cell(row)
@@ -193,7 +194,7 @@ def scored(found: Sequence[Result]) -> str:
     for r in found:
         of.setdefault(tuple(r["document_bytes"]), set()).add(r.get("held_out_sha256", "")[:16])
     several = [
-        f"{len(sizes):,} documents, {sum(sizes):,} bytes (SHA-256 {digest})"
+        f"{counted(len(sizes), 'document')}, {sum(sizes):,} bytes (SHA-256 {digest})"
         for sizes, digests in of.items()
         for digest in sorted(digests - {""}) or ["unknown"]
     ]
