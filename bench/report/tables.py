@@ -18,6 +18,7 @@ from bench.downstream import results
 from bench.downstream.results import Difference, Result
 from bench.markdown import Table
 from compressors.cli.printing import forms, put
+from compressors.cli.progress import duration
 from compressors.errors import counted
 
 
@@ -219,4 +220,4 @@ def main(files: tuple[Path, ...], against: str, form: str | None) -> None:
         results.check_arm(found, against)
         parts += all_of(found, against)
         seconds |= {f"{r['name']} {r['totals']}": r["totals"]["seconds"] for r in found}
-    put(form, *parts, f"{sum(seconds.values()) / 3600:.1f} hours of training")
+    put(form, *parts, f"trained for {duration(sum(seconds.values()))} in all")
