@@ -41,7 +41,7 @@ def test_ours_plugins_and_peers_stand_in_one_table(tmp_path, documents):
     text_of = (tmp_path / "out.md").read_text()
     facts = json.loads((tmp_path / "out.json").read_text())
     assert text_of == table.described(facts) + "\n"
-    assert f"text.py: 1 documents, {text.stat().st_size:,} bytes" in text_of
+    assert f"text.py: 1 document, {text.stat().st_size:,} bytes" in text_of
     assert "one thread, medians of 2 rounds" in text_of
     assert text_of.startswith(str(table.codecs(list(rows.values()))[0]))
     assert "| xz -9 | " in text_of

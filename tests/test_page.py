@@ -242,14 +242,14 @@ def test_the_pictures_of_the_pages_are_those_of_the_results(tmp_path, chart):
 @needs_browser
 def test_a_browser_sorts_tables(page):
     rising = dom(f"{page.as_uri()}#sort=2", page.with_name("profile"), milliseconds=4000, until="</svg>")
-    cells = [
-        float(value)
-        for value in re.findall(
-            r'<tr><td data-value="[^"]*">[^<]*</td><td data-value="[^"]*">\d</td><td data-value="([\d.]+)"', rising
-        )
-    ]
+    found = re.findall(
+        r'<tr><td data-value="[^"]*">[^<]*</td><td data-value="[^"]*">\d</td><td data-value="([\d.]+)">([\d.]+)<',
+        rising,
+    )
+    cells = [float(value) for value, _ in found]
     assert len(cells) == 21
     assert cells == sorted(cells)
+    assert {len(shown) for _, shown in found} == {len("1.234")}, "all numbers of a column have the same places"
 
 
 @pytest.mark.parametrize(

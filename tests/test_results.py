@@ -55,12 +55,12 @@ def test_tables_may_be_set_against_any_arm_and_tell_hours(tmp_path):
     assert done.exit_code == 0, done.output
     assert (
         done.output
-        == f"{tables.runs(found, 'ngrams')}\n\n{tables.arms(found, 'ngrams')}\n\n{tables.scored(found)}\n\n0.0 hours of training\n"
+        == f"{tables.runs(found, 'ngrams')}\n\n{tables.arms(found, 'ngrams')}\n\n{tables.scored(found)}\n\ntrained for 9 s in all\n"
     )
     found[0]["totals"] = found[0]["totals"] | {"seconds": 3600.0}
     (tmp_path / "r.json").write_text(json.dumps(found[:1]))
     twice = CliRunner().invoke(tables.main, [str(tmp_path / "r.json")] * 2)
-    assert twice.output.endswith("1.0 hours of training\n")  # one run, though scored twice
+    assert twice.output.endswith("trained for 60 min in all\n")  # one run, though scored twice
     for table in (tables.runs, tables.arms):
         against = [line.split(" | ")[3].split(" ")[0] for line in str(table(found, "ngrams")).splitlines()[2:]]
         assert against == ["+100.0%", "-", "+10.0%"]

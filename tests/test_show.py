@@ -163,13 +163,18 @@ def test_the_command(tmp_path, monkeypatch):
     done = run(proxyc, ["show", "def f(x): return x", "--view", "bpe:merges=256", "--view", "bytes", "--edit"])
     assert done.exit_code == 0, done.output
     assert "bpe:merges=256" in done.output
-    assert run(proxyc, ["show", "a.py", "-o", "p.html", "--view", "bpe"]).exit_code == 0
+    done = run(proxyc, ["show", "a.py", "-o", "p.html", "--view", "bpe"])
+    assert done.exit_code == 0
+    assert f"p.html: 1 view of {len(TEXT)} bytes" in done.stderr
     with pytest.raises(InputError, match="exists already"):
         run(proxyc, ["show", "a.py", "-o", "p.html", "--view", "bpe"], catch_exceptions=False)
     assert run(proxyc, ["show", "a.py", "-o", "p.svg", "--view", "bpe"]).exit_code == 0
     picture = (tmp_path / "p.svg").read_text()
     assert picture.startswith("<svg")
     assert "url(" not in picture.replace("url(#", "")
+    assert run(proxyc, ["show", "ab", "-o", "narrow.svg", "--view", "bytes"]).exit_code == 0
+    widths = [int(re.search(r'width="(\d+)"', (tmp_path / name).read_text())[1]) for name in ("narrow.svg", "p.svg")]
+    assert widths[0] < widths[1], "a picture is as wide as what it shows"
     with pytest.raises(InputError, match="no such file"):
         run(proxyc, ["show", "b.py"], catch_exceptions=False)
     piped = run(proxyc, ["show", "-", "--view", "bytes", "--bits"], input="ab")

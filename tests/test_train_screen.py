@@ -91,3 +91,6 @@ def test_inspect_prints_the_card_of_an_artifact():
     found = json.loads(CliRunner().invoke(proxyc, ["inspect", "--json", path]).output)
     assert found["card"]["documents"] == 22795
     assert len(found["fingerprint"]) == 64
+    lines = CliRunner().invoke(proxyc, ["inspect", str(ASSETS / "neural-windows.pxa")]).output.splitlines()
+    card = [line for line in lines if line.startswith("  ")]
+    assert len({len(re.match(r"  \S+ +", line)[0]) for line in card}) == 1, "the values stand in one column"

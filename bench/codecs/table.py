@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.markdown import Table, table
+from compressors.errors import counted
 
 Row = dict[str, Any]
 Best = Callable[[Iterable[float]], float]  # min or max
@@ -94,6 +95,6 @@ def measured_on(facts: dict[str, Any]) -> str:
     rounds = "one round" if facts["rounds"] == 1 else f"medians of {facts['rounds']} rounds"
     fewer = f" ({', '.join(slow)}: one)" if slow else ""
     return (
-        f"{', '.join(facts['corpus'])}: {facts['documents']:,} documents, {facts['bytes']:,} bytes "
+        f"{', '.join(facts['corpus'])}: {counted(facts['documents'], 'document')}, {counted(facts['bytes'], 'byte')} "
         f"(SHA-256 {facts['corpus_sha256'][:16]}); {threads}, {rounds}{fewer}; {facts['environment']}."
     )

@@ -14,7 +14,7 @@ from bench.output import OutputFile, output, read_json
 from bench.report import rows, vega
 from bench.report.page import CHARTS, Report
 from compressors.atomic import write_atomically
-from compressors.errors import InputError
+from compressors.errors import InputError, counted
 
 PATH = click.Path(path_type=Path, exists=True)
 
@@ -54,7 +54,7 @@ def report(
     for path in (png, svg):
         if path is not None:
             vega.save(made.picture(charts), path)
-    click.echo(f"{', '.join(map(str, written))}: {len(made.runs)} runs; charts: {', '.join(made.names())}")
+    click.echo(f"{', '.join(map(str, written))}: {counted(len(made.runs), 'run')}; charts: {', '.join(made.names())}")
 
 
 def _report(paths: tuple[Path, ...], codec_table: Path | None, against: str) -> Report:

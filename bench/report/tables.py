@@ -18,6 +18,8 @@ from bench.downstream import results
 from bench.downstream.results import Difference, Result
 from bench.markdown import Table
 from compressors.cli.printing import forms, put
+from compressors.cli.progress import duration
+from compressors.errors import counted
 
 
 def runs(found: Sequence[Result], against: str = "") -> Table:
@@ -158,7 +160,7 @@ def _by_text(
     described, rows = [], dict[tuple[str, str], list[str | None]]()
     for number, (name, found) in enumerate(scored.items()):
         n_bytes = found[0]["document_bytes"]
-        described.append(f"{name} ({len(n_bytes)} documents, {sum(n_bytes) / 1000:,.0f} kB)")
+        described.append(f"{name} ({counted(len(n_bytes), 'document')}, {sum(n_bytes) / 1000:,.0f} kB)")
         for row in filter(shown, results.arms(found, against)):
             cells = rows.setdefault((arm_name(row), f"{row['totals']['flops']:.3g}"), [None] * len(scored))
             cells[number] = cell(row)
@@ -193,7 +195,7 @@ def scored(found: Sequence[Result]) -> str:
     for r in found:
         of.setdefault(tuple(r["document_bytes"]), set()).add(r.get("held_out_sha256", "")[:16])
     several = [
-        f"{len(sizes):,} documents, {sum(sizes):,} bytes (SHA-256 {digest})"
+        f"{counted(len(sizes), 'document')}, {sum(sizes):,} bytes (SHA-256 {digest})"
         for sizes, digests in of.items()
         for digest in sorted(digests - {""}) or ["unknown"]
     ]
@@ -218,4 +220,4 @@ def main(files: tuple[Path, ...], against: str, form: str | None) -> None:
         results.check_arm(found, against)
         parts += all_of(found, against)
         seconds |= {f"{r['name']} {r['totals']}": r["totals"]["seconds"] for r in found}
-    put(form, *parts, f"{sum(seconds.values()) / 3600:.1f} hours of training")
+    put(form, *parts, f"trained for {duration(sum(seconds.values()))} in all")

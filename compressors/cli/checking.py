@@ -101,8 +101,9 @@ def artifact_facts(path: Path) -> dict[str, Any]:
 
 def _print(facts: Mapping[str, Any], indent: str = "") -> None:
     """A line for each fact; long ones continue below themselves on a terminal."""
+    longest = max([16, *map(len, facts)])
     for key, value in facts.items():
-        label = f"{indent}{key:<16} "
+        label = f"{indent}{key:<{longest}} "
         text = f"{value:,}" if isinstance(value, int) else shown(value)
         lines = (
             textwrap.wrap(text, max(20, columns() - len(label)), break_on_hyphens=False, break_long_words=False)

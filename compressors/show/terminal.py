@@ -15,6 +15,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 from rich._export_format import CONSOLE_SVG_FORMAT
+from rich.cells import cell_len
 from rich.console import Console
 from rich.terminal_theme import SVG_EXPORT_THEME
 from rich.text import Text
@@ -56,12 +57,15 @@ def drawn(
 def picture(
     cuts: Sequence[Cut], edits: Sequence[Cut] = (), costs: Costs = (), *, width: int = 80, most: int = 2000
 ) -> str:
-    """The same as an SVG picture of a terminal, which asks for no font from elsewhere."""
+    """The same as an SVG picture of a terminal, as wide as what it shows; it asks for no font from elsewhere."""
     console = _console(width, colour=True, record=True)
     _print(console, cuts, edits, costs, colour=True, most=most)
     # rich's frame loads its font from a server: cut that out, and let the viewer take any monospace
     # font.
     frame = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL).replace("Fira Code, ", "")
+    # With a size in pixels a page shows it as large as its text, not as wide as the page.
+    frame = frame.replace("<svg ", '<svg width="{width}" height="{height}" ', 1)
+    console.width = max(map(cell_len, console.export_text(clear=False).rstrip().split("\n")))
     # The name in the SVG's classes is a checksum of what it shows, so equal pictures are equal files.
     return console.export_svg(title="", theme=SVG_EXPORT_THEME, code_format=frame)
 

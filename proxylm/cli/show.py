@@ -13,7 +13,7 @@ import click
 
 from compressors import registry
 from compressors.atomic import write_atomically
-from compressors.errors import InputError, InvalidConfig
+from compressors.errors import InputError, InvalidConfig, counted
 from compressors.show import Cut
 
 _VIEWS = ("bpe", "neural", "zstd")
@@ -143,4 +143,7 @@ def _write(output: Path, force: bool, cuts: list[Cut], edits: list[Cut], costs: 
     if drawing is None:
         raise InvalidConfig(f"-o {output}: name it *.html for a page, *.svg for a picture")
     write_atomically(output, drawing(cuts, edits, costs).encode())
-    click.echo(f"{output}: {len(cuts)} views of {len(cuts[0].data):,} bytes; open it in a browser", err=True)
+    click.echo(
+        f"{output}: {counted(len(cuts), 'view')} of {counted(len(cuts[0].data), 'byte')}; open it in a browser",
+        err=True,
+    )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compressors.cli.progress import amount, duration
+from compressors.errors import counted
 from proxylm.cli.step_progress import StepProgress, step_progress
 
 if TYPE_CHECKING:  # both need torch, and help does not
@@ -55,7 +56,7 @@ def opening(run: Path, outlook: Outlook) -> list[str]:
     memory = outlook.weight_bytes + outlook.activation_bytes
     lines = [
         f"{run}: a model of {outlook.parameters:,} parameters; recipe {config.mix.recipe}, {views}",
-        f"  {plan.steps:,} steps of {train.rows} x {train.row_length} symbols, {plan.flops:.3g} FLOPs",
+        f"  {counted(plan.steps, 'step')} of {train.rows} x {train.row_length} symbols, {plan.flops:.3g} FLOPs",
         f"  {amount(plan.n_bytes)} of text, {plan.passes:.2g} passes over {plan.store.path}",
         f"  at most {amount(memory)} of memory beside torch's own, {amount(outlook.activation_bytes)} of it for activations",
     ]
@@ -69,7 +70,9 @@ def opening(run: Path, outlook: Outlook) -> list[str]:
 def ending(run: Path, log: Sequence[dict[str, Any]], held_out: Sequence[str] = (), *, reads_bytes: bool = True) -> str:
     """What a run has done, its scores on held-out documents, and the commands that come next."""
     flops, n_bytes = sum(record["flops"] for record in log), sum(sum(record["bytes"].values()) for record in log)
-    lines = [f"{run}: {len(log)} steps in {log[-1]['dtype']}, {flops:.3g} FLOPs, {n_bytes:,.0f} bytes of text shown"]
+    lines = [
+        f"{run}: {counted(len(log), 'step')} in {log[-1]['dtype']}, {flops:.3g} FLOPs, {n_bytes:,.0f} bytes of text shown"
+    ]
     scores = [(r["held_out_bits_per_byte"], r["step"] + 1) for r in log if "held_out_bits_per_byte" in r]
     if scores:
         best, at = min(scores)
