@@ -19,8 +19,8 @@ from bench.downstream.worker import Job, Processes
 from compressors.errors import in_one_line
 from proxylm.data.encode_on_ray import cluster
 
-# Seconds: between looks; until a run counts as stuck that was told to stop; without a machine for a task, which an autoscaler
-# may be starting; for an answer of some bytes.
+# Seconds: between looks; until a run that was asked to stop counts as stuck; without a machine for a task, which an
+# autoscaler may be starting; for an answer of some bytes.
 _POLL, _STOPS, _WITHOUT, _ANSWER = 0.5, 600.0, 900.0, 60.0
 
 
@@ -67,7 +67,7 @@ class _Tasks(Processes):
 
         A run may take days, so only what should be quick has a limit. Ray itself notices lost workers and machines.
         """
-        seen, told = time.monotonic(), None  # when a machine for it was there; when it was told to stop
+        seen, told = time.monotonic(), None  # when a machine for it was there; when it was asked to stop
         while not ray.wait([task], timeout=_POLL)[0]:
             now = time.monotonic()
             if self.stopped and told is None:

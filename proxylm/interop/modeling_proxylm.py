@@ -161,9 +161,8 @@ class ProxyLMModel(ProxyLMPreTrainedModel):
     ):  # fmt: skip
         """Either input_ids or inputs_embeds of T positions; attention_mask (B, S) 1 for what is not padding.
 
-        position_ids (B, T) start at 0 with each document: attention, offset keys and n-grams stay within one. previous_ids
-        (B, past): all ids before these, where the cache does not know them. inputs_embeds get no n-grams.
-        """
+        position_ids (B, T) start at 0 with each document, and nothing looks beyond it. previous_ids (B, past): all ids before
+        these, where the cache does not know them. inputs_embeds get no n-grams."""
         cache = past_key_values if past_key_values is not None else cache
         checkpoints = self.gradient_checkpointing and self.training  # layers run twice, which no cache survives
         use_cache = not checkpoints and (self.config.use_cache if use_cache is None else use_cache)

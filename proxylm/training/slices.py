@@ -72,7 +72,7 @@ def files_of(folder: Path) -> list[str]:
 
 
 def tensors_of(checkpoint: Path, kind: str) -> dict[str, Tensor]:
-    """All tensors of a kind ("model", "optimizer") in a checkpoint, whole, in main memory; alone or not, this process reads.
+    """All tensors of a kind ("model", "optimizer") in a checkpoint, whole, in main memory. Only this process reads.
 
     Raises `OSError`, `SafetensorError`, or `ValueError` where files of slices are missing.
     """
@@ -94,6 +94,6 @@ def _whole(folder: Path, prefix: str) -> dict[str, Tensor]:
         name: torch.empty(of.size, dtype=of.properties.dtype) for name, of in known.items() if name.startswith(prefix)
     }
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it says that it is alone, as it is asked to be
+        warnings.simplefilter("ignore")  # it says that only one process takes part, as it is asked to
         load(empty, storage_reader=files, no_dist=True)
     return {name.removeprefix(prefix): tensor for name, tensor in empty.items()}
