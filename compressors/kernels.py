@@ -27,7 +27,7 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile
 from compressors.errors import InvalidConfig, SlowPath
 
 # Kernels run beside other Python threads; `_nrt` False turns reference counts off (see above).
-_OPTIONS: dict[str, Any] = {"nogil": True, "_nrt": False}
+_OPTIONS: dict[str, Any] = {"nogil": True, "_nrt": False, "no_cfunc_wrapper": True}
 _DIGEST = hashlib.sha256().digest_size
 
 
@@ -141,7 +141,7 @@ def _say_damaged(place: str) -> None:
 
 HOMELESS = "no writable folder was found to keep them in; set NUMBA_CACHE_DIR to one"
 kernel = _compiled
-inlined = partial(_compiled, forceinline=True)
+inlined = partial(_compiled, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 allocating = partial(_compiled, _nrt=True)  # kernels that make arrays themselves
 
 
