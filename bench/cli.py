@@ -11,6 +11,8 @@ COMMANDS = {
     "stability": ("bench.codecs.stability:main", "What an edit of the text does to a view."),
     "encode": ("bench.speed.encode:encode", "BPE encoders side by side on the same text."),
     "files": ("bench.speed.files:files", "Whole commands on a file, beside the native tools."),
+    "loader": ("bench.speed.loader:loader", "Symbols a second of the loader, start, resume, memory."),
+    "scale": ("bench.speed.scale:scale", "A simulated store of a terabyte: open, plan, resume; shards through Ray."),
     "train": ("bench.speed.train:main", "Training beside `transformers`, and its parts."),
     "generation": ("bench.speed.generation:main", "Generation beside `transformers`."),
     "downstream": ("bench.downstream.grid:downstream", "Train and evaluate the grid of a recipe."),

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import itertools
-import json
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 import compressors
-from bench import corpora, markdown, measuring
+from bench import corpora, demo_files, markdown
+from bench import demo_story as story
 from bench.codecs import measure, stability
 from bench.codecs import table as codec_tables
-from bench.downstream import arms, results
-from bench.downstream.curves import curves
+from bench.downstream import arms
+from bench.markdown import Table
 from bench.report import vega
-from bench.report.page import Report
-from compressors.atomic import write_atomically
 from compressors.base import Compressor, digest
 from compressors.bpe.codec import BPE
+from compressors.cli.printing import colours, put
+from compressors.cli.progress import progress
+from compressors.cli.shown import shown
 from compressors.corpus import Document
+from proxylm.cli.step_progress import step_progress
 from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
 from proxylm.data.encode import encode
 from proxylm.data.store import Store
@@ -48,43 +51,67 @@ HAVE_SEEN_IT = ("neural", "entropy-windows")
 @click.option("--flops", default=FLOPS, show_default=True, type=float, help="Training compute of each arm.")
 @click.option("--seed", default=0, show_default=True, type=int)
 def demo(output: Path, flops: float, seed: int) -> None:
-    """Fit a BPE, compare codecs, train on bytes, on tokens and in two ways on both at equal FLOPs,
-    and report bits per byte.
+    """A story in four parts: what views are, what each costs, what models learn from them, what one writes.
 
     Everything comes from the standard library of the running Python; whole packages of it are held
-    out.
+    out. It takes about five minutes on two cores, and resumes where it stopped.
     """
     began = time.perf_counter()
     vega.require()  # missing, it is said now and not after the training
     output.mkdir(parents=True, exist_ok=True)
     training, held_out = corpora.standard_library()
-    scored = _scored(held_out)
-    _say(f"corpus: {_size(training)} to train on; {_size(held_out)} held out ({', '.join(corpora.HELD_OUT)})")
+    texts, scored = [document.data for document in held_out], _scored(held_out)
+    story.say(
+        f"The text: the standard library of your Python. {_size(training)} to train on; {_size(held_out)} are held out "
+        f"({', '.join(corpora.HELD_OUT)})."
+    )
     bpe = _bpe(training, output / "bpe.pxa")
-    store = encode(training, output / "store", {"bpe": bpe})
-    _say(
-        f"store: {len(store)} documents, {store.column('bpe').lengths.sum():,} BPE symbols; fingerprint {store.fingerprint[:16]}"
-    )
-    codec_table = _codec_table(_codecs(bpe), [document.data for document in held_out])
-    click.echo(codec_table)
-    outcomes = [
-        arms.run_arm(
-            arm, store, _folder(output, arm, store), {"bpe": bpe}, scored, measuring.Progress(arm.name, lines=5).step
+    with progress("encode", None) as told:
+        store = encode(
+            training, output / "store", {"bpe": bpe}, progress=lambda documents, n_bytes, n_read: told(n_bytes)
         )
-        for arm in _arms(flops, seed)
-    ]
-    arm_table = arms.table(outcomes)
-    click.echo(arm_table)
+
+    story.chapter(1, "What a view is")
+    story.say(story.WHAT)
+    line = story.line_of(texts)
+    click.echo(story.views(bpe, line), color=colours())
+
+    story.chapter(2, "What each view costs")
+    story.say(story.COSTS)
+    tables = _codec_tables(_codecs(bpe), texts)
+    put(None, *tables)
+
+    story.chapter(3, "What the models learnt")
+    story.say(story.LEARNT)
+    outcomes = [_trained(arm, store, output, bpe, scored) for arm in _arms(flops, seed)]
+    arm_table, finding = arms.table(outcomes), story.headline({o.arm.name: o.result for o in outcomes})
+    put(None, arm_table, finding)
     probes = _probed(outcomes, output, store, scored, bpe)
-    click.echo(f"\n{probes}")
+    click.echo()
+    put(None, *probes)
+
     best = min((o for o in outcomes if o.arm.reads == "raw"), key=lambda outcome: outcome.result.bits_per_byte)
+    story.chapter(4, f"What the best of them ({best.arm.name}) writes after {PROMPT!r}")
     text = _sample(_folder(output, best.arm, store))
-    click.echo(f"\nThe best model that reads bytes ({best.arm.name}), after {PROMPT!r}:\n{text}")
-    _charts(output, [_result(o, _folder(output, o.arm, store), scored) for o in outcomes])
-    _write(output / "report.md", codec_table, f"{arm_table}\n\n{probes}", text, scored, _finding(outcomes))
+    click.echo(shown(text, keep="\n"))
+    demo_files.charts(output, [demo_files.result(o, _folder(output, o.arm, store), scored) for o in outcomes])
+    parts: dict[str, Sequence[str | Table]] = {
+        "What a view is": (story.WHAT, f"```\n{story.views(bpe, line, colour=False, width=100)}\n```"),
+        "What each view costs": (story.COSTS, *tables, "All held-out documents, one thread, measured once."),
+        "What the models learnt": (story.LEARNT, arm_table, *probes, demo_files.scored_on(scored)),
+        f"What the best of them ({best.arm.name}) writes": (f"```\n{text}\n```",),
+    }
+    demo_files.text(output / "report.md", finding, parts)
     click.echo(
-        f"\n{_finding(outcomes)}\n{output / 'report.md'}; {time.perf_counter() - began:.0f} s; open {output / 'report.html'}"
+        f"\n{time.perf_counter() - began:.0f} s. The same as text: {output / 'report.md'}. With charts, in a browser:"
     )
+    click.echo(output / "report.html")
+
+
+def _trained(arm: arms.Arm, store: Store, output: Path, bpe: Compressor, scored: list[bytes]) -> arms.Outcome:
+    """One model, trained and read."""
+    with step_progress(f"train {arm.name}") as report:
+        return arms.run_arm(arm, store, _folder(output, arm, store), {"bpe": bpe}, scored, report)
 
 
 def _codecs(bpe: Compressor) -> dict[str, Compressor]:
@@ -92,19 +119,22 @@ def _codecs(bpe: Compressor) -> dict[str, Compressor]:
 
     Zstd at level 19, and `bpe`.
     """
-    _say(f"left out: {', '.join(HAVE_SEEN_IT)}: the default artifact was fitted on this corpus")
+    click.echo(f"left out: {', '.join(HAVE_SEEN_IT)}: the default artifact was fitted on this corpus", err=True)
     fair = [name for name in stability.default_codecs() if name.partition(":")[0] not in HAVE_SEEN_IT]
     return {name: compressors.parse(name) for name in (*fair, "zstd:level=19")} | {"bpe": bpe}
 
 
-def _codec_table(made: dict[str, Compressor], documents: list[bytes]) -> str:
+def _codec_tables(made: dict[str, Compressor], documents: list[bytes]) -> list[Table]:
     """As of `proxyc bench codecs`, in this process and one round."""
     n_bytes, rows = sum(map(len, documents)), []
-    for name, codec in made.items():
-        row = {"name": name, "bytes": n_bytes} | measure.of_codec(codec, documents)
-        # Memory needs a separate process. A one-way codec has no files.
-        timed = {key: value for key, value in row.items() if key not in ("peak_mb", "symbols_peak_mb")}
-        rows.append(measure.finished(timed, [timed]))
+    with progress("codecs", len(made), unit="codecs") as told:
+        for name, codec in made.items():
+            told(0, name)
+            row = {"name": name, "bytes": n_bytes} | measure.of_codec(codec, documents)
+            # Memory needs a separate process. A one-way codec has no files.
+            timed = {key: value for key, value in row.items() if key not in ("peak_mb", "symbols_peak_mb")}
+            rows.append(measure.finished(timed, [timed]))
+            told(1)
     return codec_tables.codecs(rows)
 
 
@@ -165,7 +195,9 @@ def _sample(folder: Path) -> str:
     return (PROMPT.encode() + text).decode("utf-8", "replace")
 
 
-def _probed(outcomes: list[arms.Outcome], output: Path, store: Store, scored: list[bytes], bpe: Compressor) -> str:
+def _probed(
+    outcomes: list[arms.Outcome], output: Path, store: Store, scored: list[bytes], bpe: Compressor
+) -> list[str | Table]:
     """What changed text costs the bytes-only and the proxy model, and whether the latter knows that
     both views are one text.
     """
@@ -179,68 +211,15 @@ def _probed(outcomes: list[arms.Outcome], output: Path, store: Store, scored: li
             if outcome.arm.name == "proxy":
                 within, without = translate(model, scored, bpe, positions=config.train.row_length)
     table = markdown.table(["trained on", *perturb.CHANGES], rows)
-    return (
-        f"Bits per byte more on changed text:\n\n{table}\n\nBytes that the proxy model finds likeliest with the symbols of the "
-        f"same text before them: {within.right / within.n_bytes:.1%}, without: {without.right / without.n_bytes:.1%}."
-    )
-
-
-def _finding(outcomes: list[arms.Outcome]) -> str:
-    """The result in one paragraph. It also says what a budget this small cannot show."""
-    of = {outcome.arm.name: outcome.result.bits_per_byte for outcome in outcomes}
-    against = [
-        f"{name} reads at {of[name]:.3f} ({of[name] / of['bytes'] - 1:+.1%} against only bytes)"
-        for name in ("proxy", "merges")
+    return [
+        "How many bits per byte more the models need when the text is changed:",
+        table,
+        "Does the proxy model know that both views are one text? Of the bytes of a text it finds "
+        f"{within.right / within.n_bytes:.1%} likeliest with the symbols of the same text before them, "
+        f"{without.right / without.n_bytes:.1%} without.",
     ]
-    return (
-        f"At {outcomes[0].totals['flops']:.2g} FLOPs each, reading raw bytes, the model trained only on bytes has {of['bytes']:.3f} bits per "
-        f"byte; {'; '.join(against)}; the token model reads at {of['tokens']:.3f}. The published recipe (proxy) is reported to lose at "
-        "small scale and to win above 1.5 billion parameters; RESULTS.md tells what the first merges of BPE (merges) do "
-        "with ten times the compute and more."
-    )
-
-
-def _result(o: arms.Outcome, folder: Path, scored: list[bytes]) -> results.Result:
-    """An outcome as `proxyc bench downstream` writes them: `proxyc report` reads these."""
-    documents = [Document(str(number), data) for number, data in enumerate(scored)]
-    return {
-        "name": o.arm.name, "arm": o.arm.name, "size": "", "rival": "bytes", "reads": o.arm.reads,
-        "config": json.loads(o.arm.config.to_json()), "totals": o.totals, "environment": measuring.environment(),
-        "processor": measuring.processor(), "curves": curves(folder),
-    } | arms.scores(o.result, documents, [])  # fmt: skip
-
-
-def _charts(output: Path, found: list[results.Result]) -> None:
-    """The page and the picture of the report, and the results they are made from."""
-    results.write(output / "results.json", found)
-    report = Report({"demo": found})
-    write_atomically(output / "report.html", report.page().encode())
-    vega.save(report.picture(), output / "report.png")
-
-
-def _write(path: Path, codec_table: str, arm_table: str, text: str, scored: list[bytes], finding: str) -> None:
-    """The report: a Markdown file beside its picture."""
-    markdown.write(
-        path,
-        [
-            ("", f"# Ratio against loss: the demo\n\n{finding}\n\n![ratio against loss](report.png)"),
-            ("Codecs, on all held-out documents", codec_table + "\n\nOne thread, measured once."),
-            (
-                "One model trained four ways at equal compute",
-                f"{arm_table}\n\nHeld-out: {len(scored)} documents, {sum(map(len, scored)):,} bytes; one seed. Bits per byte: every "
-                "byte scored once, the same context in bytes, the end of each document charged. The figure for tokens is an upper bound.",
-            ),
-            ("What the best model that reads bytes writes", f"```\n{text}\n```"),
-            ("Environment", measuring.environment()),
-        ],
-    )
 
 
 def _size(documents: list[Document]) -> str:
     """Number and size of documents, in words."""
     return f"{len(documents)} files, {sum(len(d.data) for d in documents) / 1e6:.1f} MB"
-
-
-def _say(text: str) -> None:
-    """Progress goes to standard error; only results go to standard output."""
-    click.echo(text, err=True)

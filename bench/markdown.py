@@ -4,32 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from compressors.atomic import write_atomically
+from compressors.cli.table import DASH, Table
 
-DASH = "-"  # in place of what was not measured
-
-
-def table(heads: Sequence[str], rows: Iterable[Sequence[str | None]], text: int = 1) -> str:
-    """Rows under their heads.
-
-    The first `text` columns are words, at the left; the others are numbers, at the right.
-
-    A cell that is None becomes a dash. Raises `ValueError` if a row has more or fewer cells than
-    there are heads.
-    """
-    marks = ["---"] * text + ["---:"] * (len(heads) - text)
-    lines = [_line(heads), f"|{'|'.join(marks)}|"]
-    for row in rows:
-        if len(row) != len(heads):
-            raise ValueError(f"a row of {len(row)} cells under {len(heads)} heads: {row}")
-        lines.append(_line([DASH if cell is None else cell for cell in row]))
-    return "\n".join(lines)
+__all__ = ["DASH", "Table", "table", "write"]
 
 
-def _line(cells: Sequence[str]) -> str:
-    """One line of a table."""
-    return f"| {' | '.join(cells)} |"
+def table(heads: Sequence[str], rows: Iterable[Sequence[str | None]], text: int = 1, **more: Any) -> Table:
+    """The table of all benches; `str` of it is Markdown. more: `drops` and `best` of `Table`."""
+    return Table(list(heads), list(rows), text, **more)
 
 
 def write(path: Path, sections: Sequence[tuple[str, str]]) -> None:

@@ -1,6 +1,4 @@
-"""What every measurement needs: texts and their digest, interleaved rounds, medians, the machine,
-progress.
-"""
+"""What every measurement needs: texts and their digest, interleaved rounds, medians, the machine."""
 
 from __future__ import annotations
 
@@ -11,8 +9,6 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
-
-import click
 
 from compressors.corpus import Reader, fingerprint, take
 
@@ -105,40 +101,3 @@ def processor() -> str:
     numbers = [f"{key.removeprefix('cpu ')} {facts[key]}" for key in ("cpu family", "model") if key in facts]
     told = [", ".join(numbers), " ".join(unit for unit in _UNITS if unit in flags)]
     return name + (f" ({'; '.join(filter(None, told))})" if any(told) else "")
-
-
-# -- progress ----------------------------------------------------------------------------------------------------------
-
-
-class Progress:
-    """Lines on standard error: how much is done, and about how long the rest takes at the rate so
-    far.
-    """
-
-    def __init__(self, what: str = "", *, lines: int | None = None) -> None:
-        """`what`: begins each line. `lines`: about how many in all; None: one for each call."""
-        self._what, self._lines, self._began, self._first = what, lines, 0.0, -1
-
-    def at(self, done: int, total: int, note: str = "") -> None:
-        """Say that `done` of `total` are finished.
-
-        The first call says where it began: a resumed run is not at 0.
-        """
-        if self._first < 0:
-            self._began, self._first = time.monotonic(), done
-        if self._lines and done * self._lines // total == (done - 1) * self._lines // total:
-            return
-        left = (time.monotonic() - self._began) / (done - self._first) * (total - done) if done > self._first else None
-        parts = (f"{done:,} of {total:,}", note, "" if left is None else f"about {duration(left)} left")
-        click.echo(f"{self._what}{': ' if self._what else ''}{', '.join(filter(None, parts))}", err=True)
-
-    def step(self, record: Mapping[str, Any]) -> None:
-        """`at`, of a step of a training run: its record in the log."""
-        self.at(record["step"] + 1, record["steps"], f"{record['loss']:.3f} bits per symbol")
-
-
-def duration(seconds: float) -> str:
-    """Seconds, minutes or hours, to two figures or so."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -15,6 +15,7 @@ from proxylm.data import bags
 from proxylm.data.alphabet import Alphabet
 from proxylm.data.encode import encode
 from proxylm.data.loader import Loader
+from proxylm.data.pieces import PIECE
 from proxylm.model.decoder import Decoder
 from proxylm.model.heads import SlicedHeads
 from proxylm.training.run_folder import load_run
@@ -59,15 +60,25 @@ def test_every_byte_of_every_document_is_in_one_bag(store, texts, view, size):
     assert (batch.bags[:, :-1][read][:, 0] >= 0).all()
 
 
+def filled(data, spans, largest, skip, length):
+    """The bags of a piece that is a text, and the bytes that they stand for."""
+    piece, found = np.zeros(1, PIECE), np.full((1, length, largest), -1, np.int16)
+    piece["length"], piece["skip"], piece["end"] = length, skip, len(spans)
+    bags.fill(piece, np.arange(1), np.frombuffer(data, np.uint8), np.asarray(spans), found)
+    return [bytes(bag[bag >= 0].astype(np.uint8)) for bag in found[0]], int(piece["n_bytes"][0])
+
+
 def test_bags_are_the_spans_of_the_view(store, bpe, texts):
     comp = store.column("bpe")
     for i, text in enumerate(texts):
-        sizes = bags.sizes(comp.spans_of(i), 255)
-        assert sizes.tolist() == bpe.spans(text).tolist()
-        slow = [text[a:b] for a, b in zip(np.cumsum(sizes) - sizes, np.cumsum(sizes), strict=True)]
-        found = bags.of(np.frombuffer(text, np.uint8), sizes, 0, len(sizes), 255)
-        assert [bytes(bag[bag >= 0].astype(np.uint8)) for bag in found] == slow
-    assert bags.sizes(np.array([3, 0, 8, 1], np.uint16), 3).tolist() == [3, 3, 3, 2, 1]
+        spans = comp.spans_of(i).astype(int)
+        slow = [text[end - n : end] for end, n in zip(np.cumsum(spans), spans, strict=True)]
+        assert filled(text, spans, 255, 0, len(spans)) == (slow, len(text))
+        assert filled(text, spans, 255, len(spans) // 2, 1 if text else 0)[0] == slow[len(spans) // 2 :][:1]
+    assert filled(b"abcdefghijkl", [3, 0, 8, 1], 3, 0, 5) == ([b"abc", b"def", b"ghi", b"jk", b"l"], 12)
+    assert filled(b"abcdefghijkl", [3, 0, 8, 1], 3, 2, 2) == ([b"ghi", b"jk"], 5)
+    counts = bags.counts(3)
+    assert [int(counts[n]) for n in (0, 1, 3, 4, 65535)] == [0, 1, 1, 2, 21845]
 
 
 def test_a_bag_is_read_as_the_mean_of_its_bytes():

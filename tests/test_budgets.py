@@ -118,7 +118,7 @@ def test_equal_seconds_are_run_once_the_others_have_been(ran):
     totals = {r["name"].partition("-small")[0]: r["totals"] for r in results.collect(ran / "runs")}
     expected = totals["bytes"]["seconds"] * totals["bags"]["steps"] / totals["bags"]["seconds"]
     assert totals["bags,equal=seconds"]["steps"] == max(1, round(expected))
-    table = tables.budgets(results.collect(ran / "runs")).splitlines()
+    table = str(tables.budgets(results.collect(ran / "runs"))).splitlines()
     assert table[0] == "| arm | equal FLOPs | equal symbols | equal bytes | equal seconds |"
     (row,) = table[2:]
     assert [cell.count("%") for cell in row.split("|")[1:-1]] == [0, 1, 0, 0, 1]  # of one document, without intervals
@@ -160,7 +160,7 @@ def test_finished_runs_are_scored_on_other_text(ran, tmp_path, documents):
     assert done.exit_code == 0, done.output
     found = json.loads((tmp_path / "final.json").read_text())
     assert [r["name"] for r in found] == ["bags-small-s3", "bytes-small-s3"]
-    assert done.stdout.startswith(tables.runs(found))
+    assert done.stdout.startswith(str(tables.runs(found)))
     for record in found:
         model, config = load_run(ran / "runs" / record["name"])
         expected = evaluate(model, [documents[22][:700]], window=trained_window(config))

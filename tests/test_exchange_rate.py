@@ -104,7 +104,7 @@ def test_seconds_of_two_processors_are_not_compared():
         "view": "bpe", "schedule": "first", "width": 32, "ratio": 1.0, "dip": [0.1, None, None], "gradient": 0.07, "hidden": None,
     }  # fmt: skip
     assert (found["pays_seconds"], found["gain_seconds"]) == (None, None)
-    cells = table([found]).splitlines()[2].split(" | ")
+    cells = str(table([found])).splitlines()[2].split(" | ")
     assert cells[4:9] == [
         "3.00",
         f"0.50 ({found['e_low']:.2f} to {found['e_high']:.2f})",

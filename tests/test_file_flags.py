@@ -210,10 +210,10 @@ def test_the_bar_is_removed_and_lines_come_every_ten_seconds(monkeypatch: pytest
                 tell(25)
         text = "".join(screen)
         if terminal:
-            assert "a.txt  [######------------------]  25%, 18 s left" in text
-            assert text.endswith("100%\r\033[K")
+            assert "a.txt  [######------------------]  25%, 25 B, 4 B/s, 18 s left" in text
+            assert text.endswith("100%, 100 B, 4 B/s\r\033[K")
         else:
-            assert text == "proxyc: a.txt: 50%, 12 s left\nproxyc: a.txt: 100%\n"
+            assert text == "proxyc: a.txt: 50%, 50 B, 4 B/s, 12 s left\nproxyc: a.txt: 100%, 100 B, 4 B/s\n"
     monkeypatch.setattr(sys, "stderr", None)
     with progress("a.txt", 100) as tell:
         tell(100)

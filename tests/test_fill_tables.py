@@ -36,7 +36,7 @@ def test_tables_are_put_in_and_what_stands_around_them_stays(folder):
     assert made.startswith(
         f"# A\n\n<!-- runs some only=*-s0 against=ours -->\n\n{tables.runs([found[0], found[2]], 'ours')}\n\n<!-- end -->\nB\n"
     )
-    assert copying.table(json.loads((path / "copied.json").read_text())["rows"]) in made
+    assert str(copying.table(json.loads((path / "copied.json").read_text())["rows"])) in made
     assert fill_tables.filled(made, path) == made
 
 
@@ -91,4 +91,4 @@ def test_files_are_filled_in_place(folder, tmp_path, monkeypatch):
     file = tmp_path / "x.md"
     file.write_text("A\n<!-- runs some -->\n<!-- end -->\n")
     assert CliRunner().invoke(fill_tables.main, [str(file)]).exit_code == 0
-    assert tables.runs(folder[1]) in file.read_text()
+    assert str(tables.runs(folder[1])) in file.read_text()

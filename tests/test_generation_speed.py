@@ -23,4 +23,4 @@ def test_all_ways_write_the_same_greedy_text(tmp_path, monkeypatch):
     assert all(row["same_texts"] == row["texts"] == 4 and row["bytes"] > 0 for row in rows)
     assert rows[0]["over_transformers"] == 1
     assert all(1 <= row["bytes_per_pass"] <= 3 for row in rows)
-    assert len(generation.table(rows).splitlines()) == 2 + len(rows)
+    assert len(generation.table(rows).rows) == len(rows)

@@ -11,13 +11,14 @@ import torch
 import compressors
 from bench.downstream import recipe
 from bench.downstream.arms import Arm
-from bench.downstream.plan import activation_bytes, planned
+from bench.downstream.plan import planned
 from compressors.corpus import Document
 from proxylm.config import ModelConfig, RunConfig, TrainConfig
 from proxylm.config_files import from_mapping
 from proxylm.data.alphabet import Alphabet
 from proxylm.data.encode import encode
 from proxylm.model.decoder import Decoder
+from proxylm.training.outlook import activation_bytes
 
 RECIPES = Path(recipe.__file__).parent.parent / "recipes"
 

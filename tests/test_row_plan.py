@@ -1,6 +1,7 @@
 """Rows are a pure function of (store, config, seed, k), and lose nothing."""
 
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from compressors.errors import InputError, InvalidConfig
 from proxylm.config import MixConfig, Phase, RunConfig, TrainConfig
 from proxylm.data import alphabet as ids
 from proxylm.data import mixture
+from proxylm.data.chunks import Chunks
 from proxylm.data.encode import encode
 from proxylm.data.layout import Layout
 from proxylm.data.loader import Loader
@@ -185,8 +187,10 @@ def test_rows_of_a_step_come_from_different_documents(store):
 
 
 def planner(lengths, schedule, total_rows, rows, seed):
-    """Of documents that are dealt whole, as long in the one view as in bytes."""
-    layout = Layout.of(lengths, [], 0)
+    """Of documents that are dealt whole."""
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    raw = SimpleNamespace(firsts=np.array([0, len(lengths)]), shard=lambda number: SimpleNamespace(offsets=offsets))
+    layout = Layout(Chunks.of(raw, 0), [])
     return RowPlanner(layout, mixture.table(schedule), total_rows=total_rows, row_length=64, rows=rows, seed=seed)
 
 

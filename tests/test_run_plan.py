@@ -1,5 +1,8 @@
 """How long a run is, by one search, and what making it costs."""
 
+import json
+import shutil
+
 import pytest
 
 from compressors.corpus import Document
@@ -68,3 +71,27 @@ def test_the_most_steps_that_fit_are_found_in_few_tries(limit):
 
     assert most_steps(cost, 10.0 * limit + 6.5) == limit
     assert len(tried) <= 6
+
+
+def test_a_resumed_run_plans_no_row_from_before_its_checkpoint(store, tmp_path, monkeypatch):
+    run = config(flops=5e8, checkpoint_every=3)
+    train(store, run, tmp_path / "r")
+    *_, newest = sorted((tmp_path / "r/checkpoints").glob("step-*"))
+    log = (tmp_path / "r/log.jsonl").read_text()
+    shutil.rmtree(newest)
+    (kept,) = (tmp_path / "r/checkpoints").glob("step-*")
+    begun = int(kept.name[5:])
+    assert begun > 3
+    planned, advance = [], RowPlanner._advance
+    monkeypatch.setattr(
+        RowPlanner, "_advance", lambda self, *args: (planned.append((self.next_row, args[0])), advance(self, *args))[1]
+    )
+    train(store, run, tmp_path / "r")
+    # The first step says that there is text; then those that follow the checkpoint.
+    assert planned[0] == (0, 4)
+    assert all(first >= 4 * begun for first, _ in planned[1:])
+    sums = [
+        [json.loads(line)["rows_checksum"] for line in text.splitlines()]
+        for text in (log, (tmp_path / "r/log.jsonl").read_text())
+    ]
+    assert sums[0] == sums[1]

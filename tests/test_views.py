@@ -10,11 +10,11 @@ from compressors.corpus import Document
 from compressors.errors import InvalidConfig
 from proxylm.config import MixConfig, Phase, RunConfig, TrainConfig, view_spec
 from proxylm.data import alphabet as ids
-from proxylm.data.chunks import Chunks
 from proxylm.data.encode import encode
+from proxylm.data.layout import Layout
 from proxylm.data.loader import Loader
 from proxylm.data.store import Store, StoreError
-from proxylm.data.views import views_of
+from proxylm.data.views import read_chunks, views_of
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +37,19 @@ def shown(store, text):
     return views_of(store, [view_spec(text)], loader(store, MixConfig(view=text, recipe="comp")).alphabet)[0]
 
 
+class Whole:
+    """A view of documents, each read as one chunk."""
+
+    def __init__(self, store, text):
+        self.view = shown(store, text)
+        chunks, places = Layout.of(store, [self.view], 0).find(np.arange(len(store)))
+        self.ids, self.bags, sizes = read_chunks(self.view, chunks, places[:, 0])
+        self.sizes = [of_document.astype(int).tolist() for of_document in sizes]
+
+
 @pytest.mark.parametrize("merges", [1, 44, 768])
 def test_merges_are_the_encoding_with_the_later_ones_undone_and_the_bytes_of_the_raw_text(store, bpe, texts, merges):
-    found, size = shown(store, f"bpe:merges={merges}"), 256 + merges
-    assert found.lengths.tolist() == [len(found.ids(i, 0, 10**6)) for i in range(len(texts))]
+    found, size = Whole(store, f"bpe:merges={merges}"), 256 + merges
     for i, text in enumerate(texts):
 
         def undone(symbol):
@@ -48,10 +57,10 @@ def test_merges_are_the_encoding_with_the_later_ones_undone_and_the_bytes_of_the
 
         symbols = [part for symbol in bpe.encode(text).tolist() for part in undone(symbol)]
         wanted = [64 + s if s < 256 else ids.COMP_OFFSET + s - 256 for s in symbols]
-        assert found.ids(i, 0, 10**6).tolist() == wanted
-        assert found.sizes(i).tolist() == [len(bpe.vocab.pieces[symbol]) for symbol in symbols]
+        assert found.ids[i].tolist() == wanted
+        assert found.sizes[i] == [len(bpe.vocab.pieces[symbol]) for symbol in symbols]
         assert b"".join(bpe.vocab.pieces[symbol] for symbol in symbols) == text
-    assert found.head == ids.HeadSlice(ids.RAW_SIZE, 0, merges)
+    assert found.view.head == ids.HeadSlice(ids.RAW_SIZE, 0, merges)
 
 
 def test_merges_of_one_view_share_ids_as_prefixes_and_its_symbols_have_others(store, bpe):
@@ -123,18 +132,24 @@ def test_chunks_show_what_whole_documents_show(store, view):
 
 @pytest.mark.parametrize("view", ["bpe", "bpe:merges=44", "bpe:bags=4", "bpe:bags=1", "raw:bags=4"])
 def test_chunks_are_cut_at_the_same_bytes_in_every_view(store, texts, view):
-    chunks = Chunks.of(store.column("raw").lengths, 50)
-    found, at = shown(store, view), chunks.before.tolist()
+    whole_documents, at = Whole(store, view), 0
+    layout = Layout.of(store, [whole_documents.view], 50)
+    found = layout.find(np.arange(layout.n_chunks))
+    firsts = np.flatnonzero(found[0]["chunk"] == 0).tolist()
+    assert layout.chunks.first_of(np.arange(len(texts))[::-1]).tolist() == firsts[::-1]
     for i, text in enumerate(texts):
         n = max(1, -(-len(text) // 50))
-        assert at[i + 1] - at[i] == n
-        sizes = found.sizes(i).astype(int).tolist()
+        own, places = found[0][at : at + n], found[1][at : at + n, 0]
+        at += n
+        assert own["document"].tolist() == [i] * n
+        sizes = whole_documents.sizes[i]
         begins = [sum(sizes[:k]) for k in range(len(sizes))]
         # A symbol that was undone, or a bag that was cut, stays in one chunk: so whole symbols are counted.
         whole = begins if view == "bpe" or view.startswith("raw") else spans_begin(store, i)
-        for k, cut in enumerate(found.cuts(chunks)[at[i] : at[i + 1]].tolist()):
+        for k, cut in enumerate(places["first"].tolist()):
             wanted = next((b for b in whole if b >= len(text) * k // n), len(text))
             assert ([*begins, len(text)])[cut] == wanted
+        assert places["stop"].tolist() == [*places["first"][1:].tolist(), len(sizes)]
 
 
 def spans_begin(store, document):

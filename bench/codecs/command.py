@@ -7,9 +7,10 @@ round (medians).
 from __future__ import annotations
 
 import importlib.util
-import time
+import itertools
 from collections.abc import Collection
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ import click
 
 from bench import isolated
 from bench.codecs import encoders, measure, peers, stability, table
-from bench.measuring import Progress, described
+from bench.measuring import described, timed
 from bench.measuring import documents as read
 from bench.output import as_json, output, write_json
 from compressors import registry
 from compressors.atomic import write_atomically
+from compressors.cli.printing import forms, put
+from compressors.cli.progress import progress
 from compressors.errors import InputError, MissingExtra, ProxycError
 
 PATH = click.Path(path_type=Path, exists=True)
@@ -50,10 +53,11 @@ _OF_FILES = ("compress_s", "decompress_s", "peak_mb", "model_bytes", "document_b
 )
 @click.option("-T", "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads for encoding.")
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Times that speeds are measured.")
+@forms
 @output(help="Write OUTPUT.json and OUTPUT.md.", beside=(".json", ".md"))
 def codecs(
     corpus: tuple[Path, ...], given: tuple[str, ...], only: bool, left_out: tuple[str, ...], sections: tuple[str, ...],
-    max_bytes: int, threads: int, rounds: int, output: Path | None,
+    max_bytes: int, threads: int, rounds: int, form: str | None, output: Path | None,
 ) -> None:  # fmt: skip
     """Ratio, speed, memory and stability of all compressors, plugins included, and of what is
     installed of their peers.
@@ -75,11 +79,11 @@ def codecs(
         "codecs", rows, peers=encoders.versions(), threads=threads, rounds=rounds,
         stability=f"{measure.TEXTS} documents of up to {measure.LONGEST} characters", **described(corpus, documents),
     )  # fmt: skip
-    text = table.described(facts)
-    click.echo(text)
+    tables = [table.one(rows)] if form == "csv" else table.codecs(rows)
+    put(form, *tables, table.measured_on(facts), data=facts)
     if output:
         write_json(output.with_name(output.name + ".json"), facts)
-        write_atomically(output.with_name(output.name + ".md"), (text + "\n").encode())
+        write_atomically(output.with_name(output.name + ".md"), (table.described(facts) + "\n").encode())
 
 
 def _measured(names: list[str], sections: Collection[str], rounds: int, asked: dict[str, Any]) -> list[dict[str, Any]]:
@@ -89,26 +93,30 @@ def _measured(names: list[str], sections: Collection[str], rounds: int, asked: d
     """
     found: dict[str, list[dict[str, Any]]] = {}
     same_files = _same_files(names) if "files" in sections else {}
-    progress, slow = Progress(), set[str]()
-    for turn in range(rounds):
-        for i, name in enumerate(names):
-            if turn and (name not in found or name in slow):
-                continue
-            progress.at(turn * len(names) + i, rounds * len(names), f"round {turn + 1}: {name}")
-            own = [section for section in sections if section != "files" or name not in same_files]
-            more = asked | {"sections": own, "speed_only": turn > 0}
-            began = time.monotonic()
-            row = isolated.answer("bench.codecs.command:child", threads=asked["n_threads"], name=name, **more)
-            if isinstance(row, str):
-                click.echo(f"{name}: {'left out' if turn == 0 else 'this round left out'}: {row}", err=True)
-                continue
-            found.setdefault(name, []).append(row)
-            slow |= {name} if time.monotonic() - began > SLOW else set()
+    slow = set[str]()
+    with progress("bench codecs", rounds * len(names), unit="measurements") as told:
+        for turn, name in itertools.product(range(rounds), names):
+            if turn == 0 or (name in found and name not in slow):
+                told(0, f"round {turn + 1}: {name}")
+                own = [section for section in sections if section != "files" or name not in same_files]
+                more = asked | {"sections": own, "speed_only": turn > 0}
+                row, seconds = timed(partial(_answer, name, **more))
+                if isinstance(row, str):
+                    told.say(f"{name}: {'left out' if turn == 0 else 'this round left out'}: {row}")
+                else:
+                    found.setdefault(name, []).append(row)
+                slow |= {name} if seconds > SLOW else set()
+            told(1)
     for name, other in same_files.items():
         if name in found and other in found:
             for row, of_other in zip(found[name], found[other], strict=False):
                 row |= {key: of_other[key] for key in _OF_FILES if key in of_other}
     return [measure.finished(each[0], each) | {"rounds": len(each)} for each in found.values()]
+
+
+def _answer(name: str, n_threads: int, **asked: Any) -> Any:
+    """What `child` finds in a separate process, or why it found nothing."""
+    return isolated.answer("bench.codecs.command:child", threads=n_threads, name=name, n_threads=n_threads, **asked)
 
 
 def _same_files(names: list[str]) -> dict[str, str]:

@@ -24,6 +24,8 @@ import compressors
 from bench import markdown
 from bench.output import as_json, output, write_json
 from compressors.base import Compressor, Symbols
+from compressors.cli.printing import forms, put
+from compressors.cli.progress import progress
 from compressors.corpus import Reader, fingerprint
 from compressors.errors import InvalidConfig, MissingExtra, ProxycError
 from proxylm.evaluation.perturb import SHARE, Change, deleted, recased, spaced
@@ -144,10 +146,14 @@ def default_codecs() -> list[str]:
     return found
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Rows as they are kept, as a Markdown table."""
+def table(rows: Sequence[dict[str, Any]]) -> markdown.Table:
+    """A row for each view, from rows as they are kept."""
     heads = ["view", "bytes per symbol", "10 % deleted", "white space", "case", "symbols changed by one deletion"]
-    return markdown.table([*heads, "resynchronised after", "colliding chunks"], map(_cells, rows))
+    more = ["resynchronised after", "colliding chunks"]
+    best = {"bytes per symbol": max} | dict.fromkeys([*heads[2:], *more], min)
+    return markdown.table(
+        [*heads, *more], map(_cells, rows), drops=[more[0], "case", "white space", more[1]], best=best
+    )
 
 
 def _cells(row: dict[str, Any]) -> list[str | None]:
@@ -166,19 +172,28 @@ def _cells(row: dict[str, Any]) -> list[str | None]:
 @click.option("--only", is_flag=True, help="Only those given with --codec, not all that need no artifact.")
 @click.option("--documents", "n_documents", default=200, show_default=True, help="At most this number of documents.")
 @click.option("--seed", default=0, show_default=True)
+@forms
 def main(
-    corpus: tuple[Path, ...], output: Path | None, given: tuple[str, ...], only: bool, n_documents: int, seed: int
+    corpus: tuple[Path, ...],
+    output: Path | None,
+    given: tuple[str, ...],
+    only: bool,
+    n_documents: int,
+    seed: int,
+    form: str | None,
 ) -> None:
     """Measure how stable the symbols of every codec are."""
     found = (d.data.decode("utf-8", "replace")[:LONGEST] for d in Reader(list(corpus)))
     texts = list(itertools.islice((text for text in found if text), n_documents))
-    rows = []
-    for spec in (*([] if only else default_codecs()), *given):
-        codec = compressors.parse(spec)
-        name = spec.partition("=")[0] if spec.startswith("bpe=") else spec
-        rows.append({"codec": name, "fingerprint": codec.fingerprint, **measure(codec, texts, seed)})
-        click.echo(table(rows[-1:]).splitlines()[-1], err=True)
-    click.echo(table(rows))
+    rows, specs = [], [*([] if only else default_codecs()), *given]
+    with progress("stability", len(specs), unit="codecs") as told:
+        for spec in specs:
+            told(0, spec)
+            codec = compressors.parse(spec)
+            name = spec.partition("=")[0] if spec.startswith("bpe=") else spec
+            rows.append({"codec": name, "fingerprint": codec.fingerprint, **measure(codec, texts, seed)})
+            told(1)
+    put(form, table(rows), data=rows)
     if output:
         facts: dict[str, Any] = {"documents": len(texts), "longest_in_characters": LONGEST, "share_changed": SHARE}
         facts |= {"seed": seed, "bytes": sum(len(text.encode()) for text in texts)}

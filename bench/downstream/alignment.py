@@ -12,10 +12,12 @@ they say what is left of the view, which is less than there was.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -27,7 +29,7 @@ from proxylm.data.alphabet import RAW_SLICE, HeadSlice, Ints, byte_ids
 from proxylm.data.layout import Layout
 from proxylm.data.loader import alphabet_of
 from proxylm.data.store import Store
-from proxylm.data.views import View, views_of
+from proxylm.data.views import View, read_chunks, views_of
 from proxylm.model.decoder import Decoder
 from proxylm.training.run_folder import load_run
 from proxylm.view_spec import RAW
@@ -65,39 +67,36 @@ def alignment(folder: Path, store: Store) -> dict[str, float | None]:
 
 def _rows(store: Store, view: View, config: RunConfig) -> tuple[_Rows, _Rows, Ints]:
     """The first chunks of some documents raw and in a view, and (pairs, 3) row, raw position, view position that align."""
-    column = store.column(RAW)
-    layout = Layout.of(column.lengths, [view], config.train.row_length - frame.OPENING)
+    column, size = store.column(RAW), config.train.row_length - frame.OPENING
+    layout = Layout.of(store, [view], size)
     # Documents of two chunks or more: the first is as long as a row.
-    long = np.flatnonzero(np.diff(layout.before) > 1)
+    long = np.flatnonzero(column.lengths > size)
     if not len(long):
         raise InputError(
             f"{store.path}: no document is longer than a row of {config.train.row_length} positions; encode longer ones"
         )
     chosen = long[np.unique(np.linspace(0, len(long) - 1, N_TEXTS).astype(int))]
-    # The second chunk of a document begins where the first has ended.
-    raw_end, view_end = layout.cuts[:, layout.before[chosen] + 1].tolist()
-    chosen = chosen.tolist()
-    raw = [byte_ids(column[i][:end]) for i, end in zip(chosen, raw_end, strict=True)]
-    shown = [view.ids(i, 0, end) for i, end in zip(chosen, view_end, strict=True)]
-    bags = [view.bags(i, 0, end) for i, end in zip(chosen, view_end, strict=True)]
+    chunks, places = layout.find(layout.chunks.first_of(chosen))
+    raw_end = chunks["raw_stop"].tolist()
+    raw = [byte_ids(column[i][:end]) for i, end in zip(chosen.tolist(), raw_end, strict=True)]
+    shown, bags, sizes = read_chunks(view, chunks, places[:, 0])
     pairs = []
-    for row, (document, end) in enumerate(zip(chosen, view_end, strict=True)):
-        sizes = view.sizes(document)
-        if sizes is None:
-            continue
-        last_byte = np.cumsum(sizes[:end], dtype=np.int64) - 1
+    for row, n_bytes in enumerate(sizes if view.aligned else ()):
+        end = len(n_bytes)
+        last_byte = np.cumsum(n_bytes.astype(np.int64)) - 1
         symbol = np.arange(len(last_byte))
         # The last of each row is only predicted. A symbol across the cut has no last byte in the row.
         there = (last_byte < raw_end[row] - 1) & (symbol < end - 1)
-        places = np.stack([last_byte[there], symbol[there]], 1) + frame.OPENING
-        pairs.append(np.insert(places, 0, row, 1))
+        both = np.stack([last_byte[there], symbol[there]], 1) + frame.OPENING
+        pairs.append(np.insert(both, 0, row, 1))
     found = np.concatenate(pairs) if pairs else np.empty((0, 3), np.int64)
-    return _batch(raw, [None] * len(raw), RAW_SLICE, False), _batch(shown, bags, view.head, True), found
+    of_view = _batch(shown, bags if view.bag else [None] * len(bags), view.head, True)
+    return _batch(raw, [None] * len(raw), RAW_SLICE, False), of_view, found
 
 
 def _batch(
-    bodies: list[Ints], bags: list[np.ndarray[tuple[int, int], np.dtype[np.int16]] | None], head: HeadSlice, compressed: bool
-) -> _Rows:  # fmt: skip
+    bodies: Sequence[Ints], bags: Sequence[npt.NDArray[np.int16] | None], head: HeadSlice, compressed: bool
+) -> _Rows:
     """Rows as training has them: the opening, and the body, of which the last id is only predicted."""
     shape = len(bodies), max(map(len, bodies)) + 1
     ids, targets, doc = np.zeros(shape, np.int64), np.full(shape, -1), np.full(shape, -1)

@@ -162,10 +162,11 @@ def asked_codec(view: str) -> str:
     return f"say what made that view with --codec {view}@CODEC, such as {view}@bpe or {view}@bpe=FILE"
 
 
-def table(outcomes: Sequence[Outcome]) -> str:
-    """The outcomes as a Markdown table."""
+def table(outcomes: Sequence[Outcome]) -> markdown.Table:
+    """The outcomes, a row an arm."""
     heads = ["trained on", "read as", "bits per byte (95 %)", "FLOPs", "bytes shown", "bytes per symbol"]
-    return markdown.table([*heads, "steps", "seconds"], map(_cells, outcomes), text=2)
+    drops, best = ["FLOPs", "steps", "seconds", "bytes per symbol", "bytes shown"], {heads[2]: min}
+    return markdown.table([*heads, "steps", "seconds"], map(_cells, outcomes), text=2, drops=drops, best=best)
 
 
 def _cells(o: Outcome) -> list[str]:

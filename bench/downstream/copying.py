@@ -19,6 +19,7 @@ import numpy as np
 
 from bench import markdown
 from bench.output import as_json, output, write_json
+from compressors.cli.printing import forms, put
 from proxylm.data import frame
 from proxylm.evaluation.scoring import byte_ids, score
 from proxylm.model.decoder import Decoder
@@ -50,17 +51,18 @@ def copying(model: Decoder) -> dict[str, Any]:
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@forms
 @output()
-def main(runs: tuple[Path, ...], output: Path | None) -> None:
+def main(runs: tuple[Path, ...], form: str | None, output: Path | None) -> None:
     """A row for each run."""
     rows = [{"run": run.name} | copying(load_run(run)[0]) for run in runs]
-    click.echo(table(rows))
+    put(form, table(rows), data=rows)
     if output:
         write_json(output, as_json("copying", rows, texts=N_TEXTS, bytes_each=N_BYTES))
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Markdown."""
+def table(rows: Sequence[dict[str, Any]]) -> markdown.Table:
+    """A row for each run."""
     heads = ["run", "right the first time", "again", "bits per byte the first time", "again"]
     return markdown.table(heads, map(_cells, rows))
 

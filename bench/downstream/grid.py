@@ -27,6 +27,7 @@ from bench.report import tables
 from compressors import registry
 from compressors.atomic import write_atomically
 from compressors.base import Compressor
+from compressors.cli.printing import put
 from compressors.errors import InvalidConfig, ProxycError, in_one_line
 from proxylm.config import RunConfig
 from proxylm.config_files import changes, from_mapping
@@ -82,7 +83,7 @@ def downstream(
     wrong = grid.run(arms, jobs)
     if found := grid.finished(every):
         results.write(output / "results.json", found)
-        click.echo(tables.all_of(found))
+        put(None, *tables.all_of(found))
     if wrong:
         raise click.ClickException(wrong)
 

@@ -25,6 +25,7 @@ from bench.downstream import results
 from bench.downstream.results import Result
 from bench.output import output
 from bench.report import vega
+from compressors.cli.printing import forms, put
 from compressors.errors import InputError
 
 # Settings that make no other kind of run; but see below for chunk
@@ -96,8 +97,8 @@ def needed(bits: float, along: Sequence[tuple[float, int, float]]) -> float:
     return float(f0 * (f1 / f0) ** (np.log(bits / y0) / np.log(y1 / y0)))
 
 
-def table(found: Sequence[Result], skip: Sequence[int] = (), against: str = "") -> str:
-    """Markdown: the points of each arm, its exponent, the largest residual, the largest budget
+def table(found: Sequence[Result], skip: Sequence[int] = (), against: str = "") -> markdown.Table:
+    """The points of each arm, its exponent, the largest residual, the largest budget
     foretold from the others.
 
     With `against`, an arm with two budgets or more: also how many times its FLOPs that arm needs,
@@ -127,7 +128,7 @@ def table(found: Sequence[Result], skip: Sequence[int] = (), against: str = "") 
         rows.append(cells)
     if not rows:
         raise InputError("no arm has results at three budgets of FLOPs; a fit needs them")
-    return markdown.table(heads, rows, text=2)
+    return markdown.table(heads, rows, text=2, drops=[heads[1], "largest residual", *heads[4:6]])
 
 
 def figure(found: Sequence[Result], path: Path, skip: Sequence[int] = ()) -> None:
@@ -146,12 +147,15 @@ def figure(found: Sequence[Result], path: Path, skip: Sequence[int] = ()) -> Non
 @click.option(
     "--against", default="", metavar="ARM", help="Also say how many times the FLOPs ARM needs for the same loss."
 )
+@forms
 @output(*vega.PICTURES, help="A chart to write.")
-def scaling(files: tuple[Path, ...], skip: tuple[int, ...], against: str, output: Path | None) -> None:
+def scaling(
+    files: tuple[Path, ...], skip: tuple[int, ...], against: str, form: str | None, output: Path | None
+) -> None:
     """Fit loss against compute, arm by arm."""
     if output:
         vega.require()
     found = [r for path in files for r in results.read(path)]
-    click.echo(table(found, skip, against))
+    put(form, table(found, skip, against))
     if output:
         figure(found, output, skip)

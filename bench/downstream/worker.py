@@ -22,11 +22,12 @@ from bench import isolated
 from bench.downstream import results
 from bench.downstream.arms import Arm, digest, run_arm, scored, scores
 from bench.downstream.curves import curves
-from bench.measuring import Progress, environment, processor
+from bench.measuring import environment, processor
 from compressors import registry
 from compressors.atomic import write_atomically
 from compressors.errors import InputError
 from compressors.file_lock import lock
+from proxylm.cli.step_progress import step_progress
 from proxylm.config import RunConfig
 from proxylm.config_files import from_mapping
 from proxylm.data.store import Store
@@ -60,8 +61,9 @@ class Job:
             raise InputError(f"{', '.join(self.held_out)} changed since the grid began; start it again")
         arm = Arm(self.name, from_mapping(RunConfig, self.config), self.reads)
         made = dict(map(registry.parse_named, self.codecs))
-        texts, report = [document.data for document in documents], Progress(self.name, lines=10).step
-        outcome = run_arm(arm, Store.open(Path(self.store)), folder, made, texts, report)
+        texts = [document.data for document in documents]
+        with step_progress(self.name) as report:
+            outcome = run_arm(arm, Store.open(Path(self.store)), folder, made, texts, report)
         facts = {"name": self.name} | self.facts | {
             "config": self.config, "totals": outcome.totals, "environment": environment(), "processor": processor(),
             "curves": curves(folder),

@@ -21,6 +21,7 @@ from bench.exchange.schedules import SCHEDULES
 from bench.exchange.table import table
 from bench.output import OutputFile, as_json, output, read_json, write_json
 from bench.report import vega
+from compressors.cli.printing import forms, put
 from compressors.errors import ProxycError, in_one_line
 from proxylm.data.store import Store
 
@@ -74,10 +75,12 @@ PATH = click.Path(path_type=Path, exists=True)
 @click.option("--flops-per-second", type=float, help="With --dry-run: say how many hours that takes.")
 @click.option("--stability", type=PATH, help="JSON of `proxyc bench stability`: adds how stable each view is.")
 @click.option("--chart", type=OutputFile(*vega.PICTURES), help="A chart of e against ratio and stability to write.")
+@forms
 @output()
 def exchange(
     store: Path, held_out: tuple[Path, ...], recipe: Path | None, runs: Path, max_bytes: int, jobs: int, only: tuple[str, ...],
-    dry_run: bool, flops_per_second: float | None, stability: Path | None, chart: Path | None, output: Path | None, **flags: Any,
+    dry_run: bool, flops_per_second: float | None, stability: Path | None, chart: Path | None, form: str | None, output: Path | None,
+    **flags: Any,
 ) -> None:  # fmt: skip
     """Measure the exchange rate e = (D_eff - R) / C of views of STORE: raw bytes that a byte shown in a view is worth.
 
@@ -88,7 +91,7 @@ def exchange(
     names = results.matching([run.arm.name for run in every], only)
     chosen = [run for run in every if run.arm.name in names]
     if dry_run:
-        click.echo(plan(chosen, opened, flops_per_second))
+        put(form, plan(chosen, opened, flops_per_second))
         return
     if chart:
         vega.require()
@@ -108,7 +111,7 @@ def exchange(
         click.echo(
             f"warning: runs in {' and '.join(found['dtypes'])} are compared; give --set train.dtype=...", err=True
         )
-    click.echo(table(found["rows"]))
+    put(form, table(found["rows"]), data=found["rows"])
     if chart:
         draw(found["rows"], chart)
     if output:

@@ -23,11 +23,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from bench.downstream.arms import Arm
 from bench.exchange.schedules import Stretch, stretches
 from compressors.errors import InputError, InvalidConfig
 from proxylm import config_files as configs
 from proxylm.config import RunConfig
+from proxylm.data.layout import Layout
 from proxylm.data.loader import alphabet_of
 from proxylm.data.store import Store
 from proxylm.data.views import views_of
@@ -212,7 +215,8 @@ class _Steps:
         if view not in self._known:
             config = _mixed(base, view, [{"until": 1.0, "start": 1.0, "end": 1.0}], 1)
             (shown,) = views_of(self._store, config.mix.specs, alphabet_of(self._store, config))
-            self._known[view] = int(shown.lengths.sum())
+            _, places = Layout.of(self._store, [shown], 0).find(np.arange(len(self._store)))
+            self._known[view] = int((places["stop"] - places["first"]).sum())
         return self._known[view]
 
 

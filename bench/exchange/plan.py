@@ -10,8 +10,8 @@ from proxylm.data.store import Store
 from proxylm.training.run_plan import RunPlan
 
 
-def plan(runs: Sequence[Run], store: Store, flops_per_second: float | None = None) -> str:
-    """Markdown: steps, bytes and FLOPs of every run and of all; hours at a rate that is given."""
+def plan(runs: Sequence[Run], store: Store, flops_per_second: float | None = None) -> markdown.Table:
+    """Steps, bytes and FLOPs of every run and of all; hours at a rate that is given."""
     plans = [(run, RunPlan.of(store, run.arm.config)) for run in runs]
     rows = [
         _cells(run.arm.name, found.steps, run.shares, found.flops, flops_per_second, found.passes)

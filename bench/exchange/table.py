@@ -1,4 +1,4 @@
-"""Exchange rates as Markdown."""
+"""Exchange rates as a table."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from bench import markdown
 Row = Mapping[str, Any]
 
 
-def table(rows: Sequence[Row]) -> str:
+def table(rows: Sequence[Row]) -> markdown.Table:
     """A row for each view, schedule and width; a figure that was not measured is a dash."""
     heads = ["view", "schedule", "d", "C / R", "R, MB", "e (95 %)", "over", "bytes a position", "FLOPs a position"]
     heads += ["pays at equal FLOPs", "bytes", "seconds", "loss at equal FLOPs", "bytes", "seconds"]
     heads += ["dip after the switch", "cosine of gradients", "of hidden states"]
-    return markdown.table(heads, map(_cells, rows), text=2)
+    drops = [*heads[15:], *heads[12:15], *heads[9:12], "FLOPs a position", "over", "bytes a position", "R, MB"]
+    best = {"e (95 %)": max} if len({(row["width"], row["ratio"]) for row in rows}) == 1 else {}
+    return markdown.table(heads, map(_cells, rows), text=2, drops=drops, best=best)
 
 
 def _cells(row: Row) -> list[str | None]:

@@ -15,17 +15,19 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
 from bench.downstream import results
+from bench.markdown import Table
 from bench.report import tables
 from compressors.atomic import write_atomically
 from compressors.errors import InputError
 
 RESULTS = Path(__file__).parent.parent / "results"
 _PLACE = re.compile(r"(<!-- (\w+) ([^>]*?) ?-->\n).*?(<!-- end -->)", re.DOTALL)
-_OF_RUNS: dict[str, Callable[[list[results.Result], str], str]] = {
+_OF_RUNS: dict[str, Callable[[list[results.Result], str], Table]] = {
     "runs": tables.runs,
     "arms": tables.arms,
     "widths": tables.widths,
@@ -47,10 +49,10 @@ _OF_FACTS = {
 }
 
 
-def _renderer(name: str) -> Callable[..., str]:
+def _renderer(name: str) -> Callable[..., Any]:
     """The function named "module:function"; its module is imported now."""
     module, _, function = name.partition(":")
-    found: Callable[..., str] = getattr(importlib.import_module(module), function)
+    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
     return found
 
 
@@ -78,7 +80,7 @@ def _table(kind: str, asked: str, folder: Path) -> str:
     if kind in _OF_FACTS:
         name, rows_only = _OF_FACTS[kind]
         (facts,) = ([json.loads(file.read_bytes()) for file in files] for files in columns)
-        return _renderer(name)([row for found in facts for row in found["rows"]] if rows_only else facts[0])
+        return str(_renderer(name)([row for found in facts for row in found["rows"]] if rows_only else facts[0]))
     if kind not in _OF_RUNS | _OF_TEXTS:
         raise InputError(f"no table of kind {kind}; known: {', '.join([*_OF_RUNS, *_OF_TEXTS, *_OF_FACTS])}")
     return _of_runs(kind, columns, options)
@@ -98,8 +100,8 @@ def _of_runs(kind: str, columns: list[list[Path]], options: dict[str, str]) -> s
     results.check_arm(every, against)
     if kind in _OF_TEXTS:
         titles = options.get("titles", ",".join("+".join(file.stem for file in files) for files in columns)).split(",")
-        return _OF_TEXTS[kind](dict(zip(titles, shown, strict=True)), against)
-    return _OF_RUNS[kind](every, against)
+        return str(_OF_TEXTS[kind](dict(zip(titles, shown, strict=True)), against))
+    return str(_OF_RUNS[kind](every, against))
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""Results of `proxyc bench downstream` as Markdown, and `proxyc bench tables`, which prints them
+"""Results of `proxyc bench downstream` as tables, and `proxyc bench tables`, which prints them
 again.
 
 A difference is `-2.5% (-2.7 to -2.2; -3.3 to -1.6)`: what other documents would give, then what
@@ -16,9 +16,11 @@ import click
 from bench import markdown
 from bench.downstream import results
 from bench.downstream.results import Difference, Result
+from bench.markdown import Table
+from compressors.cli.printing import forms, put
 
 
-def runs(found: Sequence[Result], against: str = "") -> str:
+def runs(found: Sequence[Result], against: str = "") -> Table:
     """Bits per byte of every run, how they differ from the rival of its size and seed on the same
     documents, what it took.
     """
@@ -29,7 +31,16 @@ def runs(found: Sequence[Result], against: str = "") -> str:
         bits = f"{results.bits_per_byte(r):.4f}{_interval(r)}"
         return [r["name"], r["reads"], bits, difference, *_shown(r["totals"])]
 
-    return markdown.table([*heads, "bytes shown", "bytes per symbol"], map(cells, found), text=2)
+    drops = ["bytes shown", "symbols", "bytes per symbol", "FLOPs", "read as", heads[3]]
+    best = dict.fromkeys(heads[2:4], min) if _of_one_size(found) else {}
+    return markdown.table(
+        [*heads, "bytes shown", "bytes per symbol"], map(cells, found), text=2, drops=drops, best=best
+    )
+
+
+def _of_one_size(found: Sequence[Result]) -> bool:
+    """Only then is one of them the best: larger models with more compute are better."""
+    return len({r["size"] for r in found}) == 1
 
 
 def _shown(totals: dict[str, float]) -> list[str]:
@@ -76,7 +87,7 @@ def _by_seed(row: dict[str, Any]) -> str:
     return ", ".join(f"{value:+.1%}" for value in row["by_seed"])
 
 
-def arms(found: Sequence[Result], against: str = "") -> str:
+def arms(found: Sequence[Result], against: str = "") -> Table:
     """The arms over their seeds, against the rival of their size with the same seeds, what a run
     took.
 
@@ -92,10 +103,16 @@ def arms(found: Sequence[Result], against: str = "") -> str:
         told = [arm_name(row), str(row["seeds"]), f"{row['bits_per_byte']:.4f}{span}", _difference(row["against"])]
         return [*told, _by_seed(row) or None, *_shown(row["totals"])[:3], *taken]
 
-    return markdown.table([*heads, *(["seconds"] if seconds else [])], map(cells, results.arms(found, against)))
+    rows = map(cells, results.arms(found, against))
+    drops, best = (
+        ["bytes shown", "symbols", "FLOPs", "seconds", "by seed", "seeds"],
+        dict.fromkeys([heads[2], rival], min),
+    )
+    best = best if _of_one_size(found) else {}
+    return markdown.table([*heads, *(["seconds"] if seconds else [])], rows, drops=drops, best=best)
 
 
-def widths(found: Sequence[Result], against: str = "") -> str:
+def widths(found: Sequence[Result], against: str = "") -> Table:
     """A row a size, a column an arm: bits per byte, how much more than the rival, and what other
     seeds would give.
     """
@@ -109,7 +126,7 @@ def widths(found: Sequence[Result], against: str = "") -> str:
     return markdown.table(["size", *names], ([size, *map(cells.get, names)] for size, cells in by_size.items()))
 
 
-def texts(scored: Mapping[str, Sequence[Result]], against: str = "") -> str:
+def texts(scored: Mapping[str, Sequence[Result]], against: str = "") -> Table:
     """The arms over their seeds on several texts (name -> results): bits per byte, and how much
     more than the rival, seed by seed.
     """
@@ -120,7 +137,7 @@ def texts(scored: Mapping[str, Sequence[Result]], against: str = "") -> str:
     return _by_text(scored, against, cell)
 
 
-def differences(scored: Mapping[str, Sequence[Result]], against: str = "") -> str:
+def differences(scored: Mapping[str, Sequence[Result]], against: str = "") -> Table:
     """The same arms and texts, without the rival: how much more over the seeds that both have, and
     both intervals of that.
     """
@@ -132,7 +149,7 @@ def _by_text(
     against: str,
     cell: Callable[[dict[str, Any]], str | None],
     shown: Callable[[dict[str, Any]], bool] = lambda row: True,
-) -> str:
+) -> Table:
     """A row an arm, a column a text (name -> results).
 
     cell: what stands below a text. shown: which arms have a row. An arm that was not scored on a
@@ -148,7 +165,7 @@ def _by_text(
     return markdown.table(["arm", "FLOPs", *described], ([*head, *cells] for head, cells in rows.items()))
 
 
-def budgets(found: Sequence[Result], against: str = "") -> str:
+def budgets(found: Sequence[Result], against: str = "") -> Table:
     """The arms that were also run with the symbols, the bytes or the seconds of the rival: a column
     for each budget.
     """
@@ -160,13 +177,13 @@ def budgets(found: Sequence[Result], against: str = "") -> str:
         rows.setdefault(name, {})[row["equal"]] = f"{row['bits_per_byte']:.4f}, {difference}"
     several = [[name, *map(cells.get, columns)] for name, cells in rows.items() if len(cells) > 1]
     heads = ["arm", *(f"equal {column.replace('flops', 'FLOPs')}" for column in columns)]
-    return markdown.table(heads, several) if several else ""
+    return markdown.table(heads, several)
 
 
-def all_of(found: Sequence[Result], against: str = "") -> str:
+def all_of(found: Sequence[Result], against: str = "") -> list[Table | str]:
     """Runs, arms, and budgets where there are several; what they were scored on."""
-    parts = (runs(found, against), arms(found, against), budgets(found, against), scored(found))
-    return "\n\n".join(filter(None, parts))
+    tables = (runs(found, against), arms(found, against), budgets(found, against))
+    return [*(table for table in tables if table.rows), scored(found)]
 
 
 def scored(found: Sequence[Result]) -> str:
@@ -188,15 +205,17 @@ def scored(found: Sequence[Result]) -> str:
 @click.command()
 @click.argument("files", metavar="RESULTS...", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--against", default="", metavar="ARM", help="Set runs against this arm, not the first.")
-def main(files: tuple[Path, ...], against: str) -> None:
+@forms
+def main(files: tuple[Path, ...], against: str, form: str | None) -> None:
     """Tables of each results.json of `downstream`: runs, arms over their seeds, budgets.
 
     Hours of training.
     """
     seconds: dict[str, float] = {}  # of each run, though several files score it
+    parts: list[Table | str] = []
     for path in files:
         found = results.read(path)
         results.check_arm(found, against)
-        click.echo(all_of(found, against) + "\n")
+        parts += all_of(found, against)
         seconds |= {f"{r['name']} {r['totals']}": r["totals"]["seconds"] for r in found}
-    click.echo(f"{sum(seconds.values()) / 3600:.1f} hours of training")
+    put(form, *parts, f"{sum(seconds.values()) / 3600:.1f} hours of training")

@@ -23,6 +23,8 @@ from bench import isolated, markdown
 from bench.codecs import encoders
 from bench.measuring import documents, mb_s, timed
 from bench.output import as_json, output, write_json
+from compressors.cli.printing import forms, put
+from compressors.cli.progress import progress
 from compressors.corpus import fingerprint
 
 PATH = click.Path(exists=True, path_type=Path)
@@ -33,18 +35,29 @@ PATH = click.Path(exists=True, path_type=Path)
 @click.argument("corpus", nargs=-1, required=True, type=PATH)
 @click.option("--repeats", default=5, show_default=True)
 @click.option("--skip", multiple=True, help="An encoder to leave out, where it would take hours.")
+@forms
 @output()
-def encode(tokenizer: Path, corpus: tuple[Path, ...], repeats: int, skip: tuple[str, ...], output: Path | None) -> None:
+def encode(
+    tokenizer: Path,
+    corpus: tuple[Path, ...],
+    repeats: int,
+    skip: tuple[str, ...],
+    form: str | None,
+    output: Path | None,
+) -> None:
     """MB/s of the encoders on each corpus: one thread and two, unseen and repeated; ids compared."""
     rows: list[dict[str, Any]] = []
-    for path, threads in itertools.product(corpus, (1, 2)):
-        asked: dict[str, Any] = {"tokenizer": str(tokenizer), "corpus": str(path), "repeats": repeats, "skip": skip}
-        found = isolated.answer("bench.speed.encode:child_speed", threads=threads, n_threads=threads, **asked)
-        if isinstance(found, str):
-            raise click.ClickException(f"{path.name}, {threads} threads: {found}")
-        rows += found["rows"]
-        click.echo(table(found["rows"]).splitlines()[-1], err=True)
-    click.echo(table(rows))
+    work = list(itertools.product(corpus, (1, 2)))
+    with progress("encode", len(work), unit="measurements") as told:
+        for path, threads in work:
+            told(0, f"{path.name}, threads: {threads}")
+            asked: dict[str, Any] = {"tokenizer": str(tokenizer), "corpus": str(path), "repeats": repeats, "skip": skip}
+            found = isolated.answer("bench.speed.encode:child_speed", threads=threads, n_threads=threads, **asked)
+            if isinstance(found, str):
+                raise click.ClickException(f"{path.name}, {threads} threads: {found}")
+            rows += found["rows"]
+            told(1)
+    put(form, table(rows), data=rows)
     if output:
         write_json(output, as_json("encode", rows, encoders=encoders.versions(), repeats=repeats))
 
@@ -77,7 +90,7 @@ def child_speed(tokenizer: str, corpus: str, n_threads: int, repeats: int, skip:
     return {"rows": rows}
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
+def table(rows: Sequence[dict[str, Any]]) -> markdown.Table:
     """MB/s on text that is read for the first time, and for the second.
 
     A dash where an encoder was left out.

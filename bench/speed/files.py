@@ -23,6 +23,8 @@ import click
 
 from bench import markdown
 from bench.output import as_json, output, write_json
+from compressors.cli.printing import forms, put
+from compressors.cli.progress import progress
 from compressors.corpus import Reader, fingerprint
 
 # In a folder that is ours: `-m` imports from the current one first
@@ -65,35 +67,47 @@ NATIVE = {
 @click.option("--megabytes", default=200, show_default=True, help="Size of the file that is made of the corpus.")
 @click.option("--repeats", default=5, show_default=True)
 @click.option("--codec", "chosen", multiple=True, help=f"Of: {', '.join(NATIVE)}. Default: all.")
+@forms
 @output()
-def files(corpus: tuple[Path, ...], megabytes: int, repeats: int, chosen: tuple[str, ...], output: Path | None) -> None:
+def files(
+    corpus: tuple[Path, ...],
+    megabytes: int,
+    repeats: int,
+    chosen: tuple[str, ...],
+    form: str | None,
+    output: Path | None,
+) -> None:
     """Time files; a native tool that is not installed is left out and named."""
     rows: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as folder:
+    names = list(chosen or NATIVE)
+    n_rows = sum(2 * len(NATIVE[name].threads) for name in names)
+    with progress("files", n_rows, unit="measurements") as told, tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "corpus.txt"
         _write(corpus, source, megabytes * 1_000_000)
         corpus_sha256 = fingerprint([source.read_bytes()])
-        for codec in chosen or NATIVE:
+        for codec in names:
             native = NATIVE[codec]
             if shutil.which(native.pack[0]) is None:
-                click.echo(f"{codec}: the native tool is not installed", err=True)
+                told.say(f"{codec}: the native tool is not installed")
                 continue
             part = _beginning(source, native.share)
             for threads in native.threads:
                 for row in _measure(codec, native, part, threads, repeats):
                     rows.append(row)
-                    click.echo(table(rows[-1:]).splitlines()[-1], err=True)
-    click.echo(table(rows))
+                    told(1, f"{codec}, threads: {threads}")
+    put(form, table(rows), data=rows)
     if output:
         facts = {"megabytes": megabytes, "repeats": repeats, "allowed": f"{FACTOR} x native + {START_UP} s"}
         facts |= {"native_tools": _versions(), "corpus": [path.name for path in corpus], "corpus_sha256": corpus_sha256}
         write_json(output, as_json("files", rows, **facts))
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Markdown: medians of wall time in seconds, peak resident memory in megabytes."""
+def table(rows: Sequence[dict[str, Any]]) -> markdown.Table:
+    """Medians of wall time in seconds, peak resident memory in megabytes."""
     heads = ["codec", "", "threads", "MB", "proxyc s", "native s", "allowed s", "", "proxyc peak MB", "native peak MB"]
-    return markdown.table(heads, map(_cells, rows), text=2)
+    return markdown.table(
+        heads, map(_cells, rows), text=2, drops=["MB", "native peak MB", "proxyc peak MB", "allowed s"]
+    )
 
 
 def _cells(r: dict[str, Any]) -> list[str]:

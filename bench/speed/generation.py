@@ -27,6 +27,7 @@ import torch
 from bench import corpora, markdown
 from bench.measuring import rounds as in_turns
 from bench.output import as_json, output, write_json
+from compressors.cli.printing import put
 from compressors.errors import InputError
 from proxylm.config import ModelConfig, RunConfig, TrainConfig
 from proxylm.data import frame
@@ -72,7 +73,7 @@ def main(run: Path | None, rounds: int, output: Path | None) -> None:
         "config": json.loads(config.to_json()), "training_bits_per_byte": losses,
         "transformers": version("transformers"),
     }  # fmt: skip
-    click.echo(table(rows))
+    put(None, table(rows))
     click.echo(", ".join(f"{head}: {bits:.3f}" for head, bits in losses.items()) + " bits per byte, last 100 steps")
     if output:
         write_json(output, as_json("generation", rows, **facts))
@@ -195,8 +196,8 @@ def measure(ways: dict[str, Way], prompts: list[bytes], batch: int, rounds: int)
     ]
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown."""
+def table(rows: list[dict[str, Any]]) -> markdown.Table:
+    """A row for each way and number of texts."""
     heads = ["side by side", "", "bytes/s", "over transformers", "bytes a pass", "same text as without extra heads"]
     return markdown.table(heads, map(_cells, rows), text=2)
 

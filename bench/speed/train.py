@@ -22,9 +22,11 @@ import torch
 import torch.nn.functional as F
 
 from bench import isolated, markdown
-from bench.measuring import Progress, rounds, timed
+from bench.measuring import rounds, timed
 from bench.output import as_json, output, write_json
 from bench.speed.train_parts import PARTS
+from compressors.cli.printing import put
+from compressors.cli.progress import progress
 from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
 from proxylm.data.loader import Loader
 from proxylm.data.store import Store
@@ -94,17 +96,19 @@ def _plain(store: Store, config: RunConfig) -> Callable[[int], float]:
 def main(store: Path, view: str, n_rounds: int, threads: int, output: Path | None) -> None:
     """Everything, in turns."""
     work = list(itertools.product(WIDTHS, ("fp32", "bf16"), range(n_rounds), WAYS))
-    steps, progress = list[dict[str, Any]](), Progress()
-    for i, (width, dtype, turn, way) in enumerate(work):
-        progress.at(i, len(work) + len(PARTS), f"d = {width}, {dtype}, {way}")
-        asked = {"store": str(store), "width": width, "dtype": dtype, "way": way}
-        steps.append(asked | {"round": turn} | _child("step", threads, **asked))
-    parts = {}
-    for i, name in enumerate(PARTS):
-        progress.at(len(work) + i, len(work) + len(PARTS), name)
-        parts[name] = _child("part", threads, store=str(store), view=view, name=name)
+    steps, parts = list[dict[str, Any]](), {}
+    with progress("train", len(work) + len(PARTS), unit="measurements") as told:
+        for width, dtype, turn, way in work:
+            told(0, f"d = {width}, {dtype}, {way}")
+            asked = {"store": str(store), "width": width, "dtype": dtype, "way": way}
+            steps.append(asked | {"round": turn} | _child("step", threads, **asked))
+            told(1)
+        for name in PARTS:
+            told(0, name)
+            parts[name] = _child("part", threads, store=str(store), view=view, name=name)
+            told(1)
     rows = summary(steps)
-    click.echo(table(rows))
+    put(None, table(rows))
     for name, found in parts.items():
         click.echo(f"{name}: {', '.join(f'{key} {value:,.4g}' for key, value in found.items())}")
     if output:
@@ -142,8 +146,8 @@ def summary(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown."""
+def table(rows: list[dict[str, Any]]) -> markdown.Table:
+    """A row for each width and type."""
     heads = ["d", "layers", "type", "transformers, symbols/s", "ours", "ours, compiled", "compiled over transformers"]
     return markdown.table([*heads, "share of the product rate"], map(_cells, rows), text=3)
 

@@ -47,7 +47,7 @@ class BPE(Compressor):
     @classmethod
     def fit(
         cls, documents: Iterable[bytes], *, vocab_size: int = 32_768, pattern: str = "llama3",
-        sample: int | None = None, progress: bool = False,
+        sample: int | None = None,
     ) -> BPE:  # fmt: skip
         """Train on `documents` (read once), cut by `pattern` (a name in `compressors.bpe.patterns`).
 
@@ -83,7 +83,7 @@ class BPE(Compressor):
                 pass
             texts = chosen.documents()
             card["sample"] = sum(map(len, texts))
-        spec = train.fit(texts, vocab_size=vocab_size, pattern=pattern, progress=progress)
+        spec = train.fit(texts, vocab_size=vocab_size, pattern=pattern)
         # The tables are counted over ids, so the tokenizer comes first and encodes the sample.
         codec = cls(artifact=_artifact(spec, card))
         sample_ids = codec.encode_batch(sampled := counted.documents())

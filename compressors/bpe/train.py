@@ -27,9 +27,7 @@ WORD = 1 << 10
 _RUN = re.compile(rf"\S{{{WORD}}}|\s{{{WORD}}}")
 
 
-def fit(
-    documents: Iterable[bytes], *, vocab_size: int, pattern: str = "llama3", progress: bool = False
-) -> dict[str, Any]:
+def fit(documents: Iterable[bytes], *, vocab_size: int, pattern: str = "llama3") -> dict[str, Any]:
     """A `tokenizer.json` (as a dict) with at most `vocab_size` ids: 0-255 the bytes in order, then merges by
     rank.
 
@@ -52,7 +50,7 @@ def fit(
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size, initial_alphabet=list(byte_alphabet()), max_token_length=LONGEST, show_progress=progress
+        vocab_size=vocab_size, initial_alphabet=list(byte_alphabet()), max_token_length=LONGEST, show_progress=False
     )
     tokenizer.train_from_iterator(_texts(documents), trainer)
     spec: dict[str, Any] = json.loads(tokenizer.to_str())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
+from collections.abc import Iterator
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -17,21 +17,20 @@ import click
 
 from compressors import registry
 from compressors.cli.options import n_bytes
-from compressors.cli.shown import shown
+from compressors.cli.printing import forms, put
+from compressors.cli.progress import Progress, progress
+from compressors.cli.table import Table
 from compressors.corpus import Reader
 from compressors.errors import InputError, InvalidConfig, PluginError, ProxycError
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def codecs(as_json: bool) -> None:
+@forms
+def codecs(form: str | None) -> None:
     """List the registered compressors, plugins included."""
     rows = [_row(entry) for entry in registry.entries().values()]
-    if as_json:
-        click.echo(json.dumps(rows, indent=1))
-        return
-    for row in rows:
-        click.echo(shown(f"{row['name']:<16} {row['from']:<12} {row['state']}"))
+    table = Table(["name", "from", "what it does"], [list(row.values()) for row in rows], text=3, drops=["from"])
+    put(form, table, data=rows, piped=lambda table: table.fitted(None).partition("\n")[2])  # without heads
 
 
 def _row(entry: registry.Entry) -> dict[str, str]:
@@ -100,17 +99,27 @@ def fit(
             f"{name}: fit has no setting {', '.join(sorted(unknown))}; it has: {', '.join(list(known)[1:])}"
         )
     reader = Reader(corpus, text_field=text_field, pattern=glob, exclude=exclude)
-    if "progress" in known and sys.stderr is not None and sys.stderr.isatty():
-        chosen["progress"] = True
     partial = output.with_name(output.name + ".partial")
     if "checkpoint" in known:
         chosen["checkpoint"] = partial
-    documents = (document.data for document in reader) if sample is None else reader.sample(sample)
-    codec = cls.fit(documents, **chosen)
+    with progress(f"fit {name}", reader.size) as reading, progress(f"train {name}", None) as training:
+        if "progress" in known:
+            chosen["progress"] = training.at
+        documents = _counted(reader, reading) if sample is None else reader.sample(sample)
+        codec = cls.fit(documents, **chosen)
     codec.save(output)
     partial.unlink(missing_ok=True)
     bad = f"; {reader.n_bad} bad records skipped" if reader.n_bad else ""
     click.echo(f"{output}: {codec.name}, {codec.vocab.size} symbols, {output.stat().st_size:,} bytes{bad}", err=True)
+
+
+def _counted(reader: Reader, told: Progress) -> Iterator[bytes]:
+    """The documents; `told` hears how much of the input was read with each."""
+    before = 0
+    for document in reader:
+        yield document.data
+        told(document.n_read - before, "" if document.n_read < reader.size else "all is read; making the artifact")
+        before = document.n_read
 
 
 def _check_writable(output: Path, force: bool) -> None:
@@ -183,14 +192,18 @@ def convert(
     if output.suffix == ".dict":
         _convert_dictionary(source, output)
         return
-    if pattern is not None:
-        codec = BPE.from_tiktoken(source, pattern=pattern, special_tokens=dict(map(_special, special)))
-    elif special:
+    if special and pattern is None:
         raise InvalidConfig("--special goes with --pattern and tiktoken's ranks; other files hold their special tokens")
-    else:
-        codec = BPE(artifact=BPE.read_artifact(source, not_nfc=not_nfc))
-    writers = {"": codec.save_pretrained, ".json": codec.to_tokenizer_json, ".tiktoken": codec.to_tiktoken}
-    beside = writers.get(output.suffix, codec.save)(output)
+    with progress("convert", 2, unit="parts") as told:  # seconds, for 200,000 symbols
+        told(0, f"reading {source.name}")
+        if pattern is not None:
+            codec = BPE.from_tiktoken(source, pattern=pattern, special_tokens=dict(map(_special, special)))
+        else:
+            codec = BPE(artifact=BPE.read_artifact(source, not_nfc=not_nfc))
+        told(1)
+        told(0, f"writing {output.name}")
+        writers = {"": codec.save_pretrained, ".json": codec.to_tokenizer_json, ".tiktoken": codec.to_tiktoken}
+        beside = writers.get(output.suffix, codec.save)(output)
     n_bytes = (output if folder is None else folder / "tokenizer.json").stat().st_size
     click.echo(f"{output}: {codec.vocab.size} symbols, {n_bytes:,} bytes", err=True)
     for key, value in (beside or {}).items():  # what a file of tiktoken's does not hold
@@ -230,10 +243,13 @@ def doctor(as_json: bool, warm: bool) -> None:
     from compressors import doctor as checks
 
     findings = []
-    for finding in checks.warm() if warm else checks.examine():
-        findings.append(finding)
-        if not as_json:
-            click.echo(f"{'ok ' if finding.sound else 'BAD'} {finding.name:<20} {finding.detail}")
+    with progress("doctor", None, unit="checks") as told:
+        for finding in checks.warm() if warm else checks.examine():
+            findings.append(finding)
+            told.clear()
+            if not as_json:
+                click.echo(f"{'ok ' if finding.sound else 'BAD'} {finding.name:<20} {finding.detail}")
+            told(1)
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=1))
     if bad := [finding.name for finding in findings if not finding.sound]:

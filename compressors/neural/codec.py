@@ -8,7 +8,7 @@ the two parts share an artifact, and nothing else.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -70,12 +70,13 @@ class Neural(Compressor):
     @classmethod
     def fit(
         cls, documents: Iterable[bytes], *, preset: str = "best", n_bytes: int = 0, seed: int = 0,
-        checkpoint: Path | None = None, progress: bool = False,
+        checkpoint: Path | None = None, progress: Callable[[int, int, str], None] = lambda done, n_bytes, note: None,
     ) -> Neural:  # fmt: skip
         """Train on `n_bytes` bytes of `documents` (0: what the preset takes), and make windows of all of them.
 
         Every 16th document only fits the mixer. Preset `windows` makes only windows, and keeps the network
         of the package. With `checkpoint` an interrupted training resumes from that file, bit for bit.
+        progress: called with the bytes trained on, those of the whole training, and the loss in words.
         Raises `InvalidConfig` for an unknown preset and for a corpus without text.
         """
         from compressors.neural import train

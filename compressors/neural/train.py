@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +28,7 @@ from compressors.neural.artifact import artifact_of
 from compressors.neural.mixing import LAYOUTS, Start
 from compressors.neural.model import LOGIT_SCALE, SCALE_BITS, Model, Shape, features, preset, squash_table
 
+Progress = Callable[[int, int, str], None]  # bytes trained on, bytes in all, the loss in words
 Floats = npt.NDArray[np.float32]
 HELD_OUT = 16  # every 16th document is kept from the network: what comes after it is fitted on these
 _BATCH = 1024  # positions of a step
@@ -145,7 +145,7 @@ class Trainer:
 
 
 def train(
-    documents: Sequence[bytes], shape: Shape, *, n_bytes: int, seed: int, checkpoint: Path | None, progress: bool
+    documents: Sequence[bytes], shape: Shape, *, n_bytes: int, seed: int, checkpoint: Path | None, progress: Progress
 ) -> Trainer:
     """Train on `n_bytes` bytes of `documents`, in a shuffled order, again and again if they are fewer.
 
@@ -155,7 +155,7 @@ def train(
     task = digest([asdict(shape), n_bytes, seed, _digest(chosen)])
     if checkpoint is not None and checkpoint.exists():
         trainer.resume(checkpoint, task)
-    began, started_at, tell = time.monotonic(), trainer.seen, _teller(progress, n_bytes)
+    progress(trainer.seen, n_bytes, "")
     for number, pieces in enumerate(_chunks(chosen, seed)):
         if trainer.seen >= n_bytes:
             break
@@ -165,7 +165,7 @@ def train(
         trainer.chunk = number + 1
         if checkpoint is not None and (trainer.chunk % _SAVE_EVERY == 0 or trainer.seen >= n_bytes):
             trainer.save(checkpoint, task)
-        tell(trainer.seen, loss, (time.monotonic() - began) / (trainer.seen - started_at))
+        progress(trainer.seen, n_bytes, f"{loss:.3f} bits per byte")
     return trainer
 
 
@@ -205,22 +205,12 @@ def _train_chunk(trainer: Trainer, pieces: list[bytes], random: np.random.Genera
     return loss / len(data) / float(np.log(2))
 
 
-def _teller(progress: bool, n_bytes: int) -> Callable[[int, float, float], None]:
-    def tell(seen: int, loss: float, seconds_per_byte: float) -> None:
-        if progress:
-            minutes = max(0, n_bytes - seen) * seconds_per_byte / 60
-            line = f"{seen / 1e6:.0f}/{n_bytes / 1e6:.0f} MB, {loss:.3f} bits per byte, {minutes:.0f} min left"
-            print(line, end="\r" if sys.stderr.isatty() else "\n", file=sys.stderr, flush=True)
-
-    return tell
-
-
 _BUDGET = {"best": 260_000_000, "fast": 160_000_000}  # bytes to train on
 _MIXER_BYTES = 3_000_000  # of held-out documents: the mixers have some thousand weights
 
 
 def fit(
-    documents: Sequence[bytes], name: str, *, n_bytes: int, seed: int, checkpoint: Path | None, progress: bool
+    documents: Sequence[bytes], name: str, *, n_bytes: int, seed: int, checkpoint: Path | None, progress: Progress
 ) -> Artifact:
     """Train the network of preset `name`, then the mixer on documents it has not seen; the artifact."""
     shape, began = preset(name), time.monotonic()

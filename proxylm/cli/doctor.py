@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
 from compressors.atomic import write_atomically
 from compressors.cli import codecs
+from compressors.cli.progress import progress
 from compressors.errors import PluginError
 
 
@@ -40,12 +42,13 @@ def doctor(
     from proxylm.training.distributed import Place
 
     place, findings = Place(device_of(device)), []
-    for finding in gpu_check.examined(place, quick=quick):
-        findings.append(finding)
-        if not as_json:
-            state = "BAD" if finding.get("sound") is False else "ok "
-            rest = {key: value for key, value in finding.items() if key not in ("name", "sound", "losses", "expected")}
-            click.echo(f"{state} {finding['name']:<12} {json.dumps(rest)}")
+    with progress("doctor", None, unit="checks") as told:
+        for finding in gpu_check.examined(place, quick=quick):
+            findings.append(finding)
+            told.clear()
+            if not as_json:
+                click.echo(_line(finding))
+            told(1)
     found = json.dumps({**gpu_check.machine(place), "quick": quick, "checks": findings}, indent=1)
     if as_json:
         click.echo(found)
@@ -53,3 +56,9 @@ def doctor(
         write_atomically(output, found.encode() + b"\n")
     if bad := [finding["name"] for finding in findings if finding.get("sound") is False]:
         raise PluginError(f"{len(bad)} checks failed: {', '.join(bad)}")
+
+
+def _line(finding: dict[str, Any]) -> str:
+    """One check for people."""
+    rest = {key: value for key, value in finding.items() if key not in ("name", "sound", "losses", "expected")}
+    return f"{'BAD' if finding.get('sound') is False else 'ok '} {finding['name']:<12} {json.dumps(rest)}"

@@ -12,6 +12,7 @@ from typing import Any, TextIO, TypeVar
 import click
 
 from compressors import registry
+from compressors.cli.progress import progress
 from compressors.cli.shown import shown
 from compressors.corpus import Reader, take
 from compressors.errors import InputError, counted
@@ -69,10 +70,14 @@ def evaluate(
     subject = Subject(
         model=trained.model, documents=documents, window=trained.window(window), positions=trained.config.train.row_length, **reading
     )  # fmt: skip
-    result = bits_per_byte.evaluate(trained.model, documents, window=subject.window, **reading)
+    with progress("eval", None, unit="symbols") as told:
+        result = bits_per_byte.evaluate(trained.model, documents, window=subject.window, progress=told.at, **reading)
     figures = result.to_json()
-    for name in metrics:
-        figures |= METRICS[name](subject, result)
+    with progress("eval", len(metrics), unit="metrics") as told:
+        for name in metrics:
+            told(0, name)
+            figures |= METRICS[name](subject, result)
+            told(1)
     click.echo(json.dumps(figures, indent=1) if as_json else _in_words(figures))
 
 

@@ -33,7 +33,7 @@ COMMANDS = {
     "export": ("proxylm.cli.evaluate:export", "Write a model as a Hugging Face checkpoint."),
     "fit": ("compressors.cli.codecs:fit", "Fit a compressor on a corpus."),
     "generate": ("proxylm.cli.evaluate:generate", "Continue a prompt, bytes in and bytes out."),
-    "inspect": ("compressors.cli.checking:inspect", "What a .pxc file says of itself."),
+    "inspect": ("compressors.cli.checking:inspect", "What a compressed file or an artifact says of itself."),
     "lm-eval": ("proxylm.cli.tasks:lm_eval", "Run tasks of lm-evaluation-harness on a model."),
     "push": ("proxylm.cli.push:push", "Publish an artifact or an exported model on the Hugging Face Hub."),
     "report": ("bench.report.command:report", "Charts of runs, as one page or as pictures."),

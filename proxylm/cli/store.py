@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,9 @@ from typing import Any
 import click
 
 from compressors import registry
+from compressors.cli.printing import forms, put
+from compressors.cli.progress import amount, progress
+from compressors.cli.table import Table
 from compressors.corpus import Reader
 from compressors.errors import InputError, InvalidConfig, counted
 from proxylm.data.export import FORMATS
@@ -116,12 +118,12 @@ def _encode(
     from proxylm.data import encode as encoding
     from proxylm.data.export import encode_to
 
-    with _bar(quiet, reader, output) as progress:
+    with _bar(quiet, reader, output) as told:
         if to == STORE:
-            written = encoding.encode(reader, output, codecs, progress=progress, engine=_engine(engine), **options)
+            written = encoding.encode(reader, output, codecs, progress=told, engine=_engine(engine), **options)
         else:
             ((view, codec),) = codecs.items()
-            files = encode_to(reader, codec, to, output, progress=progress, **of_export, **options)
+            files = encode_to(reader, codec, to, output, progress=told, **of_export, **options)
     if to == STORE:
         _describe(written)
     else:
@@ -139,19 +141,16 @@ def _engine(name: str) -> Any:
 
 @contextmanager
 def _bar(quiet: bool, reader: Reader | None, store: Path) -> Iterator[Callable[[int, int, int], None]]:
-    """Progress with ETA, by the bytes of the input that were read, where standard error is a terminal."""
-    if quiet or sys.stderr is None or not sys.stderr.isatty():
-        yield lambda *_: None
-        return
+    """Progress by the bytes of the input that were read."""
     total = reader.size if reader is not None else Store.open(store, check=("raw",)).n_symbols("raw")
     done = [0, 0]  # documents and bytes
-    with click.progressbar(length=total, file=sys.stderr, item_show_func=lambda text: text or "") as bar:
+    with progress(f"encode {store.name}", total, quiet=quiet) as bar:
 
-        def progress(n_documents: int, n_bytes: int, n_read: int) -> None:
+        def tell(n_documents: int, n_bytes: int, n_read: int) -> None:
             done[0], done[1] = done[0] + n_documents, done[1] + n_bytes
-            bar.update(n_read, f"{counted(done[0], 'document')}, {done[1] / 1e6:,.1f} MB")
+            bar(n_read, f"{counted(done[0], 'document')}, {amount(done[1])} of text")
 
-        yield progress
+        yield tell
 
 
 class _StoreGroup(click.Group):
@@ -196,8 +195,8 @@ def export(path: Path, view: str, to: str, output: Path, eod: int | None, force:
 @click.option(
     "--document", type=click.IntRange(min=0), metavar="N", help="Only document N: where it came from, its sizes."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def show(path: Path, verify: bool, document: int | None, as_json: bool) -> None:
+@forms
+def show(path: Path, verify: bool, document: int | None, form: str | None) -> None:
     """What is in the view store STORE: documents, bytes, and of each view its size, codec and fingerprint.
 
     Exit code 1 if a file is missing, has another size, or with --verify other bytes than were written.
@@ -206,38 +205,41 @@ def show(path: Path, verify: bool, document: int | None, as_json: bool) -> None:
     if verify:
         opened.verify()
     if document is not None:
-        _describe_document(opened, document, as_json)
+        _describe_document(opened, document, as_json=form == "json")
         return
-    if as_json:
-        click.echo(json.dumps(opened.summary() | {"verified": verify}, indent=1))
-        return
-    _describe(opened)
-    if verify:
-        click.echo("all files have the SHA-256 that was recorded")
+    _describe(opened, form, verified=verify)
 
 
-def _describe(opened: Store) -> None:
-    """Print a table of the views, with aligned columns."""
+def _describe(opened: Store, form: str | None = None, *, verified: bool = False) -> None:
+    """Print what a store holds, and a table of its views."""
     summary = opened.summary()
-    click.echo(
+    text = (
         f"{opened.path}: {counted(summary['documents'], 'document')}, {summary['bytes']:,} bytes, {counted(summary['shards'], 'shard')}, "
         f"fingerprint {summary['fingerprint'][:16]}"
     )
-    rows = [("view", "symbols", "bytes/symbol", "vocabulary", "on disk", "fingerprint", "codec")]
-    for name, view in summary["views"].items():
-        numbers = (f"{view['symbols']:,}", f"{view['bytes_per_symbol']:.3f}", f"{view['vocab_size']:,}")
-        on_disk = f"{view['size_on_disk'] / 1e6:,.1f} MB"
-        rows.append((name, *numbers, on_disk, view["fingerprint"][:16], _spec(view["codec"], view["config"])))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        aligned = [
-            f"{cell:>{width}}" if 1 <= i <= 4 else f"{cell:<{width}}"
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        click.echo("  " + "  ".join(aligned).rstrip())
+    heads = ["view", "codec", "fingerprint", "symbols", "bytes/symbol", "vocabulary", "on disk"]
+    rows = [_cells(name, view) for name, view in summary["views"].items()]
+    table = Table(heads, rows, text=3, drops=["fingerprint", "vocabulary", "on disk", "symbols", "codec"])
+    checked = ["all files have the SHA-256 that was recorded"] if verified else []
+    put(
+        form,
+        text,
+        table,
+        *checked,
+        data=summary | {"verified": verified},
+        piped=lambda table: table.fitted(None),
+        gap="\n",
+    )
 
 
-def _describe_document(opened: Store, number: int, as_json: bool) -> None:
+def _cells(name: str, view: dict[str, Any]) -> list[str | None]:
+    """The row of a view."""
+    numbers = (f"{view['symbols']:,}", f"{view['bytes_per_symbol']:.3f}", f"{view['vocab_size']:,}")
+    on_disk = f"{view['size_on_disk'] / 1e6:,.1f} MB"
+    return [name, _spec(view["codec"], view["config"]), view["fingerprint"][:16], *numbers, on_disk]
+
+
+def _describe_document(opened: Store, number: int, *, as_json: bool) -> None:
     """Print where a document came from and its length in every view. Raises `InputError` if it is not there."""
     if number >= len(opened):
         raise InputError(f"{opened.path} has no document {number}; it has 0 to {len(opened) - 1}")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +10,9 @@ import click
 
 from compressors.corpus import Reader, take
 from compressors.errors import InvalidConfig
+from proxylm.cli.train_screen import ending, screen
 
 PATH = click.Path(path_type=Path)
-_EVERY = 10.0  # seconds between lines of progress where standard error is not a terminal
 
 
 def _list_settings(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -63,7 +60,7 @@ def _list_settings(context: click.Context, _: click.Parameter, wanted: bool) -> 
     "--settings", is_flag=True, is_eager=True, expose_value=False, callback=_list_settings,
     help="List every setting with its default and meaning, and exit.",
 )  # fmt: skip
-@click.option("-q", "--quiet", is_flag=True)
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors and warnings.")
 def train(
     store: Path, run: Path, recipe: str | None, view: str | None, steps: int | None, flops: float | None, seed: int | None,
     init: Path | None, held_out: tuple[str, ...], held_out_bytes: int, trackers: tuple[str, ...], config: Path | None,
@@ -95,81 +92,19 @@ def train(
     documents = _documents(held_out, held_out_bytes)
     with ExitStack() as stack:
         place = stack.enter_context(Place.here())
-        report = stack.enter_context(_progress(run.name, quiet or place.rank != 0))
-        trainer.train(Store.open(store), run_config, run, held_out=documents, report=report, place=place, init=init)
-    if place.rank == 0:
-        click.echo(_summary(run, run_log.records(run)))
-
-
-def _summary(run: Path, log: list[dict[str, Any]]) -> str:
-    """What a finished run has done, and its scores on held-out documents."""
-    flops, n_bytes = sum(record["flops"] for record in log), sum(sum(record["bytes"].values()) for record in log)
-    lines = [f"{run}: {len(log)} steps in {log[-1]['dtype']}, {flops:.3g} FLOPs, {n_bytes:,.0f} bytes of text shown"]
-    scores = [(r["held_out_bits_per_byte"], r["step"] + 1) for r in log if "held_out_bits_per_byte" in r]
-    if scores:
-        lines.append(
-            f"held-out documents: {scores[-1][0]:.4f} bits per byte, the best {min(scores)[0]:.4f} after step {min(scores)[1]}"
+        told = stack.enter_context(screen(run, quiet=quiet or place.rank != 0))
+        trainer.train(
+            Store.open(store),
+            run_config,
+            run,
+            held_out=documents,
+            begin=told.begin,
+            report=told.report,
+            place=place,
+            init=init,
         )
-    return "\n".join(lines)
-
-
-@contextmanager
-def _progress(name: str, quiet: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """A bar with ETA and loss on standard error where that is a terminal, else a line now and then."""
-    if quiet or sys.stderr is None:
-        yield lambda record: None
-    elif sys.stderr.isatty():
-        with _bar() as report:
-            yield report
-    else:
-        yield _lines(name)
-
-
-def _lines(name: str) -> Callable[[dict[str, Any]], None]:
-    """A line every ten seconds."""
-    began = last = time.monotonic()
-    first = -1
-
-    def report(record: dict[str, Any]) -> None:
-        nonlocal last, first
-        now, step, steps = time.monotonic(), record["step"] + 1, record["steps"]
-        first = step - 1 if first < 0 else first  # a resumed run begins later
-        if now - last >= _EVERY and step < steps:
-            last, left = now, (now - began) / (step - first) * (steps - step)
-            click.echo(
-                f"{name}: step {step:,} of {steps:,}, {_figures(record)}, {left / 60:.1f} min left",
-                err=True,
-            )
-
-    return report
-
-
-def _figures(record: dict[str, Any]) -> str:
-    """Of one step, for people."""
-    speed = f"{record['symbols_per_second']:,.0f} symbols/s"
-    if record["flops"]:  # 0: not counted
-        speed += f", {record['share_of_peak']:.0%} of peak"
-    return f"{record['loss']:.3f} bits/symbol, {speed}, {record['memory_bytes'] / 1e9:.1f} GB"
-
-
-@contextmanager
-def _bar() -> Iterator[Callable[[dict[str, Any]], None]]:
-    """The bar appears with the first record, which says how long the run is."""
-    state: dict[str, Any] = {}
-
-    def report(record: dict[str, Any]) -> None:
-        bar = state.get("bar")
-        if bar is None:
-            bar = click.progressbar(length=record["steps"], file=sys.stderr, show_pos=True, item_show_func=str)
-            state["bar"] = bar.__enter__()
-            bar.update(record["step"])
-        bar.update(1, _figures(record))
-
-    try:
-        yield report
-    finally:
-        if "bar" in state:
-            state["bar"].__exit__(None, None, None)
+    if place.rank == 0 and not quiet:
+        click.echo(ending(run, run_log.records(run), held_out, reads_bytes=run_config.mix.shows_raw))
 
 
 def _documents(paths: tuple[str, ...], n_bytes: int) -> list[bytes]:

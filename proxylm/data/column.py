@@ -5,8 +5,11 @@ from __future__ import annotations
 import bisect
 import hashlib
 import itertools
-from collections.abc import Callable
-from dataclasses import dataclass
+import mmap
+import os
+import resource
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from compressors.errors import ProxycError
+from proxylm.data.blocks import Blocks
+
+Ints = npt.NDArray[np.int64]
+_IN_BLOCKS = ("bin", "len")  # files that are read in stretches
 
 
 class StoreError(ProxycError, ValueError):
@@ -23,7 +30,7 @@ class StoreError(ProxycError, ValueError):
 
 @dataclass(frozen=True)
 class ColumnShard:
-    """The part of a column that lies in one shard: mapped, and checked against its SHA-256, when it is first read."""
+    """The part of a column that lies in one shard: mapped, and checked when it is first read."""
 
     path: Path
     """Without the suffix."""
@@ -31,43 +38,107 @@ class ColumnShard:
     """Of the symbols, little-endian: `<u2`."""
     aligned: bool
     """Whether there is a file of bytes per symbol."""
-    digests: dict[str, str]
-    """SHA-256 of each file by suffix."""
+    files: dict[str, dict[str, Any]]
+    """Bytes and SHA-256 of each file by suffix."""
+    _checked: set[str] = field(default_factory=set, compare=False, repr=False)
+    """Suffixes of the files that were found to be as they were written."""
+    _maps: dict[str, npt.NDArray[Any]] = field(default_factory=dict, compare=False, repr=False)
+    """Files that are open, by suffix; each holds a file descriptor of the process."""
 
-    @cached_property
+    @property
+    def n_documents(self) -> int:
+        """Documents of the shard, without reading it."""
+        return int(self.files["off"]["bytes"]) // 8 - 1
+
+    @property
+    def n_symbols(self) -> int:
+        """Symbols of the shard, without reading it."""
+        return int(self.files["bin"]["bytes"]) // np.dtype(self.dtype).itemsize
+
+    @property
+    def offsets_digest(self) -> str:
+        """SHA-256 of the offsets: equal for shards whose documents are as long."""
+        return str(self.files["off"]["sha256"])
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all files, one after the other."""
+        return " ".join(facts["sha256"] for _, facts in sorted(self.files.items()))
+
+    @property
     def values(self) -> npt.NDArray[Any]:
         """(symbols,) of all documents of the shard, one after the other."""
-        return self._mapped("bin", self.dtype)
+        return self._whole("bin")
 
-    @cached_property
+    @property
     def offsets(self) -> npt.NDArray[np.int64]:
         """(documents + 1,) where each document begins in `values`."""
-        return self._mapped("off", "<u8").astype(np.int64)
+        return self._whole("off")
 
-    @cached_property
+    @property
     def spans(self) -> npt.NDArray[np.uint16]:
         """(symbols,) bytes of each symbol. Only of a view that aligns with bytes."""
-        return self._mapped("len", "<u2")
+        return self._whole("len")
+
+    def values_in(self, begins: Ints, ends: Ints) -> npt.NDArray[Any]:
+        """`values`, of which only stretches are read: symbols begins[i]..ends[i]-1. What lies between may be damaged."""
+        return self._stretches("bin", begins, ends)
+
+    def spans_in(self, begins: Ints, ends: Ints) -> npt.NDArray[np.uint16]:
+        """`spans`, likewise."""
+        return self._stretches("len", begins, ends)
 
     def documents(self) -> list[npt.NDArray[Any]]:
         """The symbols of each document."""
         return [self.values[a:b] for a, b in itertools.pairwise(self.offsets.tolist())]
 
-    def totals(self, of_symbols: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-        """(documents,) the sum over each document of a number that every symbol of the shard has."""
-        # (symbols + 1,) sum before each symbol.
-        before = np.concatenate([[0], np.cumsum(of_symbols, dtype=np.int64)])
-        totals: npt.NDArray[np.int64] = before[self.offsets[1:]] - before[self.offsets[:-1]]
-        return totals
+    def close(self) -> None:
+        """Let go of the files; what was read of them stays valid, and what is read next maps them again."""
+        self._maps.clear()
 
-    def _mapped(self, suffix: str, dtype: str) -> npt.NDArray[Any]:
+    def _whole(self, suffix: str) -> npt.NDArray[Any]:
         """(n,) numbers of one file. Raises `StoreError` if its SHA-256 is not the recorded one."""
-        file = self.path.with_name(f"{self.path.name}.{suffix}")
-        # A plain array: slices of a memmap are slow to make. An empty file cannot be mapped.
-        empty = file.stat().st_size == 0
-        mapped: npt.NDArray[Any] = np.empty(0, dtype) if empty else np.asarray(np.memmap(file, dtype, "r"))
-        check_digest(file, hashlib.sha256(mapped.data).hexdigest(), self.digests[suffix])
+        mapped = self._mapped(suffix)
+        if suffix not in self._checked:
+            found = hashlib.sha256(mapped.data).hexdigest()
+            check_digest(self._file(suffix), found, self.files[suffix]["sha256"])
+            self._checked.add(suffix)
         return mapped
+
+    def _stretches(self, suffix: str, begins: Ints, ends: Ints) -> npt.NDArray[Any]:
+        """(n,) numbers of one file, of which some are checked: with all of it, if nothing is known of its blocks."""
+        if suffix in self._checked or self._blocks is None:
+            return self._whole(suffix)
+        mapped = self._mapped(suffix)
+        size = mapped.itemsize
+        if self._blocks[suffix].damaged(mapped.view(np.uint8).data, begins * size, ends * size):
+            check_digest(self._file(suffix), "", self.files[suffix]["sha256"])
+        return mapped
+
+    @cached_property
+    def _blocks(self) -> dict[str, Blocks] | None:
+        """Checksums of the blocks of the files that are read in stretches, or None if there are none."""
+        suffixes = [suffix for suffix in _IN_BLOCKS if suffix in self.files]
+        try:
+            data = self._file("crc").read_bytes()
+        except OSError:  # a store of an earlier version
+            return None
+        facts = [(self.files[suffix]["sha256"], self.files[suffix]["bytes"]) for suffix in suffixes]
+        found = Blocks.unpacked(data, facts)
+        return None if found is None else dict(zip(suffixes, found, strict=True))
+
+    def _file(self, suffix: str) -> Path:
+        return self.path.with_name(f"{self.path.name}.{suffix}")
+
+    def _mapped(self, suffix: str) -> npt.NDArray[Any]:
+        """(n,) numbers of one file, unchecked."""
+        if suffix not in self._maps:
+            dtype = {"bin": self.dtype, "off": "<i8", "len": "<u2"}[suffix]  # offsets are u64, and below 2^63
+            file = self._file(suffix)
+            # A plain array: slices of a memmap are slow to make. An empty file cannot be mapped.
+            empty = file.stat().st_size == 0
+            self._maps[suffix] = np.empty(0, dtype) if empty else _map(file, dtype)
+        return self._maps[suffix]
 
 
 @dataclass(frozen=True)
@@ -77,31 +148,42 @@ class Column:
     shards: tuple[ColumnShard, ...]
     aligned: bool
     """Whether the bytes of each symbol are known."""
+    _recent: dict[int, None] = field(default_factory=dict, compare=False, repr=False)
+    """Numbers of the shards that are open, the one that was used last at the end."""
 
     @cached_property
-    def _firsts(self) -> list[int]:
-        """The first document of each shard, and the number of documents."""
-        return list(itertools.accumulate((len(shard.offsets) - 1 for shard in self.shards), initial=0))
+    def firsts(self) -> npt.NDArray[np.int64]:
+        """(shards + 1,) the first document of each shard, and the number of documents."""
+        return np.array([0, *itertools.accumulate(shard.n_documents for shard in self.shards)])
 
     @cached_property
     def lengths(self) -> npt.NDArray[np.int64]:
         """(documents,) symbols of each document."""
-        return np.concatenate([np.diff(shard.offsets) for shard in self.shards])
-
-    def totals(self, of_symbols: Callable[[ColumnShard], npt.NDArray[Any]]) -> npt.NDArray[np.int64]:
-        """(documents,) the sum over each document of a number that every symbol of a shard has."""
-        return np.concatenate([shard.totals(of_symbols(shard)) for shard in self.shards])
+        return np.concatenate([np.diff(shard.offsets) for shard in self.in_turn()])
 
     def __len__(self) -> int:
         """Number of documents."""
-        return self._firsts[-1]
+        return int(self.firsts[-1])
+
+    def shard(self, number: int) -> ColumnShard:
+        """A shard, to be read: of a large store those that were not used for long are closed."""
+        if self._recent.pop(number, 0) == 0 and len(self._recent) >= _most_open():
+            oldest = next(iter(self._recent))
+            del self._recent[oldest]
+            self.shards[oldest].close()
+        self._recent[number] = None
+        return self.shards[number]
+
+    def in_turn(self) -> Iterator[ColumnShard]:
+        """All shards, never many open."""
+        return (self.shard(number) for number in range(len(self.shards)))
 
     def _locate(self, document: int) -> tuple[ColumnShard, slice]:
         """The shard of a document, and where its symbols lie in it."""
         # The last shard that begins at or before it.
-        number = bisect.bisect_right(self._firsts, document) - 1
+        number = bisect.bisect_right(self.firsts, document) - 1
         # i: its number in the shard.
-        shard, i = self.shards[number], document - self._firsts[number]
+        shard, i = self.shard(number), document - int(self.firsts[number])
         return shard, slice(int(shard.offsets[i]), int(shard.offsets[i + 1]))
 
     def __getitem__(self, document: int) -> npt.NDArray[Any]:
@@ -115,6 +197,22 @@ class Column:
             return None
         shard, where = self._locate(document)
         return shard.spans[where]
+
+
+def _map(file: Path, dtype: str) -> npt.NDArray[Any]:
+    """(n,) numbers of a file. As `np.memmap`, which takes as long to make as reading a row takes."""
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        return np.frombuffer(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ), dtype)
+    finally:
+        os.close(descriptor)
+
+
+def _most_open() -> int:
+    """Shards of a column that may be open: each map holds a descriptor, of which a process often has only 1,024."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # A column has three files, and a run may show several views.
+    return 4096 if soft == resource.RLIM_INFINITY else min(max(soft // 16, 4), 4096)
 
 
 def check_digest(file: Path, found: str, recorded: str) -> None:

@@ -141,5 +141,5 @@ def shards_of(documents: Iterable[Document], shard_bytes: int) -> Iterator[Shard
 def _stored(store: Store) -> Iterator[Shard]:
     """The documents of an existing store, shard by shard."""
     raw = store.column(RAW)
-    for number, shard in enumerate(raw.shards):
+    for number, shard in enumerate(raw.in_turn()):
         yield Shard(number, [document.tobytes() for document in shard.documents()], len(shard.values))

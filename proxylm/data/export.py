@@ -41,7 +41,7 @@ def export(
     Raises `InputError` if something is there already, `InvalidConfig` for an unknown format or an id that does not fit.
     """
     n_ids = int(store.view(view)["vocab_size"])  # ids are 0..n_ids-1
-    symbols = ((shard.values, shard.offsets) for shard in store.column(view).shards)
+    symbols = ((shard.values, shard.offsets) for shard in store.column(view).in_turn())
     return _export(symbols, n_ids, to, output, eod, force)
 
 

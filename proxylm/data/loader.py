@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from compressors.errors import InputError, InvalidConfig
 from proxylm.config import RunConfig
-from proxylm.data import frame, mixture
-from proxylm.data.alphabet import COMP_OFFSET, RAW_SLICE, Alphabet, Ints, byte_ids
-from proxylm.data.batch import Batch, Shares
+from proxylm.data import mixture, pieces
+from proxylm.data.alphabet import COMP_OFFSET, RAW_SLICE, Alphabet
+from proxylm.data.batch import Batch
+from proxylm.data.chunks import by_shard
 from proxylm.data.layout import Layout
-from proxylm.data.row_plan import COMP, COMP_RAW, RAW, RAW_COMP, RowPlanner, Segment
+from proxylm.data.row_plan import COMP, RowPlanner
 from proxylm.data.store import Store
 from proxylm.data.symbol_ids import check_merges
-from proxylm.data.views import View, views_of
+from proxylm.data.views import Bytes, views_of
 from proxylm.view_spec import RAW as RAW_VIEW
 
-# Whether each view that a chunk shows is compressed, and what such a chunk is counted as, by its kind.
-_SHOWS = {RAW: (False,), COMP: (True,), RAW_COMP: (False, True), COMP_RAW: (True, False)}
+# What a chunk is counted as, by its kind.
 _COUNTED = ("raw", "comp", "pair", "pair")
 
 
@@ -34,10 +33,11 @@ class Loader:
         self._views = views_of(store, config.mix.specs, self.alphabet)
         self.heads = (RAW_SLICE, *(view.head for view in self._views))
         self._raw, self._bag = store.column(RAW_VIEW), max((view.bag for view in self._views), default=0)
+        self._bytes, self._n_shards = Bytes(store), len(self._raw.shards)
         self._has_bags = np.array([view.bag > 0 for view in self._views] or [False])
         self._row_length, self._rows = config.train.row_length, config.train.rows
         self.planner = RowPlanner(
-            Layout.of(self._raw.lengths, self._views, config.chunk),
+            Layout.of(store, self._views, config.chunk),
             mixture.table(config.mix.schedule, config.mix.views),
             total_rows=total_rows,
             row_length=self._row_length,
@@ -75,85 +75,35 @@ class Loader:
 
         The whole plan decides whether there are bags, so that every process decides alike.
         """
-        in_bags = (planned["kind"] == COMP) & self._has_bags[planned["view_index"]]
-        in_bags &= planned["start"] < planned["view_stop"] - planned["view_first"]  # not only closing marks
         batch = Batch.blank(last - first, self._row_length, self._bag)
-        at, row, number = 0, -1, 0
-        own = planned[(planned["row"] >= first) & (planned["row"] < last)]
-        for segment in map(Segment._make, own.tolist()):
-            if segment.row != row:  # the first segment of a row
-                row, at, number = segment.row, 0, 0
-            self._write(batch, segment, row - first, at, number)
-            # Where the next segment begins in the row.
-            at, number = at + frame.OPENING - 1 + segment.length, number + 1
-        # A pair's second opening mark is not predicted.
-        batch.targets[frame.is_opening_mark(batch.targets)] = -1
-        return batch if in_bags.any() else replace(batch, bags=None)
+        # Segments come row by row.
+        own = planned[slice(*np.searchsorted(planned["row"], (first, last)))]
+        self._read(batch, pieces.lay_out(batch, own, first))
+        pieces.finish(batch, own, first)
+        for row, document, kind, start in own[["row", "document", "kind", "start"]].tolist():
+            batch.documents[row - first].append(document)
+            batch.shares.documents[_COUNTED[kind]] += start == 0
+        return batch if self._bag and self._in_bags(planned) else replace(batch, bags=None)
 
-    def _write(self, batch: Batch, segment: Segment, row: int, at: int, number: int) -> None:
-        """Write a segment into a row, from position `at` on: the opening, and the body but its last id."""
-        body, mode = self._body(segment, batch.shares)  # (count,) each
-        stop = at + 1 + segment.length  # two opening marks, and the body without its last id
-        # Position t reads input t and predicts target t: the body is shifted by one, and `bos` predicts nothing.
-        batch.inputs[row, at:stop] = [*frame.opening(compressed=bool(mode[0])), *body[:-1]]
-        batch.targets[row, at + 1 : stop] = body
-        batch.mode[row, at + 1 : stop] = mode
-        batch.doc[row, at:stop] = number
-        batch.documents[row].append(segment.document)
-        if segment.kind == COMP:
-            view, first = self._views[segment.view_index], segment.view_first + segment.start
-            bags = view.bags(segment.document, first, first + segment.length)
-            if bags is not None and batch.bags is not None:
-                batch.bags[row, at + 1 : stop, : view.bag] = bags
+    def _in_bags(self, planned: npt.NDArray[np.void]) -> bool:
+        """Whether segments show a bag, and not only closing marks."""
+        in_bags = (planned["kind"] == COMP) & self._has_bags[planned["view_index"]]
+        in_bags &= planned["start"] < planned["view_stop"] - planned["view_first"]
+        return bool(in_bags.any())
 
-    def _body(self, segment: Segment, shares: Shares) -> tuple[Ints, npt.NDArray[np.int8]]:
-        """(count,) ids of a segment of a chunk's body, and the mode of each."""
-        start, stop = segment.start, segment.start + segment.length
-        if start == 0:
-            shares.documents[_COUNTED[segment.kind]] += 1
-        parts: list[Any] = []
-        modes: list[int] = []
-        # start and stop count from the first element of the view at hand: negative before it, large behind it.
-        for i, compressed in enumerate(_SHOWS[segment.kind]):
-            is_last = i == len(_SHOWS[segment.kind]) - 1
-            first, last = segment.bounds(compressed=compressed)
-            # Places a..b-1 of the segment in this view and the marks behind it.
-            a, b, length = max(start, 0), max(stop, 0), last - first
-            # Positions of the document, at most to the chunk's end: what is behind are marks.
-            shown = self._ids(segment, compressed, min(first + a, last), min(first + b, last), shares)
-            marks: list[int] = []
-            if not is_last:
-                marks = frame.switch(compressed=compressed)
-            elif segment.ends:
-                marks = frame.closing(compressed=compressed)
-            # The marks that lie in the segment.
-            tail = marks[max(a - length, 0) : max(b - length, 0)]
-            parts += [shown, np.array(tail, np.int64)]
-            # Of each id the softmax that predicts it.
-            modes += [1 + segment.view_index if compressed else 0] * (len(shown) + len(tail))
-            # Counted from the next view.
-            start, stop = start - length - frame.SWITCH, stop - length - frame.SWITCH
-        return np.concatenate(parts), np.array(modes, np.int8)
-
-    def _ids(self, segment: Segment, compressed: bool, first: int, last: int, shares: Shares) -> Ints:
-        """Ids of some bytes of a document, or of some positions of its compressed view; counted in `shares`."""
-        document = segment.document
-        if not compressed:
-            shown, n_bytes = byte_ids(self._raw[document][first:last]), float(last - first)
-        else:
-            view = self._views[segment.view_index]
-            shown, n_bytes = view.ids(document, first, last), self._bytes(view, document, first, last)
-        name = "comp" if compressed else "raw"
-        shares.symbols[name] += len(shown)
-        shares.n_bytes[name] += n_bytes
-        return shown
-
-    def _bytes(self, view: View, document: int, first: int, last: int) -> float:
-        """Bytes that positions of a document stand for; of a view without alignment in proportion."""
-        sizes = view.sizes(document)
-        if sizes is not None:
-            return float(sizes[first:last].sum())
-        return (last - first) * int(self._raw.lengths[document]) / int(view.lengths[document]) if last > first else 0.0
+    def _read(self, batch: Batch, planned: npt.NDArray[np.void]) -> None:
+        """Write the ids (and bags) of pieces, and count what they show."""
+        bags = batch.bags
+        assert bags is not None
+        # Those of one view and one shard together. View -1 are the bytes.
+        for key, here in by_shard((planned["view_index"] + 1) * self._n_shards + planned["shard"]):
+            view, shard = divmod(key, self._n_shards)
+            reader = self._views[view - 1] if view else self._bytes
+            reader.read(planned, here, shard, batch.targets, bags)
+        for view, length, n_bytes in planned[["view_index", "length", "n_bytes"]].tolist():
+            name = "raw" if view < 0 else "comp"
+            batch.shares.symbols[name] += length
+            batch.shares.n_bytes[name] += n_bytes
 
 
 def alphabet_of(store: Store, config: RunConfig) -> Alphabet:

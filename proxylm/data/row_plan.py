@@ -5,6 +5,9 @@ of a step continues row i of the step before, and takes the next chunk where tha
 pair) is drawn from a hash of (seed, j) and the schedule at the row where it begins. So the rows do not depend on the number of
 processes, and a plan needs lengths and cuts only.
 
+Which chunk a row takes depends on all rows before it, so a plan cannot be computed from the middle. What it can: its whole state
+is a `cursor` of a few numbers a row of a step. Checkpoints keep one, and a resumed run begins there.
+
 A row is filled with segments of bodies (`proxylm.data.frame`): of the chunks of a document only the last has the end. Each segment
 stands behind an opening, also where it continues a chunk, so that a position always knows its view, as in evaluation. `bos`
 predicts nothing and costs one position a segment; every element of a body is a target exactly once.
@@ -13,54 +16,46 @@ predicts nothing and costs one position a segment; every element of a body is a 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from compressors.kernels import kernel
 from proxylm.data.alphabet import Ints
+from proxylm.data.draws import draws
 from proxylm.data.frame import CLOSING, OPENING, SWITCH
 from proxylm.data.layout import Layout
 
-# Kinds of chunk: which views are shown, in which order.
+# Kinds of chunk: which views are shown, in which order. Known to `proxylm.data.pieces` too.
 RAW, COMP, RAW_COMP, COMP_RAW = range(4)
 
-
-class Segment(NamedTuple):
-    """A stretch of a chunk's body in a row."""
-
-    row: int
-    """Its number in the run."""
-    document: int
-    """Its number in the store."""
-    chunk: int
-    """Its number in the document."""
-    kind: int
-    """RAW, COMP, RAW_COMP or COMP_RAW."""
-    view_index: int
-    """Place of the compressed view among those of the run."""
-    start: int
-    """Place in the chunk's body of its first element."""
-    length: int
-    """Elements."""
-    raw_first: int
-    raw_stop: int
-    """The chunk's bytes in the document, the last exclusive."""
-    view_first: int
-    view_stop: int
-    """Its positions in the compressed view."""
-    ends: int
-    """1 where the chunk is the document's last."""
-
-    def bounds(self, *, compressed: bool) -> tuple[int, int]:
-        """First and last (exclusive) position of the chunk in its document, in one of the views."""
-        return (self.view_first, self.view_stop) if compressed else (self.raw_first, self.raw_stop)
-
-
-SEGMENT = np.dtype([(name, np.int64) for name in Segment._fields])
-# What is left of the chunk that a row of the last step has not shown to its end; document -1: nothing.
-_LANE = np.dtype([(name, np.int64) for name in ("document", "chunk", "kind", "view_index", "position")])
+# A stretch of a chunk's body in a row; and, as what is left of the chunk that a row of the last step has not shown to its end.
+SEGMENT = np.dtype(
+    [
+        ("row", np.int64),  # its number in the run
+        ("document", np.int64),  # its number in the store; of a row that waits for a chunk -1
+        ("chunk", np.int64),  # its number in the document
+        ("kind", np.int64),  # RAW, COMP, RAW_COMP or COMP_RAW
+        ("view_index", np.int64),  # place of the compressed view among those of the run
+        ("start", np.int64),  # place in the chunk's body of its first element
+        ("length", np.int64),  # elements
+        ("raw_first", np.int64),  # the chunk's bytes in the document, the last exclusive
+        ("raw_stop", np.int64),
+        ("view_first", np.int64),  # its positions in the compressed view
+        ("view_stop", np.int64),
+        ("ends", np.int64),  # 1 where the chunk is the document's last
+        ("turn", np.int64),  # at which it was dealt
+        ("shard", np.int64),
+        ("raw_at", np.int64),  # its first byte in the shard
+        ("symbol_first", np.int64),  # its symbols in the shard
+        ("symbol_stop", np.int64),
+        ("byte_first", np.int64),  # the first byte of its bags in the shard
+    ]
+)
+# Chunks that are looked up at once: to walk over many rows, at least some of each shard; and, of a store of few shards, ahead of
+# the next steps.
+_WALK, _OF_SHARD, _AHEAD = 1 << 16, 16, 1 << 12
 
 
 @dataclass(frozen=True)
@@ -76,7 +71,7 @@ class Scan:
 
 
 class RowPlanner:
-    """Plans rows one after the other, or jumps to any: forwards by skipping, backwards by starting again."""
+    """Plans rows one after the other, or jumps to any: forwards by skipping, backwards by starting again, or to a cursor."""
 
     def __init__(
         self,
@@ -92,14 +87,43 @@ class RowPlanner:
         """schedule: `mixture.table`, read against total_rows, the run's length; rows: of a step; n_ahead: extra heads."""
         self._layout, self._schedule, self._row_length = layout, schedule, row_length
         self._rows, self._seed, self._n_ahead = rows, seed, n_ahead
+        self._ahead = max(_AHEAD // layout.n_shards, 1)
+        # The places of the schedule at which a compressed view may be drawn: behind the last nobody asks where those lie.
+        self._last_compressed = int(np.flatnonzero(schedule[:, 0] < 1).max(initial=-1))
         self.restart(total_rows)
 
     def restart(self, total_rows: int) -> None:
         """Begin again, as a run of `total_rows` rows."""
-        self.total_rows, self._next_row = total_rows, 0
-        self._lanes = np.zeros(self._rows, _LANE)  # row i of a step continues lane i
+        self.total_rows = total_rows
+        self._lanes = np.zeros(self._rows, SEGMENT)  # row i of a step continues lane i
         self._lanes["document"] = -1  # no chunk has begun
-        self._dealt = np.zeros(1, np.int64)  # chunks so far
+        # The row at hand, its positions that are free, and chunks dealt so far.
+        self._state = np.array([0, self._row_length, 0])
+        self._look_up(0, 0, views=True)
+
+    @property
+    def next_row(self) -> int:
+        """The first row that is not planned yet."""
+        return int(self._state[0])
+
+    @property
+    def cursor(self) -> dict[str, Any]:
+        """All that the next rows depend on, ready for JSON. It fits plans of the same store, configuration and length."""
+        lanes = self._lanes[["document", "turn", "kind", "view_index", "start"]].tolist()
+        return {
+            "row": self.next_row,
+            "dealt": int(self._state[2]),
+            "lanes": [lane[1:] if lane[0] >= 0 else None for lane in lanes],
+        }
+
+    def jump(self, cursor: dict[str, Any]) -> None:
+        """Continue at a cursor."""
+        self.restart(self.total_rows)
+        self._state[:] = cursor["row"], self._row_length, cursor["dealt"]
+        begun = np.array([i for i, lane in enumerate(cursor["lanes"]) if lane is not None], np.int64)
+        left = np.array([cursor["lanes"][i] for i in begun], np.int64).reshape(-1, 4)
+        found = self._found(left[:, 0], views=bool((left[:, 1] != RAW).any()))
+        _take_again(self._lanes, begun, left, *found)
 
     def plan(self, first: int, last: int) -> npt.NDArray[np.void]:
         """(segments,) of `SEGMENT`: rows first..last-1."""
@@ -115,87 +139,70 @@ class RowPlanner:
         return self._advance(last, np.empty(0, SEGMENT))[1]
 
     def _skip_to(self, row: int) -> None:
-        if row < self._next_row:
+        if row < self.next_row:
             self.restart(self.total_rows)
-        self._advance(row, np.empty(0, SEGMENT))
+        if row > self.next_row:
+            self._advance(row, np.empty(0, SEGMENT))
 
     def _advance(self, last: int, segments: npt.NDArray[np.void]) -> tuple[int, Scan]:
         """Fill the rows up to `last`. The number of segments, which are written if there is room, and what the rows show."""
-        at = self._layout
-        targets, n_bytes = np.zeros(1 + len(at.view_lengths) + self._n_ahead, np.int64), np.zeros(1)
-        written = _fill(
-            self._next_row, last, self._row_length, self.total_rows, np.uint64(self._seed), at.before, at.cuts,
-            at.raw_lengths, at.view_lengths, self._schedule, self._lanes, self._dealt, segments, targets, n_bytes,
-        )  # fmt: skip
-        self._next_row = last
-        return int(written), Scan(targets, float(n_bytes[0]), float(self._dealt[0] / at.n_chunks))
+        targets = np.zeros(1 + self._places.shape[1] + self._n_ahead, np.int64)
+        n_bytes, written = np.zeros(1), 0
+        while True:
+            written = _fill(
+                self._state, last, self._row_length, self.total_rows, self._draws, self._chunks, self._places,
+                self._schedule, self._lanes, segments, written, targets, n_bytes,
+            )  # fmt: skip
+            if self.next_row >= last:
+                break
+            # Every chunk that was looked up is dealt.
+            n, row = min(last - self.next_row, max(_WALK, _OF_SHARD * self._layout.n_shards)), self.next_row
+            self._look_up(
+                int(self._state[2]), max(n, self._ahead), views=self._schedule_at(row) <= self._last_compressed
+            )
+        return int(written), Scan(targets, float(n_bytes[0]), float(self._state[2] / self._layout.n_chunks))
+
+    def _schedule_at(self, row: int) -> int:
+        """Where in the schedule a row is."""
+        return min(row * len(self._schedule) // self.total_rows, len(self._schedule) - 1)
+
+    def _look_up(self, turn: int, count: int, *, views: bool) -> None:
+        """Find the chunks of the next turns."""
+        turns = np.arange(turn, turn + count)
+        self._draws, self._chunks, self._places = self._found(turns, views=views)
+
+    def _found(
+        self, turns: Ints, *, views: bool
+    ) -> tuple[npt.NDArray[np.void], npt.NDArray[np.void], npt.NDArray[np.void]]:
+        """(n,) draws, (n,) chunks, (n, views) places of turns; views: whether a compressed one may be shown."""
+        drawn = draws(turns, self._layout.n_chunks, self._seed)
+        return drawn, *self._layout.find(drawn["number"], views=views)
 
 
 @kernel
-def _mix(x):  # type: ignore[no-untyped-def] # a kernel
-    """splitmix64: the output function of Steele, Lea, Flood (2014)."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+def _chosen(draw, chance):  # type: ignore[no-untyped-def] # a kernel
+    """Kind and view of a chunk; chance: cumulative [raw, raw or comp], then weights of the views."""
+    view = len(chance) - 3
+    for v in range(len(chance) - 3):
+        if draw.for_view < chance[2 + v]:
+            view = v
+            break
+    if draw.for_kind < chance[0]:
+        return RAW, view
+    if draw.for_kind < chance[1]:
+        return COMP, view
+    return (COMP_RAW if draw.compressed_first else RAW_COMP), view
 
 
 @kernel
-def _hash(seed, index, purpose):  # type: ignore[no-untyped-def] # a kernel
-    """64 random bits as a function of (seed, index, purpose)."""
-    # 2^64 over the golden ratio, the increment of splitmix64.
-    golden = np.uint64(0x9E3779B97F4A7C15)
-    return _mix(_mix(_mix(seed + golden) ^ (np.uint64(index) * golden)) + np.uint64(purpose))
-
-
-@kernel
-def _shuffled(i, n, seed, epoch):  # type: ignore[no-untyped-def] # a kernel
-    """Place i of a keyed permutation of range(n): a 4-round Feistel network on 2h bits, walked until it is below n."""
-    half = 1
-    # The smallest power of four that is n or more: at most four walks on average.
-    while (1 << (2 * half)) < n:
-        half += 1
-    mask = np.uint64((1 << half) - 1)
-    value = np.uint64(i)
-    while True:
-        left, right = value >> np.uint64(half), value & mask  # h bits each
-        for turn in range(4):
-            # 4..7: 1, 2 and 3 are taken below.
-            purpose = np.uint64(epoch) * np.uint64(8) + np.uint64(turn + 4)
-            left, right = right, left ^ (_hash(seed, right, purpose) & mask)
-        # One round trip of the network permutes all of its numbers.
-        value = (left << np.uint64(half)) | right
-        if value < np.uint64(n):
-            return np.int64(value)
-
-
-@kernel
-def _kind(seed, j, chance):  # type: ignore[no-untyped-def] # a kernel
-    """Kind of the j-th chunk; chance: cumulative [raw, raw or comp]."""
-    # 53 bits: uniform in [0, 1)
-    drawn = np.float64(_hash(seed, j, np.uint64(1)) >> np.uint64(11)) * 2.0**-53
-    if drawn < chance[0]:
-        return RAW
-    if drawn < chance[1]:
-        return COMP
-    return RAW_COMP if _hash(seed, j, np.uint64(2)) & np.uint64(1) else COMP_RAW
-
-
-@kernel
-def _view(seed, j, chance):  # type: ignore[no-untyped-def] # a kernel
-    """View of the j-th chunk; chance: their cumulative weights."""
-    # Uniform in [0, 1)
-    drawn = np.float64(_hash(seed, j, np.uint64(3)) >> np.uint64(11)) * 2.0**-53
-    for v in range(len(chance) - 1):
-        if drawn < chance[v]:
-            return v
-    return len(chance) - 1
-
-
-@kernel
-def _part(cuts, before, length, document, chunk):  # type: ignore[no-untyped-def] # a kernel
-    """First and last (exclusive) of a document's `length` positions that are in a chunk."""
-    i = before[document] + chunk  # its number among all chunks
-    return cuts[i], length if i + 1 == before[document + 1] else cuts[i + 1]
+def _take(lane, draw, chunk, place, kind, view):  # type: ignore[no-untyped-def] # a kernel
+    """Give a chunk to a lane."""
+    lane.turn, lane.kind, lane.view_index, lane.start = draw.turn, kind, view, 0
+    lane.document, lane.chunk, lane.shard = chunk.document, chunk.chunk, chunk.shard
+    lane.ends = 1 if chunk.chunk + 1 == chunk.n_chunks else 0
+    lane.raw_first, lane.raw_stop, lane.raw_at = chunk.raw_first, chunk.raw_stop, chunk.raw_at
+    lane.view_first, lane.view_stop = place.first, place.stop
+    lane.symbol_first, lane.symbol_stop, lane.byte_first = place.symbol_first, place.symbol_stop, place.byte_first
 
 
 @kernel
@@ -231,58 +238,54 @@ def _count_targets(kind, view, raw, comp, start, count, targets, views):  # type
 
 
 @kernel
-def _deal(lane, j, seed, before, schedule, at):  # type: ignore[no-untyped-def] # a kernel
-    """Give the j-th chunk to the lane; at: the place in the schedule."""
-    n = before[-1]
-    chunk = _shuffled(j % n, n, seed, j // n)  # every pass over the chunks has its order
-    # The last that begins at or before it.
-    lane.document = np.searchsorted(before, chunk, side="right") - 1
-    lane.chunk = chunk - before[lane.document]
-    lane.kind = _kind(seed, j, schedule[at])  # at: of the row in which the chunk begins
-    lane.view_index = _view(seed, j, schedule[at, 2:])
-    lane.position = 0
+def _take_again(lanes, begun, left, draws, chunks, places):  # type: ignore[no-untyped-def] # a kernel
+    """Give lanes what they had at a cursor; begun (n,) lanes, left (n, 4) turn, kind, view and start of each."""
+    for w in range(len(begun)):
+        lane, kind, view = lanes[begun[w]], left[w, 1], left[w, 2]
+        _take(lane, draws[w], chunks[w], places[w, view], kind, view)
+        lane.start = left[w, 3]
 
 
 @kernel
-def _fill(row, last, T, total_rows, seed, before, cuts, raw, comp, schedule, lanes, dealt, out, targets, n_bytes):  # type: ignore[no-untyped-def] # a kernel
-    """Fill rows row..last-1; write segments to `out` unless it is empty; return how many."""
-    written = 0
-    for k in range(row, last):
+def _fill(state, last, T, total_rows, draws, chunks, places, schedule, lanes, out, written, targets, n_bytes):  # type: ignore[no-untyped-def] # a kernel
+    """Fill rows up to last - 1, or until no chunk is left of those that were looked up; `state` says how far it came.
+
+    Writes segments to `out`, behind the first `written`, unless it is empty; returns how many there are.
+    """
+    k, room, turn = state[0], state[1], state[2]
+    waits = False
+    while k < last and not waits:
         lane = lanes[k % len(lanes)]  # a view: what is written stays for the next step
-        room = T
         while room >= OPENING:
             if lane.document < 0:
-                _deal(lane, dealt[0], seed, before, schedule, min(k * len(schedule) // total_rows, len(schedule) - 1))
-                dealt[0] += 1
-            document, kind, view = lane.document, lane.kind, lane.view_index
-            # Is the chunk the last of its document?
-            ends = before[document] + lane.chunk + 1 == before[document + 1]
-            raw_first, raw_stop = _part(cuts[0], before, raw[document], document, lane.chunk)
-            first, stop = _part(cuts[1 + view], before, comp[view, document], document, lane.chunk)
-            n_raw, n_comp = raw_stop - raw_first, stop - first  # bytes, and positions of the view
-            length = _body_length(kind, n_raw, n_comp, ends)
+                q = turn - draws[0].turn if len(draws) else np.int64(0)
+                waits = bool(q >= len(draws))
+                if waits:
+                    break
+                # The schedule at the row in which the chunk begins.
+                kind, view = _chosen(draws[q], schedule[min(k * len(schedule) // total_rows, len(schedule) - 1)])
+                _take(lane, draws[q], chunks[q], places[q, view], kind, view)
+                turn += 1
+            kind, view = lane.kind, lane.view_index
+            n_raw, n_comp = lane.raw_stop - lane.raw_first, lane.view_stop - lane.view_first  # bytes, positions
+            length = _body_length(kind, n_raw, n_comp, lane.ends)
             if length == 0:  # of few symbols not every chunk has one
                 lane.document = -1
                 continue
             # The opening takes two positions, and the last element none: it is only predicted.
-            count = min(length - lane.position, room - (OPENING - 1))
+            count = min(length - lane.start, room - (OPENING - 1))
             if len(out):
-                segment = out[written]
-                segment.row, segment.document, segment.chunk, segment.kind = k, document, lane.chunk, kind
-                segment.view_index, segment.start, segment.length = view, lane.position, count
-                segment.raw_first, segment.raw_stop, segment.view_first, segment.view_stop = (
-                    raw_first,
-                    raw_stop,
-                    first,
-                    stop,
-                )
-                segment.ends = int(ends)
+                lane.row, lane.length = k, count
+                out[written] = lane
                 written += 1
-            _count_targets(kind, view, n_raw, n_comp, lane.position, count, targets, len(comp))
+            _count_targets(kind, view, n_raw, n_comp, lane.start, count, targets, places.shape[1])
             # A pair shows its bytes twice.
             n_bytes[0] += count * n_raw * (2.0 if kind >= RAW_COMP else 1.0) / length
-            lane.position += count
+            lane.start += count
             room -= count + OPENING - 1
-            if lane.position == length:  # the chunk is done: the lane takes another
+            if lane.start == length:  # the chunk is done: the lane takes another
                 lane.document = -1
+        if not waits:
+            k, room = k + 1, T
+    state[0], state[1], state[2] = k, room, turn
     return written

@@ -4,6 +4,7 @@ STORE/bpe.splits               of a refinable vocabulary: the two earlier symbol
 STORE/manifest.json            format, counts, and the view's codec, configuration, fingerprint, vocabulary size
 STORE/00000/raw.bin raw.off    the bytes of the documents, and where each begins: (documents + 1) u64
 STORE/00000/bpe.bin .off .len  symbols; offsets; bytes per symbol (u16, only for views that align with bytes)
+STORE/00000/bpe.crc            checksums of the blocks of .bin and .len (`proxylm.data.blocks`)
 STORE/00000/ids.jsonl.zst      a line of JSON with version and number, then the id of each document, a JSON string a line
 STORE/00000/bpe.json           sizes and SHA-256 of the view's files: written last, so what has one is complete
 """
@@ -12,8 +13,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ import numpy.typing as npt
 from compressors.base import Compressor, digest
 from compressors.errors import FingerprintMismatch
 from proxylm.data.column import Column, ColumnShard, StoreError, check_digest
+from proxylm.data.derived import Derived
 from proxylm.view_spec import RAW
 
 __all__ = ["Column", "Store", "StoreError"]
@@ -44,6 +47,8 @@ class Store:
     """The folder."""
     manifest: dict[str, Any]
     """What manifest.json says."""
+    _columns: dict[str, Column] = field(default_factory=dict, compare=False, repr=False)
+    """Those that were asked for."""
 
     @classmethod
     def open(cls, path: str | Path, *, check: tuple[str, ...] | None = None) -> Store:
@@ -65,6 +70,11 @@ class Store:
         store = cls(path, manifest)
         store._check_sizes(check)
         return store
+
+    @property
+    def derived(self) -> Derived:
+        """What is computed from the store once and kept beside it. Fingerprints do not cover it."""
+        return Derived(self.path / "derived")
 
     @property
     def views(self) -> list[str]:
@@ -150,18 +160,17 @@ class Store:
 
         A shard is checked when it is first read, which raises `StoreError` where it is damaged.
         """
-        view = self.view(name)
-        aligned = bool(view["aligned"]) and name != RAW
-        shards = [
-            ColumnShard(
-                self.path / shard / name,
-                view["dtype"],
+        if name not in self._columns:
+            view = self.view(name)
+            aligned = bool(view["aligned"]) and name != RAW
+            self._columns[name] = Column(
+                tuple(
+                    ColumnShard(self.path / shard / name, view["dtype"], aligned, view["files"][shard])
+                    for shard in self.manifest["shards"]
+                ),
                 aligned,
-                {suffix: facts["sha256"] for suffix, facts in view["files"][shard].items()},
             )
-            for shard in self.manifest["shards"]
-        ]
-        return Column(tuple(shards), aligned)
+        return self._columns[name]
 
     def id_of(self, document: int) -> str | None:
         """Where a document came from (file:line, row), or None in a store without ids. Raises `StoreError`."""
@@ -195,13 +204,13 @@ class Store:
                     if hasattr(hashlib, "file_digest")
                     else hashlib.sha256(opened.read())
                 )
-            check_digest(file, found.hexdigest(), facts["sha256"])
+            check_digest(Path(file), found.hexdigest(), facts["sha256"])
 
-    def _files(self) -> list[tuple[str, Path, dict[str, Any]]]:
-        """View, file, its size and SHA-256."""
+    def _files(self) -> list[tuple[str, str, dict[str, Any]]]:
+        """View, file, its size and SHA-256. Of a large store these are many: text is made faster than paths."""
         views = self.manifest["views"].items()
         return [
-            (name, self.path / shard / f"{name}.{kind}", facts)
+            (name, f"{self.path}/{shard}/{name}.{kind}", facts)
             for name, view in views
             for shard, files in view["files"].items()
             for kind, facts in files.items()
@@ -212,11 +221,14 @@ class Store:
         for name, file, facts in self._files():
             if views is not None and name not in views:
                 continue
-            size = file.stat().st_size if file.is_file() else None
+            try:
+                size = os.stat(file).st_size
+            except OSError:
+                size = None
             if size != facts["bytes"]:
-                found = "is missing" if size is None else f"has {size} bytes"
+                found, path = "is missing" if size is None else f"has {size} bytes", Path(file)
                 raise StoreError(
-                    f"{file} {found}, expected {facts['bytes']}; delete {file.with_suffix('.json')} and run the same `proxyc encode` again"
+                    f"{path} {found}, expected {facts['bytes']}; delete {path.with_suffix('.json')} and run the same `proxyc encode` again"
                 )
 
 

@@ -18,6 +18,7 @@ from compressors.atomic import write_atomically
 from compressors.base import Compressor
 from compressors.errors import FingerprintMismatch
 from compressors.identity import Identity
+from proxylm.data import blocks
 from proxylm.data.store import FORMAT, IDS, IDS_VERSION, StoreError, other_versions
 from proxylm.view_spec import RAW
 
@@ -95,10 +96,14 @@ class Maker:
     def write(self, shard: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
         """Write the files of `arrays` (see there), and behind them the facts, which say that the column is complete."""
         facts: dict[str, Any] = {"view": self.facts(), "documents": len(arrays["off"]) - 1, "files": {}}
+        in_blocks = []
         for suffix, array in arrays.items():
             data = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).view(np.uint8).data
             write_atomically(shard / f"{self.name}.{suffix}", data)
             facts["files"][suffix] = {"bytes": data.nbytes, "sha256": hashlib.sha256(data).hexdigest()}
+            if suffix != "off":  # offsets are read as a whole
+                in_blocks.append((facts["files"][suffix]["sha256"], data))
+        write_atomically(shard / f"{self.name}.crc", blocks.packed(in_blocks))
         write_atomically(shard / f"{self.name}.json", json.dumps(facts).encode())
 
     def complete(self, shard: Path) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from compressors.errors import InvalidConfig
+from compressors.kernels import kernel
 from proxylm.data.alphabet import Alphabet, HeadSlice, Ints
 from proxylm.view_spec import ViewSpec
 
@@ -61,7 +62,14 @@ class FirstMerges(SymbolReader):
         # (vocabulary + 1,)
         self._starts = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
         self._n_bytes = np.array(n_bytes, np.int64)
+        # The same of each part, for the kernel.
+        self._ids = alphabet.merge_ids(spec.view, self._symbols)
+        self._part_bytes = self._n_bytes[self._symbols]
         self.counts = np.diff(self._starts)  # (vocabulary,) positions that each symbol takes
+
+    def read_pieces(self, pieces: npt.NDArray[np.void], here: Ints, symbols: npt.NDArray[Any], targets: Ints) -> None:
+        """Write the ids of the pieces `here`, of a shard of (n,) symbols (`proxylm.data.pieces`), and the bytes of each."""
+        _undo(pieces, here, symbols, self._starts, self._ids, self._part_bytes, targets)
 
     def read(self, symbols: npt.NDArray[Any], sizes: npt.NDArray[Any] | None) -> tuple[Ints, npt.NDArray[Any] | None]:
         """See `SymbolReader`. The sizes are those of the vocabulary."""
@@ -71,6 +79,24 @@ class FirstMerges(SymbolReader):
         # (positions,) kept symbols.
         found = self._symbols[np.repeat(self._starts[symbols], counts) + within]
         return self._alphabet.merge_ids(self._view, found), self._n_bytes[found]
+
+
+@kernel
+def _undo(pieces, here, symbols, starts, ids, n_bytes, targets):  # type: ignore[no-untyped-def] # a kernel
+    """See `FirstMerges.read_pieces`. starts (vocabulary + 1,) of each symbol's parts; ids, n_bytes (parts,)."""
+    for p in here:
+        piece = pieces[p]
+        total, place = 0, -piece.skip  # of the next position among those of the piece
+        for s in range(piece.begin, piece.end):
+            symbol = symbols[s]
+            for part in range(starts[symbol], starts[symbol + 1]):
+                if 0 <= place < piece.length:
+                    targets[piece.row, piece.at + place] = ids[part]
+                    total += n_bytes[part]
+                place += 1
+            if place >= piece.length:
+                break
+        piece.n_bytes = total
 
 
 def check_merges(spec: ViewSpec, splits: Splits | None) -> int:

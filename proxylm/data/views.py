@@ -1,28 +1,31 @@
 """The views of a store as a run shows them: one class a kind, and a row for each in `KINDS`.
 
-A view gives the planner the positions of every document, and the loader its ids. A new kind is one class, one row, and one
-setting of `proxylm.view_spec`.
+A view tells the planner where chunks lie (`proxylm.data.cuts`), and reads the pieces that are planned. A new kind is one class,
+one row, and one setting of `proxylm.view_spec`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property, lru_cache
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from compressors.errors import InvalidConfig
-from proxylm.data import bags
-from proxylm.data.alphabet import BAG, RAW_SLICE, Alphabet, HeadSlice, Ints
-from proxylm.data.chunks import Chunks
-from proxylm.data.column import Column, ColumnShard
+from compressors.kernels import kernel
+from proxylm.data import bags as of_bags
+from proxylm.data.alphabet import BAG, BYTE_OFFSET, RAW_SLICE, Alphabet, HeadSlice, Ints
+from proxylm.data.chunks import Chunks, by_shard
+from proxylm.data.column import ColumnShard
+from proxylm.data.cuts import AtCuts, AtShares, InEvenBags, Placer
+from proxylm.data.pieces import PIECE
 from proxylm.data.store import Store
-from proxylm.data.symbol_ids import FirstMerges, OwnIds
+from proxylm.data.symbol_ids import FirstMerges
 from proxylm.view_spec import RAW, ViewSpec
 
-_CACHED = 256  # documents: the rows of a chunk follow each other
+_NO_SPANS = np.empty(0, np.uint16)
+Pieces = npt.NDArray[np.void]  # (n,) of `proxylm.data.pieces.PIECE`
 
 
 class View(Protocol):
@@ -32,27 +35,31 @@ class View(Protocol):
     """The softmax that predicts its positions."""
     bag: int
     """Bytes of its largest bag; 0 if its positions are not bags."""
+    aligned: bool
+    """Whether a position stands for a whole number of bytes."""
 
-    @property
-    def lengths(self) -> Ints:
-        """(documents,) positions of each document."""
+    def placer(self, chunks: Chunks) -> Placer:
+        """Finds the positions of chunks: at their bytes where the view has spans, else at their share."""
         ...
 
-    def cuts(self, chunks: Chunks) -> Ints:
-        """(chunks,) the position at which each begins: at its byte where the view has spans, else at its share."""
+    def read(self, pieces: Pieces, here: Ints, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
+        """Write the ids of the pieces `here`, of one shard, into the rows; and into each piece the bytes that it stands for.
+
+        targets: (rows, positions) ids. bags: (rows, positions, size) bytes of each bag, -1 behind its last.
+        """
         ...
 
-    def ids(self, document: int, first: int, last: int) -> Ints:
-        """(last - first,) ids of some positions of a document."""
-        ...
 
-    def sizes(self, document: int) -> npt.NDArray[Any] | None:
-        """(positions,) bytes of each position, or None where the view does not align with bytes."""
-        ...
+class Bytes:
+    """The raw text: every byte is a position."""
 
-    def bags(self, document: int, first: int, last: int) -> npt.NDArray[np.int16] | None:
-        """(last - first, bag) bytes of some positions, -1 behind the last and for closing marks; None without bags."""
-        ...
+    def __init__(self, store: Store) -> None:
+        self._column = store.column(RAW)
+
+    def read(self, pieces: Pieces, here: Ints, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
+        """See `View`."""
+        values = self._column.shard(shard).values_in(*_own(pieces, here))
+        _copy(pieces, here, values, _NO_SPANS, BYTE_OFFSET, targets)
 
 
 class Symbols(View):
@@ -62,127 +69,151 @@ class Symbols(View):
 
     def __init__(self, store: Store, spec: ViewSpec, alphabet: Alphabet) -> None:
         """spec: NAME. Raises `StoreError` if the store has no such view."""
-        self._column, self._reader = store.column(spec.view), OwnIds(spec, alphabet, None)
-        self.head = self._reader.head
+        self._store, self._spec = store, spec
+        self._column, self._raw = store.column(spec.view), store.column(RAW)
+        self.head, self.aligned = alphabet.symbol_head(spec.view), self._column.aligned
+        self._first_id = int(alphabet.symbol_ids(spec.view, np.zeros(1, np.int64))[0])
 
-    @cached_property
-    def lengths(self) -> Ints:
-        return self._column.lengths
+    def placer(self, chunks: Chunks) -> Placer:
+        if not self._column.aligned or not chunks.size:  # whole documents need no cuts
+            return AtShares(self._column)
+        ones = np.ones(1 << 16, np.int64)  # positions of a symbol, by its bytes
+        return AtCuts(chunks, self._column, self._store.derived, str(self._spec), ones, by_span=True)
 
-    def cuts(self, chunks: Chunks) -> Ints:
-        if not self._column.aligned:
-            return chunks.shares(self.lengths)
-        # One position for each symbol.
-        return _cuts(chunks, self._column, lambda shard: np.broadcast_to(np.int64(1), len(shard.spans)))
-
-    def ids(self, document: int, first: int, last: int) -> Ints:
-        return self._reader.read(self._column[document][first:last], None)[0]
-
-    def sizes(self, document: int) -> npt.NDArray[Any] | None:
-        return self._column.spans_of(document)
-
-    def bags(self, document: int, first: int, last: int) -> None:
-        """There are none."""
+    def read(self, pieces: Pieces, here: Ints, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
+        column = self._column.shard(shard)
+        where = _own(pieces, here)
+        spans = column.spans_in(*where) if column.aligned else _NO_SPANS
+        _copy(pieces, here, column.values_in(*where), spans, self._first_id, targets)
+        if not column.aligned:  # their share of the text
+            at = pieces["document"][here] - self._column.firsts[shard]
+            symbols, n_bytes = (np.diff(c.shard(shard).offsets)[at] for c in (self._column, self._raw))
+            pieces["n_bytes"][here] = pieces["length"][here] * n_bytes / symbols
 
 
 class Merges(View):
     """Only the first merges of the vocabulary: later ones are undone."""
 
-    bag = 0
+    bag, aligned = 0, True
 
     def __init__(self, store: Store, spec: ViewSpec, alphabet: Alphabet) -> None:
         """Raises `InvalidConfig` if the view is not refinable, or has fewer merges."""
-        self._column, self._reader = store.column(spec.view), FirstMerges(spec, alphabet, store.splits(spec.view))
+        self._store, self._spec, self._column = store, spec, store.column(spec.view)
+        self._reader = FirstMerges(spec, alphabet, store.splits(spec.view))
         self.head = self._reader.head
-        self._read = lru_cache(_CACHED)(lambda document: self._reader.read(self._column[document], None))
 
-    @cached_property
-    def lengths(self) -> Ints:
-        return self._column.totals(lambda shard: self._reader.counts[shard.values])
+    def placer(self, chunks: Chunks) -> Placer:
+        derived, counts = self._store.derived, self._reader.counts
+        return AtCuts(chunks, self._column, derived, str(self._spec), counts, by_span=False)
 
-    def cuts(self, chunks: Chunks) -> Ints:
-        return _cuts(chunks, self._column, lambda shard: self._reader.counts[shard.values])
-
-    def ids(self, document: int, first: int, last: int) -> Ints:
-        return self._read(document)[0][first:last]
-
-    def sizes(self, document: int) -> npt.NDArray[Any] | None:
-        return self._read(document)[1]
-
-    def bags(self, document: int, first: int, last: int) -> None:
-        """There are none."""
+    def read(self, pieces: Pieces, here: Ints, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
+        symbols = self._column.shard(shard).values_in(pieces["begin"][here], pieces["end"][here])
+        self._reader.read_pieces(pieces, here, symbols, targets)
 
 
-class _Bags(View):
-    """What both kinds of bags share: bytes of the raw text, and one id for all positions."""
-
-    head = RAW_SLICE
-    bag: int
-
-    def __init__(self, store: Store, spec: ViewSpec) -> None:
-        """spec: NAME:bags=N, of at most N bytes each."""
-        assert spec.bags is not None
-        self.bag, self._raw = spec.bags, store.column(RAW)
-
-    def ids(self, document: int, first: int, last: int) -> Ints:
-        return np.full(last - first, BAG, np.int64)  # their bytes say what they are
-
-    def sizes(self, document: int) -> Ints:
-        """(bags,) bytes of each bag of a document."""
-        raise NotImplementedError
-
-    def bags(self, document: int, first: int, last: int) -> npt.NDArray[np.int16]:
-        sizes = self.sizes(document)
-        # Positions behind the last bag are closing marks: their rows are -1 only.
-        begin, end = min(first, len(sizes)), min(last, len(sizes))
-        found = bags.of(self._raw[document], sizes, begin, end, self.bag)
-        return np.pad(found, ((0, last - first - len(found)), (0, 0)), constant_values=-1)
-
-
-class SpanBags(_Bags):
+class SpanBags(View):
     """The spans of a view as bags of their bytes, long ones cut into several."""
 
+    head, aligned = RAW_SLICE, True
+
     def __init__(self, store: Store, spec: ViewSpec, alphabet: Alphabet) -> None:
-        """Raises `InvalidConfig` if the view has no spans."""
-        super().__init__(store, spec)
-        self._column = store.column(spec.view)
+        """spec: NAME:bags=N, of at most N bytes each. Raises `InvalidConfig` if the view has no spans."""
+        assert spec.bags is not None
+        self._store, self._spec, self.bag = store, spec, spec.bags
+        self._column, self._raw = store.column(spec.view), store.column(RAW)
         if not self._column.aligned:
             raise InvalidConfig(f"mix: view {spec.view!r} has no spans to make bags of; use one that aligns with bytes")
 
-    @cached_property
-    def lengths(self) -> Ints:
-        return self._column.totals(lambda shard: bags.counts(shard.spans, self.bag))
+    def placer(self, chunks: Chunks) -> Placer:
+        counts, derived = of_bags.counts(self.bag), self._store.derived
+        return AtCuts(chunks, self._column, derived, str(self._spec), counts, by_span=True)
 
-    def cuts(self, chunks: Chunks) -> Ints:
-        return _cuts(chunks, self._column, lambda shard: bags.counts(shard.spans, self.bag))
-
-    def sizes(self, document: int) -> Ints:
-        spans = self._column.spans_of(document)
-        assert spans is not None
-        return bags.sizes(spans, self.bag)
+    def read(self, pieces: Pieces, here: Ints, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
+        _mark(pieces, here, BAG, targets)  # their bytes say what they are
+        spans = self._column.shard(shard).spans_in(pieces["begin"][here], pieces["end"][here])
+        of_bags.fill(pieces, here, _text(self._raw.shard(shard), pieces, here, self.bag), spans, bags[:, :, : self.bag])
 
 
-class EvenBags(_Bags):
+class EvenBags(View):
     """The bytes of a text in bags of one size."""
 
+    head, aligned = RAW_SLICE, True
+
     def __init__(self, store: Store, spec: ViewSpec, alphabet: Alphabet) -> None:
-        super().__init__(store, spec)
+        """spec: raw:bags=N, of N bytes each but the last."""
+        assert spec.bags is not None
+        self.bag, self._raw = spec.bags, store.column(RAW)
 
-    @cached_property
-    def lengths(self) -> Ints:
-        return bags.counts(self._raw.lengths, self.bag)
+    def placer(self, chunks: Chunks) -> Placer:
+        return InEvenBags(self._raw, self.bag)
 
-    def cuts(self, chunks: Chunks) -> Ints:
-        # The first bag that begins at the cut or later.
-        return bags.counts(chunks.shares(self._raw.lengths), self.bag)
+    def read(self, pieces: Pieces, here: Ints, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
+        _mark(pieces, here, BAG, targets)
+        # Each piece reads one span, its chunk.
+        spans = pieces["end"] - pieces["begin"]
+        pieces["begin"][here] = here
+        pieces["end"][here] = here + 1
+        of_bags.fill(pieces, here, _text(self._raw.shard(shard), pieces, here, self.bag), spans, bags[:, :, : self.bag])
 
-    def sizes(self, document: int) -> Ints:
-        return bags.sizes(np.array([len(self._raw[document])]), self.bag)
+
+def _own(pieces: Pieces, here: Ints) -> tuple[Ints, Ints]:
+    """First and last (exclusive) symbols of pieces whose symbols are their positions."""
+    first = (pieces["begin"] + pieces["skip"])[here]
+    return first, first + pieces["length"][here]
 
 
-def _cuts(chunks: Chunks, column: Column, positions: Callable[[ColumnShard], npt.NDArray[Any]]) -> Ints:
-    """Cuts of a view with spans; positions: of each symbol of a shard."""
-    return chunks.aligned((shard.offsets, shard.spans, positions(shard)) for shard in column.shards)
+def _text(raw: ColumnShard, pieces: Pieces, here: Ints, bag: int) -> npt.NDArray[np.uint8]:
+    """The bytes of a shard, of which those of some bags are read."""
+    first = pieces["byte_first"][here]
+    # No bag is larger.
+    last = first + (pieces["skip"] + pieces["length"])[here] * bag
+    return raw.values_in(first, np.minimum(last, raw.n_symbols))
+
+
+@kernel
+def _copy(pieces, here, values, spans, first_id, targets):  # type: ignore[no-untyped-def] # a kernel
+    """Write symbols as ids, and the bytes of each piece; values, spans (symbols,); symbol 0 has the id `first_id`.
+
+    Without spans every symbol counts as a byte.
+    """
+    for p in here:
+        piece = pieces[p]
+        first, row = piece.begin + piece.skip, targets[piece.row]
+        for i in range(piece.length):
+            row[piece.at + i] = first_id + np.int64(values[first + i])
+        total = np.int64(0)
+        for symbol in range(first, first + piece.length if len(spans) else first):
+            total += np.int64(spans[symbol])
+        piece.n_bytes = total if len(spans) else piece.length
+
+
+@kernel
+def _mark(pieces, here, mark, targets):  # type: ignore[no-untyped-def] # a kernel
+    """Write one id at all positions."""
+    for p in here:
+        targets[pieces[p].row, pieces[p].at : pieces[p].at + pieces[p].length] = mark
+
+
+def read_chunks(
+    view: View, chunks: npt.NDArray[np.void], places: npt.NDArray[np.void]
+) -> tuple[list[Ints], list[npt.NDArray[np.int16]], list[npt.NDArray[np.float64]]]:
+    """Of each of (n,) chunks, found by a `Layout`: (positions,) ids, (positions, bag) bytes, (positions,) bytes they stand for.
+
+    For whoever looks at a view: every position is read as a piece, which takes longer than reading rows.
+    """
+    lengths = places["stop"] - places["first"]
+    of, ends = np.repeat(np.arange(len(chunks)), lengths), np.cumsum(lengths)
+    pieces = np.zeros(int(lengths.sum()), PIECE)
+    pieces["row"], pieces["length"] = np.arange(len(pieces)), 1
+    pieces["skip"] = pieces["row"] - (ends - lengths)[of]
+    for name, known in (("shard", chunks), ("document", chunks), ("byte_first", places)):
+        pieces[name] = known[name][of]
+    pieces["begin"], pieces["end"] = places["symbol_first"][of], places["symbol_stop"][of]
+    ids, bags = np.zeros((len(pieces), 1), np.int64), np.full((len(pieces), 1, view.bag), -1, np.int16)
+    for shard, here in by_shard(pieces["shard"]):
+        view.read(pieces, here, shard, ids, bags)
+    cut = [np.split(numbers, ends[:-1]) for numbers in (ids[:, 0], bags[:, 0], pieces["n_bytes"])]
+    return cut[0], cut[1], cut[2]
 
 
 def views_of(store: Store, specs: Sequence[ViewSpec], alphabet: Alphabet) -> list[View]:

@@ -29,7 +29,7 @@ from proxylm.data.alphabet import RAW_SLICE
 from proxylm.data.symbol_ids import READERS, SymbolReader
 from proxylm.evaluation import perturb
 from proxylm.evaluation.result import Result
-from proxylm.evaluation.scoring import Ints, Row, byte_ids, token_nats
+from proxylm.evaluation.scoring import Ints, Progress, Row, byte_ids, silent, token_nats
 from proxylm.model.decoder import Decoder
 from proxylm.view_spec import ViewSpec
 
@@ -97,10 +97,12 @@ def evaluate(
     codec: Compressor | None = None,
     view: ViewSpec | None = None,
     max_rows: int | None = None,
+    progress: Progress = silent,
 ) -> Result:
     """Score `documents` as raw bytes, or as the symbols of `codec`, shown as `view` (see `reader_of`).
 
-    window: context in bytes, at least 2. max_rows: windows of one forward pass, where memory is small. Raises `InputError`
+    window: context in bytes, at least 2. max_rows: windows of one forward pass, where memory is small.
+    progress: called with the symbols that are scored, and those of all documents. Raises `InputError`
     if no document has a byte or the weights are not finite, `InvalidConfig` if the model has no ids for the view.
     """
     if not any(documents):
@@ -120,7 +122,7 @@ def evaluate(
         windows += windows_of(i, shown, sizes, window, frame.closing(compressed=compressed))
     text, end = np.zeros(len(documents)), np.zeros(len(documents))  # (documents,) nats
     rows = [w.row(frame.opening(compressed=compressed)) for w in windows]
-    for w, nats in zip(windows, token_nats(model, rows, head, max_rows=max_rows), strict=True):
+    for w, nats in zip(windows, token_nats(model, rows, head, max_rows=max_rows, progress=progress), strict=True):
         n_text = len(nats) - w.n_end  # the closing marks come last
         text[w.document] += nats[:n_text].sum()
         end[w.document] += nats[n_text:].sum()

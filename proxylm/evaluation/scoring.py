@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,12 @@ from proxylm.model.decoder import Decoder
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Row = tuple[Ints, Ints]  # ids that come before, at least one; ids that are scored, each behind the true ones before it
+Progress = Callable[[int, int], None]  # called with the ids that are scored, and those of all rows
 BATCH_POSITIONS = 1 << 14  # positions of one forward pass
+
+
+def silent(done: int, total: int) -> None:
+    """A `Progress` that tells nobody."""
 
 
 def byte_ids(text: bytes) -> Ints:
@@ -24,13 +29,18 @@ def byte_ids(text: bytes) -> Ints:
     return np.frombuffer(text, np.uint8).astype(np.int64) + BYTE_OFFSET
 
 
-def token_nats(model: Decoder, rows: Sequence[Row], head: HeadSlice, *, max_rows: int | None = None) -> list[Floats]:
+def token_nats(
+    model: Decoder, rows: Sequence[Row], head: HeadSlice, *, max_rows: int | None = None, progress: Progress = silent
+) -> list[Floats]:
     """For each row (n,) nats of its scored ids under the softmax `head`. max_rows: of one forward pass."""
     by_row = [np.zeros(0)] * len(rows)
+    done, total = 0, sum(len(body) for _, body in rows)
     for batch, hidden, targets in _passes(model, rows, max_rows):
         nats = model.heads.token_nats(hidden, targets, head).double().cpu().numpy()
         for i, part in zip(batch, np.split(nats, _ends(rows, batch)), strict=True):
             by_row[i] = part
+        done += len(nats)
+        progress(done, total)
     return by_row
 
 

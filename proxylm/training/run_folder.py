@@ -100,6 +100,21 @@ def recorded_choice(run: Path) -> dict[str, str]:
     return choice
 
 
+def recorded_steps(run: Path, config: RunConfig) -> int | None:
+    """The length of a run of this configuration that has begun; None for a new one, or one of another configuration.
+
+    Steps follow from the configuration and the store, which `claim` compares.
+    """
+    if not (run / "run.json").is_file():
+        return None
+    facts = _facts(run)
+    before = json.loads(json.dumps(dataclasses.asdict(from_mapping(RunConfig, facts["config"]))))
+    now = json.loads(json.dumps(dataclasses.asdict(config)))
+    for name in HARMLESS:
+        now["train"][name] = before["train"][name]
+    return int(facts["steps"]) if now == before else None
+
+
 def load_run(run: Path, *, best: bool = False, foreign: Foreign = OURS) -> tuple[Decoder, RunConfig]:
     """The newest model of a run (or the best on its held-out documents), ready to evaluate, and its configuration.
 

@@ -26,8 +26,10 @@ class RunPlan:
     """Its length."""
 
     @classmethod
-    def of(cls, store: Store, config: RunConfig, *, n_bytes: float | None = None) -> RunPlan:
+    def of(cls, store: Store, config: RunConfig, *, n_bytes: float | None = None, steps: int | None = None) -> RunPlan:
         """The steps of `config`, or as many as fit into its FLOPs; or, in place of both, as many as show `n_bytes` of text.
+
+        steps: how many these are, where that is known; searching for the most that fit plans the run several times.
 
         Raises `InvalidConfig` if not even one step fits, or a view cannot be shown as `config` says.
         """
@@ -37,6 +39,8 @@ class RunPlan:
             loader.planner.restart(steps * config.train.rows)
             return cls(store, config, loader, steps)
 
+        if steps is not None:
+            return plan(steps)
         if n_bytes is not None:
             return plan(most_steps(lambda steps: plan(steps).n_bytes, n_bytes) or 1)
         if config.train.steps is not None:
@@ -61,6 +65,16 @@ class RunPlan:
         heads = zip(self.loader.heads, counts, strict=False)
         rows, further = self.steps * self.config.train.rows, sum(counts[len(counts) - n_ahead :])
         return training_flops(self.config.model, self.config.train.row_length, rows, heads, further)
+
+    @cached_property
+    def shows_text(self) -> bool:
+        """Whether any of its rows shows a byte: usually the first step does, and no more is planned."""
+        rows, last = self.config.train.rows, 0
+        while last < self.steps:
+            first, last = last, min(max(2 * last, 1), self.steps)
+            if self.loader.planner.scan(first * rows, last * rows).n_bytes:
+                return True
+        return False
 
     @property
     def n_bytes(self) -> float:

@@ -76,6 +76,8 @@ class Trainer:
         state = restore.newest(run, self.model, self.optimizers, self.place)
         if state is None and init is not None:
             restore.weights_of(init, self.model, self.place)
+        if state is not None and "rows" in state:  # older checkpoints have none: rows are planned from the first
+            self.loader.planner.jump(state["rows"])
         return 0 if state is None else int(state["step"])
 
     def step(self, step: int, stop: bool = False) -> tuple[dict[str, Any], bool]:

@@ -17,6 +17,7 @@ from proxylm.training import checkpoint, memory, run_folder, trackers
 from proxylm.training.distributed import Place
 from proxylm.training.divergence import check_finite
 from proxylm.training.foreign import OURS, Foreign
+from proxylm.training.outlook import Begin, Outlook
 from proxylm.training.precision import numerics, resolved
 from proxylm.training.run_plan import RunPlan
 from proxylm.training.signals import signals_received
@@ -37,6 +38,7 @@ def train(
     run: Path,
     *,
     held_out: Sequence[bytes] = (),
+    begin: Begin | None = None,
     report: Report = lambda record: None,
     place: Place | None = None,
     init: Path | None = None,
@@ -45,7 +47,8 @@ def train(
     """Train into the folder `run`, resuming from its newest checkpoint if there is one.
 
     held_out: documents scored every `train.eval_every` steps; the best model is kept beside the last ones. init: a run whose
-    newest weights this one begins with. foreign: a model, optimizers or a schedule in place of ours; a resume needs the same.
+    newest weights this one begins with. begin: is given what the run will take, before the first step; report: the record of
+    each step. foreign: a model, optimizers or a schedule in place of ours; a resume needs the same.
     Ctrl-C or SIGTERM ends the run after the step at hand, with a checkpoint.
 
     Raises `InvalidConfig` if `run` holds a run of another configuration, store or held-out text, `InputError` if another
@@ -63,13 +66,16 @@ def train(
         settled = resolved(config, place, recorded)
         stack.enter_context(numerics(settled.train))
         stack.enter_context(memory.one_line(settled.train))
-        plan = RunPlan.of(store, settled)
-        if not plan.n_bytes:
+        steps = place.from_first(lambda: run_folder.recorded_steps(run, config))
+        plan = RunPlan.of(store, settled, steps=steps)
+        if not plan.shows_text:
             raise InputError(f"the rows of this run show no byte of {store.path}; encode documents that are not empty")
         trainer = Trainer(plan, place, foreign)
         # What process 0 refuses ends all: none waits for it.
         place.from_first(lambda: run_folder.claim(run, config, plan, held_out, init, foreign.names))
         start = trainer.resume(run, init)
+        if begin is not None and place.rank == 0:
+            begin(Outlook.of(plan, start))
         log = stack.enter_context(run_folder.Log(run / "log.jsonl", start, write=place.rank == 0))
         received = stack.enter_context(signals_received())  # left only when the trackers are closed
         if place.rank == 0 and start < trainer.steps:
@@ -137,7 +143,8 @@ def _run(
         report(record | {"steps": steps})
         if saves and takes_part:
             log.sync()
-            checkpoint.save(run, trainer.model, trainer.optimizers, {"step": step}, settings.keep, write=writes)
+            state = {"step": step, "rows": trainer.loader.planner.cursor}
+            checkpoint.save(run, trainer.model, trainer.optimizers, state, settings.keep, write=writes)
         if stop:
             if writes and not is_last:
                 warnings.warn(
