@@ -97,15 +97,17 @@ def zstd_with_dictionary(documents: list[bytes]) -> Zstd:
 
 
 @pytest.fixture(scope="session")
-def install() -> Callable[[Path, str, str, str, str], None]:
+def install() -> Callable[..., None]:
     """Lays out an installed distribution (module, METADATA, entry_points.txt, RECORD) in a folder."""
 
-    def lay_out(folder: Path, distribution: str, module: str, source: str, points: str) -> None:
+    def lay_out(
+        folder: Path, distribution: str, module: str, source: str, points: str, group: str = "proxyc.compressors"
+    ) -> None:
         info = folder / f"{distribution.replace('-', '_')}-1.0.dist-info"
         info.mkdir()
         (folder / f"{module}.py").write_text(source)
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[proxyc.compressors]\n{points}\n")
+        (info / "entry_points.txt").write_text(f"[{group}]\n{points}\n")
         files = [f"{module}.py", f"{info.name}/METADATA", f"{info.name}/entry_points.txt", f"{info.name}/RECORD"]
         (info / "RECORD").write_text("".join(f"{name},,\n" for name in files))
 

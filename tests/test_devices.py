@@ -16,7 +16,7 @@ from proxylm.training import distributed, fsdp
 from proxylm.training.distributed import Place
 from proxylm.training.precision import numerics
 from proxylm.training.run_plan import RunPlan
-from proxylm.training.shipping import shipped
+from proxylm.training.shipping import packed
 from proxylm.training.trainer import Trainer
 
 CPU, META = Place(torch.device("cpu")), torch.device("meta")
@@ -43,7 +43,7 @@ def test_nothing_inside_a_step_waits_for_the_device(store, monkeypatch):
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: False)  # meta is not known to it
     trainer = trainer_of(store)
     batch = trainer.loader.batch(0)
-    sent = shipped(batch, trainer.loader.alphabet, len(trainer.loader.heads), 2, META)
+    sent = packed(batch, trainer.loader.alphabet, len(trainer.loader.heads), 2, META).to(META)
     assert batch.bags is not None
     assert all(len(places) for places in (*sent.selection.heads, *sent.selection.ahead))
     assert len(sent.selection.bags)
@@ -60,7 +60,7 @@ def test_nothing_inside_a_step_waits_for_the_device(store, monkeypatch):
 def test_shipped_places_are_those_of_the_masks(store):
     """Forward and backward, bit for bit."""
     trainer = trainer_of(store)
-    sent = shipped(trainer.loader.batch(0), trainer.loader.alphabet, len(trainer.loader.heads), 2, CPU.device)
+    (sent,) = trainer.rows_of(0).parts
     found = []
     for selection in (None, sent.selection):
         trainer.model.zero_grad(set_to_none=True)
@@ -124,7 +124,7 @@ def test_blocks_that_are_computed_again_give_the_same_bits_and_keep_less(store):
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            nats = trainer._nats(trainer.loader.batch(0))
+            nats = trainer._nats(trainer.rows_of(0).parts[0])
         kept.append(sum(held.values()))
         nats.sum().backward()
         found.append([p.grad for p in trainer.model.parameters()])

@@ -132,7 +132,7 @@ def test_force_does_not_replace_a_device(source: Path, tmp_path: Path) -> None:
 
 def test_missing_inputs_and_impossible_outputs(source: Path, tmp_path: Path) -> None:
     for reader, target in ((tmp_path / "none", tmp_path / "x"), (tmp_path, tmp_path / "x")):
-        with pytest.raises(InputError, match="cannot read"):
+        with pytest.raises(InputError, match=r"cannot read|is a folder"):
             files.compress_file(reader, target, Gzip())
     with pytest.raises(InputError, match="not an ordinary file"):
         files.compress_file(source, tmp_path, Gzip(), force=True)

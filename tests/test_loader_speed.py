@@ -13,7 +13,7 @@ def test_the_loader_bench_says_that_the_cursor_gives_the_walked_rows(tmp_path, b
     encode(texts, tmp_path / "s", {"bpe": bpe}, shard_bytes=20_000)
     rows = [loader.measured(str(tmp_path / "s"), view) for view in ("raw", "bpe:merges=44")]
     assert all(row["equal"] and row["warm_symbols_per_second"] > 0 for row in rows)
-    assert loader.table(rows).splitlines()[-1].startswith("| bpe:merges=44 |")
+    assert str(loader.table(rows)).splitlines()[-1].startswith("| bpe:merges=44 |")
 
 
 def test_a_simulated_store_is_a_store_and_uses_little_disk(tmp_path):
@@ -26,7 +26,7 @@ def test_a_simulated_store_is_a_store_and_uses_little_disk(tmp_path):
     on_disk = {(s.st_dev, s.st_ino): s.st_blocks * 512 for s in (file.stat() for file in path.rglob("*"))}
     assert sum(on_disk.values()) < 12_000_000
     row = {"first": True, "view": "bpe:merges=1"} | scale.measured(str(path), "bpe:merges=1")
-    assert scale.table([row]).splitlines()[-1].startswith("| bpe:merges=1 | first |")
+    assert str(scale.table([row])).splitlines()[-1].startswith("| bpe:merges=1 | first |")
 
 
 def test_shards_that_ray_encodes_are_as_many_as_asked():

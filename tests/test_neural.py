@@ -224,8 +224,11 @@ def test_an_interrupted_training_goes_on_bit_for_bit(tmp_path: Path, documents: 
     tiny = models.Shape(contexts=(0, 3), successors=(2,), n_seconds=1, width=4, history_width=4, hidden=16, bits=8)
     monkeypatch.setattr(train, "_CHUNK", 20_000)
     monkeypatch.setattr(train, "_SAVE_EVERY", 1)
-    arguments = {"n_bytes": 80_000, "seed": 3, "progress": False}
+    told: list[tuple[int, int]] = []
+    arguments = {"n_bytes": 80_000, "seed": 3, "progress": lambda done, n_bytes, note: told.append((done, n_bytes))}
     whole = train.train(documents, tiny, checkpoint=None, **arguments)
+    assert told[0] == (0, 80_000)
+    assert told[-1][0] >= 80_000
     path, real, calls = tmp_path / "x.partial", train._train_chunk, []
 
     def interrupted(*chunk):

@@ -39,10 +39,11 @@ def test_a_run_says_what_it_is_about_to_do_and_what_to_type_next(store, tmp_path
     assert re.fullmatch(r"  6 steps of 2 x 32 symbols, [\d.e+]+ FLOPs", opening[1])
     assert re.fullmatch(rf"  \d+ B of text, [\d.]+ passes over {store}", opening[2])
     assert re.match(
-        r"  at most [\d.]+ [kMG]B of memory beside that of torch: .* for weights, gradients and optimizer,", opening[3]
+        r"  at most [\d.]+ [kMG]B of memory beside torch's own, [\d.]+ [kMG]?B of it for activations", opening[3]
     )
     assert re.fullmatch(r"a step takes [\d.e-]+ s; about \d+ s left", opening[4])  # once, after the first steps
     assert len(opening) == 5
+    assert max(len(line.replace(str(tmp_path), "").replace(str(store), "")) for line in opening) <= 80
     last = done.stdout.splitlines()
     assert last[0].startswith(f"{tmp_path}/run: 6 steps in fp32")
     assert re.match(r"held-out documents: [\d.]+ bits per byte", last[1])

@@ -1,4 +1,4 @@
-"""`proxyc bench downstream`: the runs of a recipe, over the cores, each in its folder.
+"""`proxyc bench downstream`: the runs of a recipe, over the GPUs or cores, each in its folder.
 
 A killed grid resumes.
 
@@ -10,7 +10,6 @@ document by document.
 from __future__ import annotations
 
 import json
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +20,7 @@ import click
 
 from bench.downstream import budgets, recipe, results
 from bench.downstream.arms import MAX_BYTES, Arm, asked_codec, digest, scored
+from bench.downstream.engine import options, started
 from bench.downstream.plan import planned
 from bench.downstream.worker import Job, Processes
 from bench.report import tables
@@ -46,13 +46,7 @@ PATH = click.Path(path_type=Path, exists=True)
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for the runs.")
 @click.option("--codec", "codecs", multiple=True, metavar="VIEW@CODEC", help="What made a view that an arm is read in.")
 @MAX_BYTES
-@click.option(
-    "--jobs",
-    type=click.IntRange(1),
-    default=lambda: os.cpu_count() or 1,
-    show_default="all cores",
-    help="Runs at a time, with one thread each.",
-)
+@options
 @click.option("--only", multiple=True, metavar="NAME", help="Only these runs; * and ? stand for any letters.")
 @click.option(
     "--plan",
@@ -62,7 +56,7 @@ PATH = click.Path(path_type=Path, exists=True)
 @click.option("--flops-per-second", type=float, help="With --plan: say how many hours that takes.")
 def downstream(
     recipe_file: Path, store: Path, held_out: tuple[Path, ...], output: Path, codecs: tuple[str, ...], max_bytes: int,
-    jobs: int, only: tuple[str, ...], plan: bool, flops_per_second: float | None,
+    jobs: int | None, engine: str, only: tuple[str, ...], plan: bool, flops_per_second: float | None,
 ) -> None:  # fmt: skip
     """Train and evaluate the grid of RECIPE.toml on the view store STORE.
 
@@ -80,7 +74,7 @@ def downstream(
         for arm in arms:
             click.echo(_planned(arm, grid.store, output, flops_per_second))
         return
-    wrong = grid.run(arms, jobs)
+    wrong = grid.run(arms, jobs, engine)
     if found := grid.finished(every):
         results.write(output / "results.json", found)
         put(None, *tables.all_of(found))
@@ -138,13 +132,13 @@ class Grid:
             )
         return found
 
-    def run(self, arms: list[Arm], jobs: int) -> str | None:
+    def run(self, arms: list[Arm], jobs: int | None = None, engine: str = "local") -> str | None:
         """Run the arms that have no result yet, `jobs` at a time; what went wrong, if something does."""
-        processes, failed = Processes(), list[str]()
-        with processes.stopped_by_signals():
+        failed = list[str]()
+        with started(engine, jobs) as (processes, at_once), processes.stopped_by_signals():
             for timed in (False, True):  # equal seconds can be given once the others' are known
                 wave = [arm for arm in arms if (arm.equal == "seconds") == timed]
-                with ThreadPoolExecutor(jobs) as pool:
+                with ThreadPoolExecutor(at_once) as pool:
                     failed += filter(None, pool.map(lambda arm: self._run(arm, processes), wave))
         if processes.stopped:
             return "stopped; the same command resumes"

@@ -19,6 +19,8 @@ from bench.downstream.arms import MAX_BYTES, asked_codec, read_run, scored, scor
 from bench.output import output
 from bench.report import tables
 from compressors import registry
+from compressors.cli.printing import forms, put
+from compressors.cli.progress import progress
 from compressors.corpus import Document
 from compressors.errors import InvalidConfig
 from proxylm.training.run_folder import view_of
@@ -33,17 +35,24 @@ PATH = click.Path(path_type=Path, exists=True)
 @click.option("--only", multiple=True, metavar="NAME", help="Only these runs; * and ? stand for any letters.")
 @click.option("--codec", "codecs", multiple=True, metavar="VIEW@CODEC", help="What made a view that a run is read in.")
 @MAX_BYTES
+@forms
 @output()
 def rescore(
-    runs: Path, held_out: tuple[Path, ...], only: tuple[str, ...], codecs: tuple[str, ...], max_bytes: int, output: Path | None
+    runs: Path, held_out: tuple[Path, ...], only: tuple[str, ...], codecs: tuple[str, ...], max_bytes: int, form: str | None,
+    output: Path | None,
 ) -> None:  # fmt: skip
     """Score the finished runs below RUNS on the documents of HELD_OUT."""
     made = dict(map(registry.parse_named, codecs))
     finished = results.read(runs)
     names = results.matching([r["name"] for r in finished], only)
     documents = scored(held_out, max_bytes, partial(click.echo, err=True))
-    found = [_rescored(runs, r, documents, held_out, made) for r in finished if r["name"] in names]
-    click.echo(tables.all_of(found))
+    found = []
+    with progress("rescore", len(names), unit="runs") as told:
+        for record in (r for r in finished if r["name"] in names):
+            told(0, record["name"])
+            found.append(_rescored(runs, record, documents, held_out, made))
+            told(1)
+    put(form, *tables.all_of(found))
     if output:
         results.write(output, found)
 

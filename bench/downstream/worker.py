@@ -22,6 +22,7 @@ from bench import isolated
 from bench.downstream import results
 from bench.downstream.arms import Arm, digest, run_arm, scored, scores
 from bench.downstream.curves import curves
+from bench.downstream.gpus import Gpus
 from bench.measuring import environment, processor
 from compressors import registry
 from compressors.atomic import write_atomically
@@ -77,9 +78,10 @@ class Job:
 class Processes:
     """Runs jobs. `stop` ends them: each after its step, with a checkpoint."""
 
-    def __init__(self) -> None:
+    def __init__(self, gpus: Gpus | None = None) -> None:
+        """gpus: of which each job gets one."""
         self._running: set[subprocess.Popen[str]] = set()
-        self.stopped = False
+        self._gpus, self.stopped = gpus or Gpus(), False
 
     def run(self, job: Job) -> str | None:
         """Run one; what went wrong, if something does. Waits for another grid that runs it.
@@ -95,9 +97,10 @@ class Processes:
             if (folder / results.RESULT).exists():
                 return None
             errors.truncate(0)
-            with suppress(BrokenPipeError), subprocess.Popen(  # it may end before it has read anything
+            # The process may end before it has read anything.
+            with self._gpus.one() as gpu, suppress(BrokenPipeError), subprocess.Popen(
                 isolated.command("bench.downstream.worker:main"), stdin=subprocess.PIPE, stdout=2, stderr=errors, text=True,
-                env=os.environ | {"OMP_NUM_THREADS": "1"}, start_new_session=True,
+                env=os.environ | {"OMP_NUM_THREADS": "1"} | gpu, start_new_session=True,
             ) as process:  # fmt: skip
                 self._running.add(process)
                 if self.stopped:  # between the look above and now

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import click
 
 from bench.downstream import results
 from bench.downstream.arms import MAX_BYTES, digest, scored
+from bench.downstream.engine import options
 from bench.downstream.grid import Grid
 from bench.exchange.chart import draw
 from bench.exchange.experiment import runs_of
@@ -63,13 +63,7 @@ PATH = click.Path(path_type=Path, exists=True)
     "--runs", default="exchange-runs", show_default=True, type=click.Path(path_type=Path), help="Folder for the runs."
 )
 @MAX_BYTES
-@click.option(
-    "--jobs",
-    type=click.IntRange(1),
-    default=lambda: os.cpu_count() or 1,
-    show_default="all cores",
-    help="Runs at a time.",
-)
+@options
 @click.option("--only", multiple=True, metavar="NAME", help="Train only these runs; * and ? stand for any letters.")
 @click.option("--dry-run", is_flag=True, help="Print the runs, their FLOPs and bytes; train nothing.")
 @click.option("--flops-per-second", type=float, help="With --dry-run: say how many hours that takes.")
@@ -78,7 +72,7 @@ PATH = click.Path(path_type=Path, exists=True)
 @forms
 @output()
 def exchange(
-    store: Path, held_out: tuple[Path, ...], recipe: Path | None, runs: Path, max_bytes: int, jobs: int, only: tuple[str, ...],
+    store: Path, held_out: tuple[Path, ...], recipe: Path | None, runs: Path, max_bytes: int, jobs: int | None, engine: str, only: tuple[str, ...],
     dry_run: bool, flops_per_second: float | None, stability: Path | None, chart: Path | None, form: str | None, output: Path | None,
     **flags: Any,
 ) -> None:  # fmt: skip
@@ -101,7 +95,7 @@ def exchange(
     grid.check([run.arm for run in every])
     grid.finished([run.arm for run in every])  # raises where one is of another experiment
     runs.mkdir(parents=True, exist_ok=True)
-    wrong = grid.run([run.arm for run in chosen], jobs)
+    wrong = grid.run([run.arm for run in chosen], jobs, engine)
     finished = grid.finished([run.arm for run in every])
     try:
         found = found_by(every, {result["name"]: result for result in finished}, grid, distances)

@@ -21,6 +21,7 @@ import click
 from bench import isolated, markdown
 from bench.measuring import timed
 from bench.output import as_json, output, write_json
+from compressors.cli.printing import forms, put
 from proxylm.config import MixConfig, RunConfig, TrainConfig
 from proxylm.data.loader import Loader
 from proxylm.data.store import Store
@@ -34,8 +35,9 @@ STEPS, ROUNDS = 400, 5
 @click.option(
     "--view", "views", multiple=True, help="A view as a run shows it, e.g. bpe:merges=256; several are allowed."
 )
+@forms
 @output()
-def loader(store: Path, views: tuple[str, ...], output: Path | None) -> None:
+def loader(store: Path, views: tuple[str, ...], form: str | None, output: Path | None) -> None:
     """Symbols a second of the loader, seconds of a start and a resume, and memory."""
     rows = []
     for view in ("raw", *views):
@@ -43,7 +45,7 @@ def loader(store: Path, views: tuple[str, ...], output: Path | None) -> None:
         if isinstance(found, str):
             raise click.ClickException(f"{view}: {found}")
         rows.append(found)
-    click.echo(table(rows))
+    put(form, table(rows), data=rows)
     if output:
         opened = Store.open(store)
         facts = {"bytes": opened.n_symbols("raw"), "documents": len(opened), "shards": len(opened.manifest["shards"])}
@@ -118,8 +120,8 @@ def drop_cached(path: Path) -> None:
                 os.close(descriptor)
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown."""
+def table(rows: list[dict[str, Any]]) -> markdown.Table:
+    """A row for each view."""
     heads = ["view", "start, s", "first step, s", "cold, M symbols/s", "warm", "resume, s", "walked, s", "memory, MB"]
     return markdown.table([*heads, "mapped, MB"], map(_cells, rows))
 

@@ -17,10 +17,12 @@ from typing import Any
 import click
 
 from bench import isolated, markdown
-from bench.measuring import Progress, timed
+from bench.measuring import timed
 from bench.output import as_json, output, write_json
 from bench.speed import simulated
 from bench.speed.loader import ROWS, config, drop_cached, memory
+from compressors.cli.printing import forms, put
+from compressors.cli.progress import progress
 from compressors.corpus import Document
 from proxylm.data.loader import Loader
 from proxylm.data.store import Store
@@ -41,26 +43,38 @@ SHARD = 200_000  # bytes of a shard that Ray encodes
 @click.option(
     "--folder", type=click.Path(path_type=Path, exists=True), help="Where there is room; default: the system's."
 )
+@forms
 @output()
 def scale(
-    n_bytes: int, documents: int, shards: int, ray_shards: str, workers: int, folder: Path | None, output: Path | None
+    n_bytes: int,
+    documents: int,
+    shards: int,
+    ray_shards: str,
+    workers: int,
+    folder: Path | None,
+    form: str | None,
+    output: Path | None,
 ) -> None:
     """Open, plan and resume a simulated store; encode more and more shards with Ray."""
-    rows, progress = list[dict[str, Any]](), Progress()
-    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+    rows: list[dict[str, Any]] = []
+    with progress("scale", 5, unit="parts") as told, tempfile.TemporaryDirectory(dir=folder) as temporary:
         path = Path(temporary) / "store"
-        progress.at(0, 5, "writing the store")
+        told(0, "writing the store")
         simulated.write(path, n_bytes, documents, shards)
         drop_cached(path)
+        told(1)
         asked = [(view, first) for view in ("raw", f"{simulated.VIEW}:merges=1") for first in (True, False)]
-        for i, (view, first) in enumerate(asked):
-            progress.at(1 + i, 5, f"{view}, {'first' if first else 'second'} start")
+        for view, first in asked:
+            told(0, f"{view}, {'first' if first else 'second'} start")
             rows.append({"view": view, "first": first} | _child("measured", 1, store=str(path), view=view))
-    click.echo(table(rows))
+            told(1)
+    put(form, table(rows), data=rows)
     encoded = []
     for n_shards in map(int, filter(None, ray_shards.split(","))):
         encoded.append(_child("encoded", workers, n_shards=n_shards, workers=workers))
-        click.echo(f"{n_shards} shards: {encoded[-1]['seconds_per_shard'] * 1e3:.2f} ms a shard on {workers} workers")
+        click.echo(
+            f"{n_shards} shards: {encoded[-1]['seconds_per_shard'] * 1e3:.2f} ms a shard on {workers} workers", err=True
+        )
     if output:
         facts = {"bytes": n_bytes, "documents": documents, "shards": shards, "ray": encoded, "resumed_step": RESUMED}
         write_json(output, as_json("scale", rows, **facts))
@@ -132,8 +146,8 @@ def _texts(n_shards: int) -> Iterator[Document]:
         yield Document(str(number), (line * (SHARD // len(line) + 1))[:SHARD])
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown."""
+def table(rows: list[dict[str, Any]]) -> markdown.Table:
+    """A row for each view and start."""
     heads = [
         "view",
         "start",

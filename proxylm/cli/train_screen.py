@@ -57,8 +57,7 @@ def opening(run: Path, outlook: Outlook) -> list[str]:
         f"{run}: a model of {outlook.parameters:,} parameters; recipe {config.mix.recipe}, {views}",
         f"  {plan.steps:,} steps of {train.rows} x {train.row_length} symbols, {plan.flops:.3g} FLOPs",
         f"  {amount(plan.n_bytes)} of text, {plan.passes:.2g} passes over {plan.store.path}",
-        f"  at most {amount(memory)} of memory beside that of torch: {amount(outlook.weight_bytes)} for weights, gradients and "
-        f"optimizer, {amount(outlook.activation_bytes)} for activations",
+        f"  at most {amount(memory)} of memory beside torch's own, {amount(outlook.activation_bytes)} of it for activations",
     ]
     if outlook.start >= plan.steps:
         lines.append("  all of its steps are done already; nothing is left to train")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,9 @@ def on_ray(
     their names only when they are whole, the new task resumes at the first missing column. Raises what a task raised, and
     `StoreError` if the cluster gave up.
     """
-    started = not ray.is_initialized()
-    if started:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report to its makers
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level="error")
     try:
-        yield from _run(shards, path.resolve(), makers, threads)
+        with cluster():
+            yield from _run(shards, path.resolve(), makers, threads)
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, (ProxycError, OSError)):
             raise error.cause from None  # Ray's own has the traceback of the task in its message
@@ -39,6 +37,17 @@ def on_ray(
     except ray.exceptions.RayError as error:
         reason = str(error).partition("\n")[0]
         raise StoreError(f"{path} is not finished, Ray gave up: {reason}; the same command resumes") from error
+
+
+@contextmanager
+def cluster() -> Iterator[None]:
+    """The cluster that RAY_ADDRESS names, or one of this machine's processors; one that is in use stays so."""
+    started = not ray.is_initialized()
+    if started:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report to its makers
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level="error")
+    try:
+        yield
     finally:
         if started:
             ray.shutdown()

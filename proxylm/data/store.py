@@ -116,7 +116,7 @@ class Store:
         return n_bytes // int(np.dtype(view["dtype"]).itemsize)
 
     def size_on_disk(self, name: str) -> int:
-        """Bytes of all files of view `name`."""
+        """Bytes of all files of view `name`, but for those that describe and check them (.json, .crc)."""
         splits = self.splits(name)
         of_shards: int = sum(facts["bytes"] for view, _, facts in self._files() if view == name)
         return of_shards + (0 if splits is None else splits.nbytes)

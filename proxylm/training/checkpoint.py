@@ -7,6 +7,8 @@ import json
 import math
 import os
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from torch import Tensor
 from compressors.atomic import sync_folder
 from compressors.errors import InputError, ProxycError, in_one_line
 from proxylm.model.decoder import Decoder
+from proxylm.training.checkpoint_writer import LARGE, Writer
 from proxylm.training.fsdp import whole
 
 BEST = "best"  # folder of the best model, beside those of the last steps
@@ -35,41 +38,68 @@ def save(
     keep: int,
     *,
     write: bool = True,
+    writer: Writer | None = None,
 ) -> None:
     """Write RUN/checkpoints/step-N for ``state["step"]`` = N, then delete all but the last `keep`.
 
-    write: whether this process does; the others of a sharded run call too, to give their slices.
+    write: whether this process does; the others of a sharded run call too, to give their slices. writer: gets what is large, as
+    a copy; without one all is on disk when this returns.
     """
-    tensors = {"model": _whole(model.state_dict(), write), "optimizer": _whole(_optimizer_tensors(optimizers), write)}
-    if write:
+
+    def work(tensors: dict[str, dict[str, Tensor]]) -> None:
         _write(run / "checkpoints" / f"step-{state['step']:08d}", tensors, state)
         for old in _all(run)[:-keep]:
             shutil.rmtree(old)
 
+    _given({"model": model.state_dict(), "optimizer": _optimizer_tensors(optimizers)}, work, writer, write)
 
-def save_best(run: Path, model: Decoder, step: int, bits_per_byte: float, *, write: bool = True) -> None:
+
+def save_best(
+    run: Path, model: Decoder, step: int, bits_per_byte: float, *, write: bool = True, writer: Writer | None = None
+) -> None:
     """Keep the model in RUN/checkpoints/best if it is the best so far, by bits per byte of held-out documents.
 
-    write: as for `save`.
+    write, writer: as for `save`.
     """
-    tensors = _whole(model.state_dict(), write)
-    if not write:
-        return
-    try:
-        known = float(json.loads((_best(run) / "state.json").read_text())["bits_per_byte"])
-    except (OSError, ValueError, KeyError):  # none yet, or damaged: this one is better
-        known = math.inf
-    if bits_per_byte < known:
-        _write(run / "checkpoints" / BEST, {"model": tensors}, {"step": step, "bits_per_byte": bits_per_byte})
+
+    def work(tensors: dict[str, dict[str, Tensor]]) -> None:
+        try:
+            known = float(json.loads((_best(run) / "state.json").read_text())["bits_per_byte"])
+        except (OSError, ValueError, KeyError):  # none yet, or damaged: this one is better
+            known = math.inf
+        if bits_per_byte < known:
+            _write(run / "checkpoints" / BEST, tensors, {"step": step, "bits_per_byte": bits_per_byte})
+
+    _given({"model": model.state_dict()}, work, writer, write)
 
 
-def _whole(tensors: dict[str, Tensor], keep: bool) -> dict[str, Tensor]:
-    """Without slices, on the CPU; nothing if not `keep`. One by one: no GPU holds more than one whole tensor."""
+def _given(
+    found: dict[str, dict[str, Tensor]],
+    work: Callable[[dict[str, dict[str, Tensor]]], None],
+    writer: Writer | None,
+    write: bool,
+) -> None:
+    """Give `work` the tensors without slices, on the CPU; if they are large, in the thread of `writer`."""
+    if writer is not None:
+        writer.wait()  # there is never more than one copy
+    later = writer is not None and sum(t.nbytes for tensors in found.values() for t in tensors.values()) >= LARGE
+    tensors = {name: _whole(parts, write, copy=later) for name, parts in found.items()}
+    if write and writer is not None:
+        writer.write(partial(work, tensors), later=later)
+    elif write:
+        work(tensors)
+
+
+def _whole(tensors: dict[str, Tensor], keep: bool, *, copy: bool) -> dict[str, Tensor]:
+    """Without slices, on the CPU; nothing if not `keep`. One by one: no GPU holds more than one whole tensor.
+
+    copy: they share no memory with those that are trained.
+    """
     kept = {}
     for name, tensor in tensors.items():
         together = whole(tensor)  # every process takes part in this, whoever keeps it
         if keep:
-            kept[name] = together.cpu()
+            kept[name] = together.detach().to("cpu", copy=copy)
     return kept
 
 

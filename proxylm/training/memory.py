@@ -10,6 +10,14 @@ import torch
 from compressors.errors import ProxycError
 from proxylm.config import TrainConfig
 
+# By a plain RuntimeError: of the CPU; of CUDA where it allocates without torch; of the libraries of its products.
+_SAID = (
+    "can't allocate memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+
 
 class OutOfMemory(ProxycError, MemoryError):
     """There is not enough memory for a step."""
@@ -21,8 +29,7 @@ def one_line(config: TrainConfig) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        # On a CPU torch says it as a plain RuntimeError.
-        known = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
+        known = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(said in str(error) for said in _SAID)
         if not known or isinstance(error, OutOfMemory):
             raise
         rows = config.micro_rows or config.rows  # of one forward pass

@@ -1,4 +1,4 @@
-"""A batch on the device of a process, with all that a step needs of it: nothing has to be counted there."""
+"""A batch as tensors, with all that a step needs of it: nothing has to be counted on the device."""
 
 from __future__ import annotations
 
@@ -22,19 +22,28 @@ class Shipped(NamedTuple):
     bags: Tensor | None
     selection: Selection
 
+    def to(self, device: torch.device) -> Shipped:
+        """On `device`; from pinned memory while the process continues."""
+        moved: Shipped = _each(self, lambda tensor: tensor.to(device, non_blocking=True))
+        return moved
 
-def shipped(batch: Batch, alphabet: Alphabet, n_heads: int, n_ahead: int, device: torch.device) -> Shipped:
-    """`batch` on `device`. To a GPU it goes from pinned memory, while the process continues."""
 
-    def there(array: Any) -> Tensor:
-        tensor = array if isinstance(array, Tensor) else torch.from_numpy(array)
-        if device.type == "cuda":
-            tensor = tensor.pin_memory()
-        return tensor.to(device, non_blocking=True)
-
+def packed(batch: Batch, alphabet: Alphabet, n_heads: int, n_ahead: int, device: torch.device) -> Shipped:
+    """`batch` in main memory, in pages that a GPU reads by itself if `device` is one."""
     arrays = (batch.inputs, batch.targets, batch.doc, batch.mode)
-    chosen = selected(*arrays, alphabet=alphabet, n_heads=n_heads, n_ahead=n_ahead)
-    heads, ahead = tuple(map(there, chosen.heads)), tuple(map(there, chosen.ahead))
-    ids, targets, doc, mode = map(there, arrays)
-    bags = None if batch.bags is None else there(batch.bags)
-    return Shipped(ids, targets, doc, mode, bags, Selection(heads, ahead, there(chosen.bags), there(chosen.merges)))
+    selection = selected(*arrays, alphabet=alphabet, n_heads=n_heads, n_ahead=n_ahead)
+    bags = None if batch.bags is None else torch.from_numpy(batch.bags)
+    ids, targets, doc, mode = map(torch.from_numpy, arrays)
+    tensors = Shipped(ids, targets, doc, mode, bags, selection)
+    pinned: Shipped = _each(tensors, Tensor.pin_memory) if device.type == "cuda" else tensors
+    return pinned
+
+
+def _each(found: Any, change: Any) -> Any:
+    """`found` with every tensor changed, in tuples of tuples."""
+    if isinstance(found, Tensor):
+        return change(found)
+    if found is None:
+        return None
+    parts = [_each(part, change) for part in found]
+    return type(found)(*parts) if hasattr(found, "_fields") else tuple(parts)

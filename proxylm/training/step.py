@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,15 +17,26 @@ from proxylm.data.loader import pieces_of
 from proxylm.evaluation.bits_per_byte import evaluate, trained_window
 from proxylm.model.attention import mask_maker
 from proxylm.model.decoder import Decoder
-from proxylm.training import fsdp, measured, restore
+from proxylm.training import fsdp, measured, prefetch, restore
 from proxylm.training.distributed import Place
 from proxylm.training.divergence import diverged
 from proxylm.training.foreign import OURS, Foreign
 from proxylm.training.lr_schedule import set_rates
 from proxylm.training.precision import resolved
 from proxylm.training.run_plan import RunPlan
-from proxylm.training.shipping import shipped
+from proxylm.training.shipping import Shipped, packed
 from proxylm.training.step_sums import StepSums
+
+
+class Rows(NamedTuple):
+    """Of a step, in one process."""
+
+    batch: Batch
+    """All of them."""
+    parts: list[Shipped]
+    """Those of each pass, as tensors."""
+    cursor: dict[str, Any]
+    """Where the plan stood behind them, for the checkpoint: a thread may be at later rows by then."""
 
 
 class Trainer:
@@ -49,6 +61,20 @@ class Trainer:
         ] * n_ahead  # the extra heads by their mean
         self.weights = torch.tensor(weights, device=place.device)  # of the losses of every softmax and extra head
         self.optimizers = foreign.make_optimizers(self.model, config.train)
+        self.rows_of: Callable[[int], Rows] = self._rows  # of a step; see `prefetch`
+        self.cursor: dict[str, Any] = {}  # behind the rows of the last step
+
+    @contextmanager
+    def prefetching(self) -> Iterator[None]:
+        """The rows of every next step are made ahead where that pays."""
+        if not prefetch.pays(self.place.device):
+            yield
+            return
+        try:
+            with prefetch.prefetched(self._rows, self.steps, self.place.device) as self.rows_of:
+                yield
+        finally:
+            self.rows_of = self._rows
 
     def _whole_model(self, plan: RunPlan) -> Decoder:
         """The model at first, on the CPU; its blocks are compiled if that is wanted."""
@@ -87,10 +113,10 @@ class Trainer:
         """
         began = time.perf_counter()
         heads, place = self.loader.heads, self.place
-        batch = self.loader.batch(step, place.rank, place.world)
+        batch, parts, self.cursor = self.rows_of(step)
         own = StepSums.of(batch, len(heads), self.config.model.n_ahead, stop)
         sums = StepSums.from_tensor(place.summed(own.to_tensor()), len(heads))
-        nats, norm = self._gradients(batch, sum(sums.targets))
+        nats, norm = self._gradients(parts, sum(sums.targets))
         if not all(map(math.isfinite, (*nats, norm))):
             first = self.loader.first_row(step, place.rank, place.world)
             loss = sum(nats[: len(heads)]) / math.log(2) / sum(sums.targets)
@@ -104,14 +130,23 @@ class Trainer:
         record = sums.record(self.config, heads, step, nats, seconds, counts_flops=self.foreign.model is None)
         return record | self._measured(step, record["flops"] / seconds, norm), bool(sums.stop)
 
-    def _gradients(self, batch: Batch, total: int) -> tuple[list[float], float]:
+    def _rows(self, step: int) -> Rows:
+        """Touches neither the model nor the device: a thread may do this while they work."""
+        batch = self.loader.batch(step, self.place.rank, self.place.world)
+        parts = batch.parts(self.config.train.micro_rows or len(batch.inputs))
+        return Rows(batch, [self._packed(part) for part in parts], self.loader.planner.cursor)
+
+    def _packed(self, batch: Batch) -> Shipped:
+        """The tensors of some rows, in main memory."""
+        return packed(batch, self.loader.alphabet, len(self.loader.heads), self.config.model.n_ahead, self.place.device)
+
+    def _gradients(self, parts: list[Shipped], total: int) -> tuple[list[float], float]:
         """Leave gradients, shortened as the settings say; nats under each head and the norm before that, of all processes.
 
         total: targets in all processes. The loss is the mean over them, so gradients of parts and processes add up to its own.
         """
         place, settings = self.place, self.config.train
         nats = torch.zeros(len(self.weights), dtype=torch.float64, device=place.device)  # (heads + n_ahead,)
-        parts = list(batch.parts(settings.micro_rows or len(batch.inputs)))
         for number, part in enumerate(parts, 1):
             if self.sharded:
                 fsdp.reduce_at_end(self.model, is_last=number == len(parts))
@@ -162,10 +197,10 @@ class Trainer:
         bits, n_bytes = (place.summed(sums) if shared else sums).tolist()
         return float(bits / n_bytes)
 
-    def _nats(self, batch: Batch) -> Tensor:
+    def _nats(self, rows: Shipped) -> Tensor:
         """(heads + n_ahead,) summed -ln p under each head."""
         device, heads, config = self.place.device, self.loader.heads, self.config
-        sent = shipped(batch, self.loader.alphabet, len(heads), config.model.n_ahead, device)
+        sent = rows.to(device)
         known = {"selection": sent.selection} if isinstance(self.model, Decoder) else {}
         with torch.autocast(device.type, torch.bfloat16, enabled=config.train.dtype == "bf16"):
             hidden = self.model(sent.ids, sent.doc, bags=sent.bags, **known)  # (B, T, d)
@@ -176,6 +211,6 @@ class Trainer:
         """Bits per symbol of each row of this process."""
         n_heads = len(self.loader.heads)
         return [
-            float(self._nats(row)[:n_heads].sum()) / math.log(2) / max(int((row.targets >= 0).sum()), 1)
+            float(self._nats(self._packed(row))[:n_heads].sum()) / math.log(2) / max(int((row.targets >= 0).sum()), 1)
             for row in batch.parts(1)
         ]

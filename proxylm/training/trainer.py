@@ -14,6 +14,7 @@ from proxylm.config import RunConfig
 from proxylm.data.store import Store
 from proxylm.model.decoder import Decoder
 from proxylm.training import checkpoint, memory, run_folder, trackers
+from proxylm.training.checkpoint_writer import Writer
 from proxylm.training.distributed import Place
 from proxylm.training.divergence import check_finite
 from proxylm.training.foreign import OURS, Foreign
@@ -77,11 +78,13 @@ def train(
         if begin is not None and place.rank == 0:
             begin(Outlook.of(plan, start))
         log = stack.enter_context(run_folder.Log(run / "log.jsonl", start, write=place.rank == 0))
+        stack.enter_context(trainer.prefetching())
+        writer = stack.enter_context(Writer())
         received = stack.enter_context(signals_received())  # left only when the trackers are closed
         if place.rank == 0 and start < trainer.steps:
             tracked = trackers.Run(run, dataclasses.asdict(config), start)
             report = _both(report, stack.enter_context(trackers.tracking(config.train.trackers, tracked)))
-        _run(trainer, run, start, held_out, log, report, received)
+        _run(trainer, run, start, held_out, log, report, received, writer)
     return trainer.model
 
 
@@ -124,11 +127,13 @@ def _run(
     log: run_folder.Log,
     report: Report,
     received: list[int],
+    writer: Writer,
 ) -> None:
     """The steps from `step` on, with scores and checkpoints, until the end or a signal."""
     settings, steps, writes = trainer.config.train, trainer.steps, trainer.place.rank == 0
     takes_part = writes or trainer.sharded  # slices are put together by all
     while step < steps:
+        writer.check()
         record, stop = trainer.step(step, bool(received))
         step += 1
         is_last = step == steps
@@ -138,13 +143,16 @@ def _run(
             check_finite(trainer.model, trainer.place, step)
         if scores:
             record["held_out_bits_per_byte"] = trainer.held_out(held_out)
-            checkpoint.save_best(run, trainer.model, step, record["held_out_bits_per_byte"], write=writes)
+            score = record["held_out_bits_per_byte"]
+            checkpoint.save_best(run, trainer.model, step, score, write=writes, writer=writer)
         log.write(record)
         report(record | {"steps": steps})
         if saves and takes_part:
             log.sync()
-            state = {"step": step, "rows": trainer.loader.planner.cursor}
-            checkpoint.save(run, trainer.model, trainer.optimizers, state, settings.keep, write=writes)
+            state = {"step": step, "rows": trainer.cursor}
+            checkpoint.save(run, trainer.model, trainer.optimizers, state, settings.keep, write=writes, writer=writer)
+        if stop or is_last:
+            writer.wait()
         if stop:
             if writes and not is_last:
                 warnings.warn(
