@@ -49,12 +49,6 @@ def _key(text, s, n):
 
 
 @inlined
-def _slot(a, b, last_bucket):
-    """Where the bucket of a key begins: the upper half of the hash picks it; << 3 as buckets have 8 words."""
-    return ((((a ^ (b * _MIX_TOO)) * _MIX) >> _32) & last_bucket) << _3
-
-
-@inlined
 def _same(text, s, n, spill, at):
     """Are the n bytes kept from spill[at] on those of text[s:s+n]?"""
     k = _0
@@ -181,20 +175,17 @@ def _merge(text, s, n, tables, whole, a, b, work, links, heap, out, at):
 
 
 @kernel
-def encode(
-    text, starts, first_piece, tokens, tables, whole, cache, spill, used, work, links, heap, out, rows, keys, learnt
-):  # fmt: skip
+def encode(text, starts, first_piece, tokens, tables, whole, cache, spill, used, work, links, heap, out, rows, keys):
     """Ids of every piece into `out`, one after the other; returns their number.
 
     text, starts (pieces + 1), first_piece (documents + 1): as `_split.split` leaves them, 64 bytes readable beyond the
     text. tokens (documents,): ids of documents that are an added token, else -1; or empty. tables: id of each byte
     (256), rank of each pair of bytes (65536), `fill_pairs`, id of each merge, and the bytes for `whole`. cache, spill,
     used (1): kept between calls. work (192), links (n, 3), heap (3 n): for merging a piece of n bytes. Filled: out
-    (text + 6), rows (documents + 1), where the ids of each document start; learnt: the number of pieces that were
-    stored, and the slot of each, as far as there is room.
+    (text + 6), rows (documents + 1), where the ids of each document start.
     """
     last_bucket = np.uint64((len(cache) >> 3) - 1)
-    at, filled, news = _0, np.uint64(used[0]), _0
+    at, filled = _0, np.uint64(used[0])
     for d in range(len(first_piece) - 1):
         rows[d] = at
         # An added token is one id; its bytes are not looked at.
@@ -209,7 +200,9 @@ def encode(
             while p < batch:
                 following = np.uint64(starts[j + p + _1])
                 a, b = _key(text, s, following - s)
-                slot = _slot(a, b, last_bucket)
+                # The upper half of the hash picks the bucket; << 3 makes it an index of 8-word
+                # buckets.
+                slot = ((((a ^ (b * _MIX_TOO)) * _MIX) >> _32) & last_bucket) << _3
                 keys[p, _0], keys[p, _1], keys[p, _2] = a, b, slot
                 prefetch(cache, slot)
                 s = following
@@ -236,40 +229,9 @@ def encode(
                     # entry.
                     if n <= _CACHED:
                         filled = _store(text, s, n, a, b, out, at, count, cache, keys[p, _2], spill, filled)
-                        if news + _1 < np.uint64(len(learnt)):
-                            news += _1
-                            learnt[news] = keys[p, _2]
                 at += count
                 p += _1
             j += batch
     rows[len(first_piece) - 1] = at
-    used[0], learnt[0] = filled, news
+    used[0] = filled
     return at
-
-
-@kernel
-def adopt(entries, words, begin, cache, spill, used):
-    """Put into a cache what another thread has learnt, unless it is there.
-
-    entries (n, 4): key and value, zeros where the other cache has dropped it; words: what the other `spill` holds from
-    `begin` on. cache, spill, used: as in `encode`. Nothing is adopted if `spill` has no room for the words.
-    """
-    last_bucket, place = np.uint64((len(cache) >> 3) - 1), np.uint64(used[0])
-    if place + np.uint64(len(words)) > np.uint64(len(spill)):
-        return
-    for k in range(len(words)):
-        spill[place + np.uint64(k)] = words[k]
-    used[0] += len(words)
-    for k in range(len(entries)):
-        a, b, value = entries[k, 0], entries[k, 1], entries[k, 2]
-        slot = _slot(a, b, last_bucket)
-        here = (cache[slot] == a and cache[slot + _1] == b) or (cache[slot + _4] == a and cache[slot + _5] == b)
-        if b == _0 or here:
-            continue
-        if value >> _60 == _SPILLED:  # its offset is one in the other `spill`
-            if value & _OFFSET < begin:
-                continue
-            value = value - begin + place
-        for j in range(4):
-            cache[slot + _4 + np.uint64(j)] = cache[slot + np.uint64(j)]
-        cache[slot], cache[slot + _1], cache[slot + _2], cache[slot + _3] = a, b, value, entries[k, 3]

@@ -31,14 +31,7 @@ SPILL = 1 << 19  # words for ids and bytes of long pieces: 4 MB
 # times as much, since they hold each other up between chunks: 240 MB of Python at 379 MB/s so, 445 with 2^20.
 CHUNK = 1 << 18
 _PAD = bytes(64)  # the kernels read whole words and blocks beyond the end
-# Threads tell each other what they learn after each chunk, up to this number of pieces: later ones are rare, and would
-# drive better ones out of the caches.
-TOLD = BUCKETS // 4
-LEARNT = 1 << 15  # words, one for each piece learnt in a chunk
-_UNREAD = 64  # news that wait for a thread that does not run
 _NO_TOKENS = np.zeros(0, np.int64)
-
-News = tuple[Any, Any, Any]  # entries, words of `spill`, where these begin: arguments of `_encode.adopt`
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,9 +72,6 @@ class Workspace:
     work: npt.NDArray[np.uint64] = field(default_factory=lambda: np.empty(198, np.uint64))
     keys: npt.NDArray[np.uint64] = field(default_factory=lambda: np.empty((128, 3), np.uint64))
     room: Room = field(default_factory=Room)
-    learnt: npt.NDArray[np.uint64] = field(default_factory=lambda: np.zeros(LEARNT, np.uint64))
-    inbox: list[News] = field(default_factory=list)  # from other threads; `append` and `pop` are atomic
-    told: int = 0  # pieces that the others have been told of
 
     @classmethod
     def new(cls, dtype: np.dtype[Any]) -> Workspace:
@@ -95,18 +85,6 @@ class Workspace:
         n_words = self.used[0]
         twin.cache[:], twin.spill[:n_words], twin.used[:] = self.cache, self.spill[:n_words], self.used
         return twin
-
-    def news(self, begin: int) -> News:
-        """What was learnt since `spill` held `begin` words, as a copy that other threads may read."""
-        slots = self.learnt[1 : 1 + int(self.learnt[0])]
-        self.told += len(slots)
-        entries = self.cache.reshape(-1, 8)[slots >> np.uint64(3), :4]
-        return entries, self.spill[begin : self.used[0]].copy(), np.uint64(begin)
-
-    def adopt(self) -> None:
-        """Take in what the other threads have learnt."""
-        while self.inbox:
-            _encode.adopt(*self.inbox.pop(), self.cache, self.spill, self.used)
 
 
 class Encoder:
@@ -126,7 +104,6 @@ class Encoder:
         self._tables = (*merges.tables(), np.zeros(1, np.uint64))
         self._whole = np.zeros((0, 4), np.uint64)
         self._workspaces: list[Workspace] = []  # not in use; `list.pop` and `append` are atomic
-        self._all: list[Workspace] = []  # in use or not: these tell each other what they learn
         # What fills a new cache: frequent ids, the early ones, come last and stay.
         self._known = _packed([piece for piece in pieces if piece][::-1])
         if ignore_merges:
@@ -148,7 +125,6 @@ class Encoder:
         kept = np.zeros(len(text) // 8 + len(wrong) + 1, np.uint64)
         _encode.fill_whole(text, starts, np.array(wrong, np.int64), whole, kept)
         self._whole, self._tables = whole, (*self._tables[:4], kept)
-        self._all.clear()
         self._workspaces.clear()  # their caches hold the other ids
 
     def encode(self, documents: Iterable[bytes], threads: int = 1) -> Ragged:
@@ -159,9 +135,7 @@ class Encoder:
         share = sum(map(len, documents)) // (4 * threads)  # in smaller pieces so that threads end together
         if len(self._workspaces) < threads:  # otherwise each thread would merge all known pieces again
             known = self._workspace()
-            twins = [known.twin() for _ in range(threads - 1 - len(self._workspaces))]
-            self._workspaces += [known, *twins]
-            self._all += twins
+            self._workspaces += [known, *(known.twin() for _ in range(threads - 1 - len(self._workspaces)))]
         with ThreadPoolExecutor(threads) as pool:
             return _joined(
                 list(pool.map(self._chunk, _chunks(documents, min(4 * CHUNK, share)))), self._dtype, pool.map
@@ -198,28 +172,15 @@ class Encoder:
         """Ids of the pieces, and where those of each document begin; `tokens`: ids of documents that are a
         token, or -1.
         """
-        w.adopt()
-        begin = int(w.used[0])
-        # Room for the longest piece: of a usual chunk the text itself, as memory that is not touched costs nothing.
-        n_bytes = int(starts[-1])
-        longest = max(n_bytes, 1) if n_bytes <= 4 * CHUNK else int(np.diff(starts).max())
+        longest = int(np.diff(starts).max(initial=1))
         links, heap = w.room.array("links", (longest, 3), np.int64), w.room.array("heap", (3 * longest,), np.uint64)
-        out = w.room.array("out", (n_bytes + 8,), w.dtype)
+        out = w.room.array("out", (int(starts[-1]) + 8,), w.dtype)
         rows = np.empty(len(first_piece), np.int64)
         count = _encode.encode(
             text, starts, first_piece, tokens, self._tables, self._whole, w.cache, w.spill, w.used, w.work, links, heap,
-            out, rows, w.keys, w.learnt,
+            out, rows, w.keys,
         )  # fmt: skip
-        self._tell(w, begin)
         return out[:count].copy(), rows
-
-    def _tell(self, w: Workspace, begin: int) -> None:
-        """Give the others what `w` has learnt since its `spill` held `begin` words."""
-        others = [other for other in self._all if other is not w and len(other.inbox) < _UNREAD]
-        if others and w.learnt[0] and w.told < TOLD:
-            news = w.news(begin)
-            for other in others:
-                other.inbox.append(news)
 
     def _workspace(self) -> Workspace:
         """A workspace that no other thread uses; a new one already knows the bytes of every id."""
@@ -229,7 +190,6 @@ class Encoder:
             workspace = Workspace.new(self._dtype)
             text, starts = self._known
             self._ids(workspace, text, starts, np.array([0, len(starts) - 1], np.int64))
-            self._all.append(workspace)
             return workspace
 
 
