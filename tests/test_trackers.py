@@ -103,7 +103,7 @@ def test_unknown_and_missing_trackers_are_refused_before_the_first_step(store, t
     with pytest.raises(InvalidConfig, match="unknown tracker 'mlflow'; known: tensorboard, wandb, trackio"):
         train(store, config("mlflow"), tmp_path / "a")
     monkeypatch.setitem(sys.modules, "trackio", None)
-    with pytest.raises(MissingExtra, match=r"^the tracker trackio needs trackio: pip install 'proxyc\[trackers\]'$"):
+    with pytest.raises(MissingExtra, match=r"^the tracker trackio needs trackio: pip install 'proxyc\[trackio\]'$"):
         train(store, config("trackio"), tmp_path / "b")
     assert records(tmp_path / "b") == []
 

@@ -22,10 +22,12 @@ def test_a_grid_that_waits_for_another_can_be_stopped(tmp_path):
             waiting.result(timeout=0.3)
         processes.stop(signal.SIGTERM, None)
         assert waiting.result(timeout=30) == "not begun"
+    under_nohup = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     with processes.stopped_by_signals():
         assert {signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)} == {
             processes.stop
         }
+    signal.signal(signal.SIGHUP, under_nohup)
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # given back
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup has it
     try:

@@ -153,7 +153,8 @@ def tracking(names: Sequence[str], run: Run) -> Iterator[Callable[[dict[str, Any
         try:
             opened[name] = make(run)
         except ModuleNotFoundError as error:
-            missing.append(f"the tracker {name} needs {error.name}: pip install 'proxyc[trackers]'")
+            extra = "trackio" if name == "trackio" else "trackers"
+            missing.append(f"the tracker {name} needs {error.name}: pip install 'proxyc[{extra}]'")
 
     for name, make in {name: maker(name) for name in names}.items():
         attempt(name, partial(open_one, name, make))
