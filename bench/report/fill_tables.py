@@ -43,6 +43,9 @@ _OF_FACTS = {
     "files": ("bench.speed.files:table", True),
     "encode": ("bench.speed.encode:table", True),
     "train": ("bench.speed.train:table", True),
+    "loader": ("bench.speed.loader:table", True),
+    "scale": ("bench.speed.scale:table", True),
+    "ray": ("bench.speed.scale:ray_table", False),
     "generation": ("bench.speed.generation:table", True),
 }
 

@@ -60,7 +60,8 @@ def scale(
     encoded = []
     for n_shards in map(int, filter(None, ray_shards.split(","))):
         encoded.append(_child("encoded", workers, n_shards=n_shards, workers=workers))
-        click.echo(f"{n_shards} shards: {encoded[-1]['seconds_per_shard'] * 1e3:.2f} ms a shard on {workers} workers")
+    if encoded:
+        click.echo(ray_table({"ray": encoded}))
     if output:
         facts = {"bytes": n_bytes, "documents": documents, "shards": shards, "ray": encoded, "resumed_step": RESUMED}
         write_json(output, as_json("scale", rows, **facts))
@@ -142,6 +143,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         "first plan, s",
         "first rows, s",
         "resume, s",
+        f"{WIDE} rows, s",
         "memory, MB",
         "mapped, MB",
     ]
@@ -150,5 +152,11 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def _cells(r: dict[str, Any]) -> list[str]:
     """One row of `table`."""
-    seconds = [f"{r[key]:.2f}" for key in ("open_s", "start_s", "plan_s", "batch_s", "resume_s")]
+    seconds = [f"{r[key]:.2f}" for key in ("open_s", "start_s", "plan_s", "batch_s", "resume_s", "wide_plan_s")]
     return [r["view"], "first" if r["first"] else "second", *seconds, f"{r['own_mb']:.0f}", f"{r['mapped_mb']:.0f}"]
+
+
+def ray_table(found: dict[str, Any]) -> str:
+    """Markdown: the time of a shard, by their number."""
+    rows = [[f"{r['shards']:,}", f"{r['seconds']:.1f}", f"{r['seconds_per_shard'] * 1e3:.1f}"] for r in found["ray"]]
+    return markdown.table(["shards", "seconds", "ms a shard"], rows, text=0)
