@@ -72,3 +72,24 @@ def popcount(typingctx, bits):
         return builder.ctpop(arguments[0])
 
     return types.uint64(types.uint64), generate
+
+
+@intrinsic
+def put_lanes(typingctx, out, i, value):
+    """Write bits 0-19, 20-39, 40-59 of `value` to out[i:i+3], and what is above them to out[i+3], in one store."""
+
+    def generate(context, builder, signature, arguments):
+        target = signature.args[0]
+        data = context.make_array(target)(context, builder, arguments[0]).data
+        long, vector = ir.IntType(64), ir.VectorType(ir.IntType(64), 4)
+        lanes = ir.Constant(vector, ir.Undefined)
+        for lane in range(4):
+            lanes = builder.insert_element(lanes, arguments[2], ir.IntType(32)(lane))
+        lanes = builder.lshr(lanes, ir.Constant(vector, [long(shift) for shift in (0, 20, 40, 60)]))
+        lanes = builder.and_(lanes, ir.Constant(vector, [long((1 << 20) - 1)] * 4))
+        narrow = ir.VectorType(context.get_value_type(target.dtype), 4)
+        pointer = builder.bitcast(builder.gep(data, [arguments[1]]), narrow.as_pointer())
+        builder.store(builder.trunc(lanes, narrow), pointer, align=1)
+        return context.get_dummy_value()
+
+    return types.void(out, i, types.uint64), generate

@@ -172,9 +172,11 @@ class Encoder:
         """Ids of the pieces, and where those of each document begin; `tokens`: ids of documents that are a
         token, or -1.
         """
-        longest = int(np.diff(starts).max(initial=1))
+        # Room for the longest piece: of a usual chunk for all of the text, as memory that is not touched costs nothing.
+        n_bytes = int(starts[-1])
+        longest = max(n_bytes, 1) if n_bytes <= 4 * CHUNK else int(np.diff(starts).max())
         links, heap = w.room.array("links", (longest, 3), np.int64), w.room.array("heap", (3 * longest,), np.uint64)
-        out = w.room.array("out", (int(starts[-1]) + 8,), w.dtype)
+        out = w.room.array("out", (n_bytes + 8,), w.dtype)
         rows = np.empty(len(first_piece), np.int64)
         count = _encode.encode(
             text, starts, first_piece, tokens, self._tables, self._whole, w.cache, w.spill, w.used, w.work, links, heap,
