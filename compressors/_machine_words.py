@@ -93,3 +93,19 @@ def put_lanes(typingctx, out, i, value):
         return context.get_dummy_value()
 
     return types.void(out, i, types.uint64), generate
+
+
+@intrinsic
+def copy_block(typingctx, source, i, target, j):
+    """Copy the 16 bytes source[i:i+16] to target[j:j+16]; a loop would be checked for overlaps, and not become one move."""
+
+    def generate(context, builder, signature, arguments):
+        block = ir.VectorType(ir.IntType(8), 16).as_pointer()
+        places = []
+        for kind, array, at in zip(signature.args[::2], arguments[::2], arguments[1::2], strict=True):
+            data = context.make_array(kind)(context, builder, array).data
+            places.append(builder.bitcast(builder.gep(data, [at]), block))
+        builder.store(builder.load(places[0], align=1), places[1], align=1)
+        return context.get_dummy_value()
+
+    return types.void(source, i, target, j), generate
