@@ -20,11 +20,23 @@ class Gather:
         np.cumsum([len(piece) for piece in pieces], out=self._starts[1:])
         self._text = np.frombuffer(b"".join([*pieces, bytes(int(_BLOCK))]), np.uint8)
 
+    def n_bytes(self, symbols: Symbols) -> int:
+        """Bytes that `symbols`, each below the number of pieces, stand for."""
+        return int(_length(symbols, self._starts))
+
     def __call__(self, symbols: Symbols, n_bytes: int) -> bytes:
         """The `n_bytes` bytes of `symbols`, each below the number of pieces."""
         out = np.empty(n_bytes + int(_BLOCK), np.uint8)
         _gather(symbols, self._starts, self._text, out)
         return out[:n_bytes].tobytes()
+
+
+@kernel
+def _length(symbols, starts):  # type: ignore[no-untyped-def] # a kernel
+    total = np.int64(0)
+    for symbol in symbols:
+        total += np.int64(starts[np.int64(symbol) + 1]) - np.int64(starts[symbol])
+    return total
 
 
 @kernel
