@@ -1,6 +1,7 @@
 """Kernels that turn pieces of text into ids: a cache with exact keys in front of byte-pair merging.
 
-The cache is one array of 64-byte buckets, each with two entries of four words: two words of key, two of value. The key
+The cache is one array of 64-byte buckets, each with two entries of four words: two words of key, two of value. What
+falls out of a full bucket moves to the second place of the one beside it, if that is empty. The key
 of a piece of at most 15 bytes is the piece; of a longer one, a hash and the length, and its bytes are compared too.
 Value: number of ids in the top 4 bits of the first word, then ids of 20 bits, three in each word; 15 stands for a list
 in `spill` at the offset in the first word, its length in the second, the bytes of a long piece behind it.
@@ -61,11 +62,12 @@ def _same(text, s, n, spill, at):
 
 
 @inlined
-def _promote(cache, slot):
-    """Exchange the two entries of a bucket."""
+def _exchange(cache, one, two):
+    """Exchange two entries of the cache."""
     for _ in range(4):
-        cache[slot], cache[slot + _4] = cache[slot + _4], cache[slot]
-        slot += _1
+        cache[one], cache[two] = cache[two], cache[one]
+        one += _1
+        two += _1
 
 
 @inlined
@@ -95,7 +97,10 @@ def _store(text, s, n, a, b, out, at, count, cache, slot, spill, filled):
     if filled + need > np.uint64(len(spill)):  # full: forget every piece and start again
         cache[:] = _0
         filled = _0
-    # The newer entry moves to the second place of its bucket, and the older one falls out.
+    # The newer entry moves to the second place of its bucket. The older one falls out, or into the bucket beside it.
+    spare = (slot ^ _8) + _4
+    if cache[slot + _5] and not cache[spare + _1]:
+        _exchange(cache, slot + _4, spare)
     for k in range(4):
         cache[slot + _4 + np.uint64(k)] = cache[slot + np.uint64(k)]
     cache[slot], cache[slot + _1] = a, b
@@ -203,8 +208,12 @@ def encode(text, starts, first_piece, tokens, tables, whole, cache, spill, used,
             while p < batch:
                 a, b, slot = keys[p, _0], keys[p, _1], keys[p, _2]
                 # A piece that is met again moves to the first place, where it is found without a wrong guess.
-                if not (cache[slot] == a and cache[slot + _1] == b) and cache[slot + _4] == a and cache[slot + _5] == b:
-                    _promote(cache, slot)
+                if not (cache[slot] == a and cache[slot + _1] == b):
+                    other, spare = slot + _4, (slot ^ _8) + _4
+                    if cache[other] == a and cache[other + _1] == b:
+                        _exchange(cache, slot, other)
+                    elif cache[other + _1] and cache[spare] == a and cache[spare + _1] == b:
+                        _exchange(cache, slot, spare)
                 s, count = np.uint64(starts[j + p]), _0
                 if cache[slot] == a and cache[slot + _1] == b:
                     count = cache[slot + _2] >> _60
