@@ -35,4 +35,5 @@ html_title = "proxyc"
 html_show_sphinx = False
 html_show_sourcelink = False
 html_show_search_summary = False  # a browser fetches nothing beside a page that was opened as a file
-html_static_path = []
+html_static_path = ["_static"]
+html_css_files = ["site.css"]

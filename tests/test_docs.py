@@ -16,7 +16,7 @@ PAGES = [
     *sorted((ROOT / "docs/tutorials").glob("*.md")),
     *sorted((ROOT / "docs/how-to").glob("*.md")),
 ]
-NOT_RUN = ("git ", "make ", "pip ")  # setting up
+NOT_RUN = ("git ", "make ", "pip ", "python3 -m venv ")  # setting up
 
 
 def blocks(page: Path, language: str) -> list[str]:

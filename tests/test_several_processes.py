@@ -115,6 +115,7 @@ def two_processes(store_path, folder):
         }
         own = folder / f"machine-{place.rank}"
         train(store, config(), own / "run", held_out=TEXT, place=place)
+        train(store, config(), folder / "straight", held_out=TEXT, place=place)
         try:
             place.from_first(lambda: (_ for _ in ()).throw(InputError(f"of {place.rank}")))
         except InputError as error:
@@ -153,6 +154,15 @@ def test_machines_without_a_common_folder_resume_where_the_first_says(made):
     for file in ("model", "optimizer"):
         expected, tensors = (load_file(latest(run) / f"{file}.safetensors") for run in (one, resumed))
         assert all((tensors[key] - value).norm() <= 1e-4 * value.norm() for key, value in expected.items())
+
+
+def test_a_resumed_run_has_the_bits_of_one_without_a_break(made):
+    folder, _, _ = made
+    straight, resumed = folder / "straight", folder / "machine-0/run"
+    assert [r["loss"] for r in records(resumed)] == [r["loss"] for r in records(straight)]
+    for file in ("model", "optimizer"):
+        expected, tensors = (load_file(latest(run) / f"{file}.safetensors") for run in (straight, resumed))
+        assert all(tensors[key].equal(value) for key, value in expected.items())
 
 
 def test_an_error_of_the_first_process_ends_all(made):

@@ -14,6 +14,7 @@ from proxylm.config import RunConfig
 from proxylm.data.alphabet import Alphabet
 from proxylm.model.decoder import Decoder
 from proxylm.train_config import TrainConfig
+from proxylm.training.distributed import Place
 from proxylm.training.lr_schedule import factor
 from proxylm.training.optim import make_optimizers
 
@@ -50,15 +51,18 @@ class Foreign:
             )
         return cast(Decoder, made)
 
-    def make_optimizers(self, model: Decoder, config: TrainConfig) -> list[torch.optim.Optimizer]:
-        """Those of the run. Raises `InvalidConfig` if ours are asked for a model that is not a `Decoder`."""
+    def make_optimizers(self, model: Decoder, config: TrainConfig, place: Place) -> list[torch.optim.Optimizer]:
+        """Those of the run; ours share work among the processes of `place`.
+
+        Raises `InvalidConfig` if ours are asked for a model that is not a `Decoder`.
+        """
         if self.optimizers is not None:
             return list(self.optimizers(model, config))
         if not isinstance(model, Decoder):
             raise InvalidConfig(
                 f"the model {_name(self.model)} is not a Decoder, and our optimizers are for one; give optimizers, too"
             )
-        return make_optimizers(model, config)
+        return make_optimizers(model, config, place)
 
     def rate(self, config: TrainConfig, progress: float) -> float:
         """What every learning rate is multiplied by at `progress`, a share of the run."""

@@ -82,25 +82,25 @@ def release(model: nn.Module) -> None:
             reshard()
 
 
-def _is_sliced(tensor: Tensor) -> TypeGuard[DTensor]:
+def is_sliced(tensor: Tensor) -> TypeGuard[DTensor]:
     """Known by an attribute, so that a run of one process does not import DTensor."""
     return hasattr(tensor, "device_mesh")
 
 
 def whole(tensor: Tensor) -> Tensor:
     """All slices together. Every process must ask."""
-    return tensor.full_tensor() if _is_sliced(tensor) else tensor
+    return tensor.full_tensor() if is_sliced(tensor) else tensor
 
 
 def local(tensor: Tensor) -> Tensor:
     """The slice of this process; it shares its memory with `tensor`."""
-    return tensor.to_local() if _is_sliced(tensor) else tensor
+    return tensor.to_local() if is_sliced(tensor) else tensor
 
 
 def sliced_like(tensor: Tensor, other: Tensor) -> Tensor:
     """A whole tensor on the device of `other`; in slices as that is, if it has the same shape."""
     tensor = tensor.to(other.device)
-    if tensor.shape != other.shape or not _is_sliced(other):
+    if tensor.shape != other.shape or not is_sliced(other):
         return tensor
     from torch.distributed.tensor import distribute_tensor
 
@@ -113,7 +113,7 @@ def of_whole(work: Callable[[Tensor], Tensor], matrices: list[Tensor]) -> Tensor
     Each process does whole matrices, its share of the n: slices are sent there, and back.
     """
     here, first = torch.stack([local(matrix) for matrix in matrices]), matrices[0]  # (n, rows of the slice, columns)
-    if not _is_sliced(first):
+    if not is_sliced(first):
         return work(here)
     n, _, columns = here.shape
     mesh, rows = first.device_mesh, _shares(len(first), first.device_mesh.size())

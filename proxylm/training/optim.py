@@ -7,8 +7,7 @@ one batched product, in bfloat16 on GPUs and where the run's products are.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -17,7 +16,9 @@ from torch import Tensor
 
 from proxylm.model.decoder import Decoder
 from proxylm.train_config import TrainConfig
-from proxylm.training.fsdp import local, of_whole
+from proxylm.training.dealing import by_shape, dealt, gathered
+from proxylm.training.distributed import Place
+from proxylm.training.fsdp import is_sliced, local, of_whole
 
 
 class Muon(torch.optim.Optimizer):
@@ -31,38 +32,57 @@ class Muon(torch.optim.Optimizer):
         weight_decay: float = 0.0,
         *,
         bf16: bool = False,
+        place: Place | None = None,
     ) -> None:
-        """bf16: iterate in bfloat16, where the hardware has units for it."""
+        """bf16: iterate in bfloat16, where the hardware has units for it. place: whose processes have the same gradients, and
+        share the work; None: this process does all of it. Slices are always shared.
+        """
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
-        self._bf16 = bf16
+        self._bf16, self._place = bf16, place
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override] # no closure is called
         """One update of every parameter that has a gradient."""
         for group in self.param_groups:
-            by_shape: dict[torch.Size, list[Tensor]] = defaultdict(list)
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    by_shape[parameter.shape].append(parameter)
-            for shape, parameters in by_shape.items():
-                momenta = [self._momentum(p, group["momentum"]) for p in parameters]
-                updates = of_whole(partial(orthogonal, bf16=self._bf16), momenta)
+            parameters = [p for p in group["params"] if p.grad is not None]
+            for parameter, update in self._updates(parameters, group["momentum"]):
                 # Tall matrices get larger updates, as in K. Jordan's code.
-                scale = max(1.0, shape[0] / shape[1]) ** 0.5
-                for parameter, update in zip(parameters, updates, strict=True):
-                    if group["weight_decay"]:  # by the rate as it is, without the scale: as in torch
-                        local(parameter).mul_(1 - group["lr"] * group["weight_decay"])
-                    local(parameter).add_(update, alpha=-group["lr"] * scale)
+                scale = max(1.0, parameter.shape[0] / parameter.shape[1]) ** 0.5
+                if group["weight_decay"]:  # by the rate as it is, without the scale: as in torch
+                    local(parameter).mul_(1 - group["lr"] * group["weight_decay"])
+                local(parameter).add_(update, alpha=-group["lr"] * scale)
 
-    def _momentum(self, parameter: Tensor, momentum: float) -> Tensor:
-        """Nesterov momentum, of the shape of the gradient: the new momentum, mixed with the gradient once more."""
+    def _updates(self, parameters: list[Tensor], momentum: float) -> Iterator[tuple[Tensor, Tensor]]:
+        """Each with its update, or with its slice of that."""
+        for parameter in parameters:
+            self._gather_momentum(parameter, momentum)
+        place, everything = self._place, range(len(parameters))
+        if place is None or place.world == 1 or not parameters or is_sliced(parameters[0]):
+            for number, update in self._orthogonal(parameters, everything, momentum):
+                yield parameters[number], update
+            return
+        hands = dealt(parameters, place.world)
+        own = dict(self._orthogonal(parameters, hands[place.rank], momentum))
+        # Results of an iteration in bfloat16 are numbers of bfloat16: half the bytes.
+        dtype = torch.bfloat16 if self._bf16 or parameters[0].is_cuda else parameters[0].dtype
+        yield from zip(parameters, gathered(parameters, hands, own, place, dtype), strict=True)
+
+    def _orthogonal(
+        self, parameters: list[Tensor], numbers: Iterable[int], momentum: float
+    ) -> Iterator[tuple[int, Tensor]]:
+        """`numbers` of parameters with their updates; equal shapes go through one product."""
+        for alike in by_shape(parameters, numbers):
+            gradients = [(parameters[number].grad, self.state[parameters[number]]["momentum"]) for number in alike]
+            mixed = [gradient.lerp(mean, momentum) for gradient, mean in gradients if gradient is not None]
+            yield from zip(alike, of_whole(partial(orthogonal, bf16=self._bf16), mixed), strict=True)
+
+    def _gather_momentum(self, parameter: Tensor, momentum: float) -> None:
+        """momentum * old + (1 - momentum) * gradient, of the shape of the gradient. Its mix with the gradient is Nesterov's."""
         state = self.state[parameter]
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(parameter)
         assert parameter.grad is not None
-        # momentum * old + (1 - momentum) * gradient.
         state["momentum"].lerp_(parameter.grad, 1 - momentum)
-        return parameter.grad.lerp(state["momentum"], momentum)
 
 
 def orthogonal(matrices: Tensor, steps: int = 5, *, bf16: bool = False) -> Tensor:
@@ -79,8 +99,8 @@ def orthogonal(matrices: Tensor, steps: int = 5, *, bf16: bool = False) -> Tenso
     return result
 
 
-def make_optimizers(model: Decoder, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """Muon and AdamW over all parameters, each once; every group has a name, which the log uses.
+def make_optimizers(model: Decoder, config: TrainConfig, place: Place | None = None) -> list[torch.optim.Optimizer]:
+    """Muon and AdamW over all parameters, each once; every group has a name, which the log uses. place: see `Muon`.
 
     The parameters keep one order, in which checkpoints number them: hidden matrices; heads, embeddings, gains, n-grams.
     """
@@ -105,6 +125,6 @@ def make_optimizers(model: Decoder, config: TrainConfig) -> list[torch.optim.Opt
     hidden = [{"name": "matrices", "params": matrices}]
     # Fused: one pass over parameters and states. A table of n-grams makes up most of a small model's numbers.
     return [
-        Muon(hidden, config.matrix_lr, weight_decay=config.weight_decay, bf16=config.dtype == "bf16"),
+        Muon(hidden, config.matrix_lr, weight_decay=config.weight_decay, bf16=config.dtype == "bf16", place=place),
         torch.optim.AdamW(groups, betas=(0.8, 0.95), eps=1e-10, fused=True),
     ]

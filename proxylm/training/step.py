@@ -60,7 +60,7 @@ class Trainer:
             config.train.ahead_weight / max(n_ahead, 1)
         ] * n_ahead  # the extra heads by their mean
         self.weights = torch.tensor(weights, device=place.device)  # of the losses of every softmax and extra head
-        self.optimizers = foreign.make_optimizers(self.model, config.train)
+        self.optimizers = foreign.make_optimizers(self.model, config.train, place)
         self.rows_of: Callable[[int], Rows] = self._rows  # of a step; see `prefetch`
         self.cursor: dict[str, Any] = {}  # behind the rows of the last step
 
