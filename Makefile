@@ -12,9 +12,10 @@ export PYTHONDONTWRITEBYTECODE :=
 demo: .venv/demo-ready
 	$(BIN)/proxyc demo
 
-# Two workers of one thread each: the tests that train would otherwise share the cores badly.
+# Two workers of one thread each: the tests that train would otherwise share the cores badly. A worker begins with one half
+# of the files, so that most fixtures are made once, and takes tests from the other when it has no more.
 test: .venv/test-ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 # Fuzzing, damaged files, other paths to the same numbers: some minutes more.
 test-extended: .venv/test-ready

@@ -28,6 +28,7 @@ PRELOADED = (
     "proxylm.training.trainer",
     "proxylm.evaluation.bits_per_byte",
     "proxylm.generation",
+    "bench.downstream.arms",
     "bench.downstream.worker",
     "torch._dynamo",
 )

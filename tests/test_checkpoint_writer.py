@@ -11,8 +11,9 @@ from safetensors.torch import load_file
 from compressors.corpus import Document
 from proxylm.config import ModelConfig, RunConfig, TrainConfig
 from proxylm.data.encode import encode
-from proxylm.training import checkpoint
-from proxylm.training.checkpoint import CheckpointError, latest
+from proxylm.training import checkpoint, checkpoint_folder
+from proxylm.training.checkpoint import latest
+from proxylm.training.checkpoint_folder import CheckpointError
 from proxylm.training.run_log import records
 from proxylm.training.trainer import Stopped, train
 
@@ -61,7 +62,7 @@ def assert_same(one, other):
 
 def test_training_continues_meanwhile_and_the_files_are_of_their_step(store, plain, tmp_path, large, monkeypatch):
     """The first write ends only when the step behind its own is done. A copy of the folder before that is that of a kill."""
-    beyond, save_file, run = threading.Event(), checkpoint.save_file, tmp_path / "run"
+    beyond, save_file, run = threading.Event(), checkpoint_folder.save_file, tmp_path / "run"
 
     def slow(*given):
         assert beyond.wait(60)
@@ -74,7 +75,7 @@ def test_training_continues_meanwhile_and_the_files_are_of_their_step(store, pla
         if record["step"] == 4:  # the checkpoint of four is being written, or is there
             shutil.copytree(run, tmp_path / "killed", ignore=shutil.ignore_patterns(".*", "step-00000004"))
 
-    monkeypatch.setattr(checkpoint, "save_file", slow)
+    monkeypatch.setattr(checkpoint_folder, "save_file", slow)
     train(store, CONFIG, run, held_out=[b"text\n" * 40], report=report)
     assert set(large) == {"checkpoint"}
     assert_same(plain, run)
@@ -84,7 +85,7 @@ def test_training_continues_meanwhile_and_the_files_are_of_their_step(store, pla
 
 
 def test_a_signal_waits_for_the_checkpoint(store, plain, tmp_path, large, monkeypatch):
-    save_file = checkpoint.save_file
+    save_file = checkpoint_folder.save_file
 
     def slow(*given):
         threading.Event().wait(0.2)
@@ -94,7 +95,7 @@ def test_a_signal_waits_for_the_checkpoint(store, plain, tmp_path, large, monkey
         if record["step"] == 4:
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(checkpoint, "save_file", slow)
+    monkeypatch.setattr(checkpoint_folder, "save_file", slow)
     with pytest.warns(Stopped, match="after step 6 of 8, with a checkpoint"), pytest.raises(KeyboardInterrupt):
         train(store, CONFIG, tmp_path / "run", held_out=[b"text\n" * 40], report=ctrl_c)
     assert latest(tmp_path / "run").name == "step-00000006"
@@ -105,14 +106,14 @@ def test_a_signal_waits_for_the_checkpoint(store, plain, tmp_path, large, monkey
 @pytest.mark.parametrize("full", [2, 8])
 def test_a_full_disk_is_one_line_and_leaves_the_checkpoint_before(store, tmp_path, large, monkeypatch, full):
     """Soon after the write has failed, or at the end of the run."""
-    save_file = checkpoint.save_file
+    save_file = checkpoint_folder.save_file
 
     def fails(tensors, path):
         if f"step-{full:08d}" in str(path):
             raise SafetensorError("I/O error: No space left on device (os error 28)")
         return save_file(tensors, path)
 
-    monkeypatch.setattr(checkpoint, "save_file", fails)
+    monkeypatch.setattr(checkpoint_folder, "save_file", fails)
     with pytest.raises(CheckpointError, match=r"^cannot write [^\n]*No space left on device[^\n]*resumes at the check"):
         train(store, CONFIG, tmp_path / "run")
     assert len(records(tmp_path / "run")) <= full + 2

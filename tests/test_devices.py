@@ -12,7 +12,7 @@ from proxylm.config import MixConfig, ModelConfig, Phase, RunConfig, TrainConfig
 from proxylm.data.encode import encode
 from proxylm.model import attention, embeddings, heads
 from proxylm.model.decoder import Decoder
-from proxylm.training import distributed, fsdp
+from proxylm.training import distributed, fsdp, optim
 from proxylm.training.distributed import Place
 from proxylm.training.precision import numerics
 from proxylm.training.run_plan import RunPlan
@@ -55,6 +55,26 @@ def test_nothing_inside_a_step_waits_for_the_device(store, monkeypatch):
     assert all(p.grad is not None for p in model.parameters())
     with pytest.raises(NotImplementedError):  # masks are counted
         model.heads.nats(*args)
+
+
+def test_gradients_of_replicas_are_summed_and_dealt_out_without_waiting(store, monkeypatch):
+    """The messages of two processes and the share of the first, on a device that gives no number away."""
+    sent = []
+    monkeypatch.setattr(dist, "all_reduce", lambda tensor: sent.append(tensor.device.type))
+    monkeypatch.setattr(dist, "all_gather_into_tensor", lambda *_: sent.append("matrices"))
+    monkeypatch.setattr(dist, "get_backend_config", lambda: "cpu:gloo,cuda:nccl")
+    trainer = trainer_of(store)
+    model, place = trainer.model.to("meta"), Place(META, 0, 2)
+    unused, *rest = model.parameters()
+    for parameter in rest:
+        parameter.grad = torch.empty_like(parameter)
+    place.reduce_gradients(model)
+    assert sent == ["cpu", "meta"]
+    assert unused.grad is None
+    assert all(parameter.grad is not None for parameter in rest)
+    matrices = list(model.matrices())
+    optim.Muon(matrices, 0.02, place=place).step()
+    assert sent[2:] == ["matrices"]
 
 
 def test_shipped_places_are_those_of_the_masks(store):

@@ -274,33 +274,3 @@ def test_outputs_to_standard_output_keep_their_order(folder: Path) -> None:
     (folder / "2.txt").write_bytes(b"the second")
     packed = run("compress", "-T2", "-c", "1.txt", "2.txt")
     assert run("decompress", "-c", input=packed.stdout_bytes).stdout_bytes == TEXT * 200 + b"the second"
-
-
-def test_a_large_window_is_read_where_it_is_asked_for(folder: Path) -> None:
-    # A stream without a known size, so that the frame states the whole window.
-    packed = run("compress", "--long", "28", input=TEXT)
-    assert packed.exit_code == 0
-    (folder / "w.zst").write_bytes(packed.stdout_bytes)
-    refused = run("test", "w.zst")
-    assert refused.exit_code == 1
-    assert "--long=31" in refused.output
-    assert run("test", "--long", "28", "w.zst").exit_code == 0
-    assert run("decompress", "--long", "31", "-c", "w.zst").stdout_bytes == TEXT
-    with pytest.raises(compressors.InvalidConfig, match="gzip has no window"):
-        run("compress", "--codec", "gzip", "--long", "27", "a.txt", catch_exceptions=False)
-
-
-def test_a_window_finds_what_lies_far_back() -> None:
-    import numpy as np
-
-    far = np.random.default_rng(0).bytes(9 << 20)
-    plain, long = (len(b"".join(Zstd(window=window).compress_stream([far, far]))) for window in (0, 25))
-    assert long < 1.01 * len(far) < plain
-
-
-def test_a_window_that_is_not_set_changes_no_fingerprint() -> None:
-    assert "window" not in Zstd().config()
-    assert Zstd(window=27).config()["window"] == 27
-    assert Zstd().fingerprint != Zstd(window=27).fingerprint
-    with pytest.raises(compressors.InvalidConfig, match="window"):
-        Zstd(window=32)

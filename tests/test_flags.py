@@ -1,7 +1,6 @@
 """Each flag of `compress`, `decompress` and `test` does what it says, and what zstd's of that name does."""
 
 import contextlib
-import itertools
 import os
 import pty
 import re
@@ -143,24 +142,6 @@ def test_threads_change_no_byte(folder: Path, codec: str) -> None:
     Path("a.packed").write_bytes(made.pop())
     for threads in ("-T1", "-T3"):
         assert run("decompress", "-c", "--codec", codec, threads, "a.packed").stdout_bytes == DATA
-
-
-def test_zstd_files_depend_neither_on_threads_nor_on_pieces(zstd_with_dictionary: Zstd) -> None:
-    """Three jobs of zstd's workers (2 MB each at level 1), whatever the reads were."""
-    data = DATA * 4
-    for codec in (Zstd(level=1), Zstd(level=1, artifact=zstd_with_dictionary.artifact)):
-        cuts = {
-            threads: range(0, len(data) + size, size) for threads, size in ((1, 1 << 17), (2, 99_991), (4, 1 << 21))
-        }
-        for known in (None, len(data)):
-            made = {
-                b"".join(
-                    codec.compress_stream([data[a:b] for a, b in itertools.pairwise(at)], threads=threads, size=known)
-                )
-                for threads, at in cuts.items()
-            }
-            assert len(made) == 1
-            assert codec.decompress(made.pop()) == data
 
 
 def test_levels(folder: Path) -> None:

@@ -14,7 +14,7 @@ QUICK = ["doctor", "--gpu", "--device", "cpu", "--quick"]
 
 @pytest.fixture(autouse=True)
 def _no_compiler(monkeypatch):
-    """Half a minute for a model of two blocks; tests/test_training.py compiles."""
+    """Half a minute for a model of two blocks; tests/test_precision.py compiles."""
     monkeypatch.setattr(torch, "compile", lambda forward, **_: forward)
 
 

@@ -19,7 +19,8 @@ from proxylm.config import ModelConfig, RunConfig, TrainConfig
 from proxylm.data.encode import encode
 from proxylm.data.store import Store
 from proxylm.training import step
-from proxylm.training.checkpoint import CheckpointError, latest
+from proxylm.training.checkpoint import latest
+from proxylm.training.checkpoint_folder import CheckpointError
 from proxylm.training.distributed import Place
 from proxylm.training.fsdp import local
 from proxylm.training.run_log import records

@@ -22,7 +22,7 @@ from proxylm.data.encode import encode
 from proxylm.evaluation import bits_per_byte
 from proxylm.evaluation.placement import device_of, placed
 from proxylm.trained import open_run
-from proxylm.training.checkpoint import CheckpointError
+from proxylm.training.checkpoint_folder import CheckpointError
 from proxylm.view_spec import ViewSpec
 
 SHAPE = ModelConfig(d_model=32, n_layers=1, n_heads=2)

@@ -1,12 +1,10 @@
-"""What a long run needs: other number formats, parts of a step, signals, leaps of the loss, held-out scores, pictures."""
+"""What a long run needs: signals, leaps of the loss, held-out scores, pictures."""
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
-import warnings
 from dataclasses import replace
 
 import forked
@@ -20,8 +18,9 @@ from compressors.errors import InputError, InvalidConfig
 from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
 from proxylm.data.encode import encode
 from proxylm.evaluation.bits_per_byte import evaluate, trained_window
-from proxylm.training import checkpoint, precision
-from proxylm.training.checkpoint import CheckpointError, latest
+from proxylm.training import checkpoint, checkpoint_folder
+from proxylm.training.checkpoint import latest
+from proxylm.training.checkpoint_folder import CheckpointError
 from proxylm.training.distributed import Place
 from proxylm.training.divergence import Diverged
 from proxylm.training.memory import OutOfMemory
@@ -46,54 +45,6 @@ def config(**options):
 
 def losses(run):
     return [record["loss"] for record in records(run)]
-
-
-@pytest.mark.filterwarnings("ignore:train.dtype is bf16")  # on a processor without units for it
-@pytest.mark.parametrize("options", [{"dtype": "bf16"}, {"micro_rows": 1}, {"micro_rows": 3}])
-def test_the_same_run_but_for_rounding(store, tmp_path, options):
-    train(store, config(), tmp_path / "plain")
-    train(store, config(**options), tmp_path / "other")
-    first = [record["rows_checksum"] for record in records(tmp_path / "plain")]
-    assert first == [record["rows_checksum"] for record in records(tmp_path / "other")]
-    assert losses(tmp_path / "other") == pytest.approx(losses(tmp_path / "plain"), rel=0.02)
-    assert losses(tmp_path / "other") != losses(tmp_path / "plain")
-
-
-@pytest.mark.parametrize(("dtype", "units"), [("bf16", False), ("bf16", True), ("fp32", False)])
-def test_bf16_without_units_for_it_is_warned_of(store, tmp_path, monkeypatch, dtype, units):
-    monkeypatch.setattr(Place, "has_bf16", units)
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        train(store, config(dtype=dtype, steps=1), tmp_path / "run")
-    assert [str(w.message) for w in said if "train.dtype=fp32" in str(w.message)] == [
-        "train.dtype is bf16, and this processor has no units for it: a step takes many times as long as in fp32; set train.dtype=fp32"
-    ] * (dtype == "bf16" and not units)
-
-
-@pytest.mark.filterwarnings("ignore:train.dtype is bf16")
-def test_bf16_resumes_bit_for_bit(store, tmp_path):
-    chosen = config(dtype="bf16", steps=10)
-    train(store, chosen, tmp_path / "whole")
-    train(store, chosen, tmp_path / "cut")
-    shutil.rmtree(latest(tmp_path / "cut"))
-    assert latest(tmp_path / "cut").name == "step-00000005"
-    train(store, chosen, tmp_path / "cut")
-    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
-    for name in ("model", "optimizer"):
-        one, two = (load_file(latest(tmp_path / run) / f"{name}.safetensors") for run in ("cut", "whole"))
-        assert all(one[key].equal(two[key]) for key in two)
-
-
-@pytest.mark.filterwarnings("ignore")  # the compiler warns of itself
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
-def test_compiled_equals_plain_but_for_rounding(store, tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
-    trainers = [
-        Trainer(RunPlan.of(store, config(compile=compiled)), Place(torch.device("cpu"))) for compiled in (False, True)
-    ]
-    for step in range(3):
-        plain, compiled = (trainer.step(step)[0]["loss"] for trainer in trainers)
-        assert compiled == pytest.approx(plain, rel=1e-4)
 
 
 def test_ctrl_c_writes_a_checkpoint_and_the_run_goes_on_as_if_nothing_had_been(store, tmp_path):
@@ -168,7 +119,7 @@ def test_a_best_model_survives_a_kill_between_the_renames(store, tmp_path, monke
             raise KeyboardInterrupt
         os.rename(source, target)
 
-    monkeypatch.setattr(checkpoint.os, "replace", killed)
+    monkeypatch.setattr(checkpoint_folder.os, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
         checkpoint.save_best(tmp_path, trainer.model, 10, 1.5)
     monkeypatch.undo()
@@ -271,7 +222,7 @@ def test_a_full_disk_is_one_line(store, tmp_path, monkeypatch):
     def full(*_):
         raise SafetensorError("I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
+    monkeypatch.setattr(checkpoint_folder, "save_file", full)
     with pytest.raises(
         CheckpointError, match=r"^cannot write [^\n]*No space left on device[^\n]*resumes at the checkpoint"
     ):
@@ -312,36 +263,6 @@ def test_a_run_may_begin_with_the_weights_of_another(store, tmp_path):
         train(store, wider, tmp_path / "third", init=tmp_path / "first")
     with pytest.raises(InputError, match="no checkpoint to begin with"):
         train(store, raw, tmp_path / "third", init=tmp_path / "none")
-
-
-def test_auto_is_chosen_once_for_a_run(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(precision, "best_dtype", lambda config, place: "bf16")
-    monkeypatch.setattr(Place, "has_bf16", True)
-    train(store, config(dtype="auto", steps=6), tmp_path / "r")
-    facts = json.loads((tmp_path / "r/run.json").read_text())
-    assert (facts["chosen"], facts["config"]["train"]["dtype"]) == ({"dtype": "bf16", "attention": "sdpa"}, "auto")
-    assert {record["dtype"] for record in records(tmp_path / "r")} == {"bf16"}
-    shutil.rmtree(latest(tmp_path / "r"))
-    monkeypatch.setattr(precision, "best_dtype", lambda config, place: "fp32")
-    train(store, config(dtype="auto", steps=6), tmp_path / "r")  # resumed, it keeps what was chosen
-    assert {record["dtype"] for record in records(tmp_path / "r")} == {"bf16"}
-
-
-def test_auto_measures_only_where_there_are_units(monkeypatch):
-    monkeypatch.setattr(Place, "has_bf16", False)
-    assert precision.best_dtype(config(), Place(torch.device("cpu"))) == "fp32"
-    monkeypatch.setattr(Place, "has_bf16", True)
-    seconds = iter([1.0, 2.0, 2.0, 2.0])  # of bf16 and of fp32, twice
-    monkeypatch.setattr(precision, "_seconds", lambda work: next(seconds))
-    found = [precision.best_dtype(config(), Place(torch.device("cpu"))) for _ in range(2)]
-    assert found == ["bf16", "fp32"]
-
-
-def test_flex_attention_on_a_cpu_is_refused_before_there_is_a_folder(store, tmp_path):
-    place = Place(torch.device("cpu"))
-    with pytest.raises(InvalidConfig, match="use bands or sdpa on a CPU"):
-        train(store, config(attention="flex", compile=True), tmp_path / "r", place=place)
-    assert not (tmp_path / "r").exists()
 
 
 @pytest.mark.parametrize("bad", [{"dtype": "fp8"}, {"micro_rows": 0}, {"eval_every": 0}])

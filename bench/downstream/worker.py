@@ -20,7 +20,6 @@ import click
 
 from bench import isolated
 from bench.downstream import results
-from bench.downstream.arms import Arm, digest, run_arm, scored, scores
 from bench.downstream.curves import curves
 from bench.downstream.gpus import Gpus
 from bench.measuring import environment, processor
@@ -56,6 +55,9 @@ class Job:
 
     def run(self) -> None:
         """Train and evaluate; write the result."""
+        # Here, so that who starts the process loads no torch: tasks of Ray would take seconds for it.
+        from bench.downstream.arms import Arm, digest, run_arm, scored, scores
+
         folder, paths = Path(self.folder), tuple(map(Path, self.held_out))
         documents = scored(paths, self.max_bytes)
         if digest(documents) != self.facts["held_out_sha256"]:

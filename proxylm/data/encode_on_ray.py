@@ -45,6 +45,8 @@ def cluster() -> Iterator[None]:
     started = not ray.is_initialized()
     if started:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report to its makers
+        # Ray starts its workers at nice 15: beside other work they would get a thirtieth of a processor, and seem to hang.
+        os.environ.setdefault("RAY_worker_niceness", "0")
         ray.init(include_dashboard=False, log_to_driver=False, logging_level="error")
     try:
         yield

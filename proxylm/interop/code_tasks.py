@@ -113,6 +113,10 @@ def results_of(samples: Path) -> Path:
     return samples.with_name(samples.name.replace(".jsonl", "_eval_results.json"))
 
 
+# evalplus.evaluate, which ends with its results: a thread of it that looks for stuck samples sleeps 20 s at a time.
+_EVALUATE = "import os, sys; from evalplus.evaluate import main; main(); sys.stdout.flush(); os._exit(0)"
+
+
 def judge(problems: Problems, samples: Path, *, threads: int = 1) -> dict[str, float]:
     """pass@1 on the tests of the original data set ("base") and on all of evalplus' ("plus"), as evalplus finds it.
 
@@ -122,8 +126,8 @@ def judge(problems: Problems, samples: Path, *, threads: int = 1) -> dict[str, f
 
     command = [
         sys.executable,
-        "-m",
-        "evalplus.evaluate",
+        "-c",
+        _EVALUATE,
         "--dataset",
         problems.name,
         "--samples",

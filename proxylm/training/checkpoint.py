@@ -1,33 +1,33 @@
-"""Checkpoints: safetensors and JSON in a folder that is renamed into place once it is whole; the last few are kept."""
+"""Checkpoints: safetensors and JSON in a folder that is renamed into place once it is whole; the last few are kept.
+
+model.safetensors and optimizer.safetensors are the same for any number of processes. Of a large sharded run they hold only what
+is not in slices; `slices` has the rest, in files of each process, and `tensors_of` reads both.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-import os
 import shutil
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save as serialized
 from torch import Tensor
 
-from compressors.atomic import sync_folder
-from compressors.errors import InputError, ProxycError, in_one_line
+from compressors.errors import InputError, in_one_line
 from proxylm.model.decoder import Decoder
+from proxylm.training import slices as sliced
+from proxylm.training.checkpoint_folder import CheckpointError, begun, failing_in_one_line, finish
 from proxylm.training.checkpoint_writer import LARGE, Writer
-from proxylm.training.fsdp import whole
+from proxylm.training.fsdp import is_sliced, whole
+from proxylm.training.slices import Slices, tensors_of
 
 BEST = "best"  # folder of the best model, beside those of the last steps
-
-
-class CheckpointError(ProxycError, ValueError):
-    """A checkpoint that is damaged or of another run."""
 
 
 def save(
@@ -39,55 +39,112 @@ def save(
     *,
     write: bool = True,
     writer: Writer | None = None,
+    slices: Slices | None = None,
 ) -> None:
     """Write RUN/checkpoints/step-N for ``state["step"]`` = N, then delete all but the last `keep`.
 
     write: whether this process does; the others of a sharded run call too, to give their slices. writer: gets what is large, as
-    a copy; without one all is on disk when this returns.
+    a copy; without one all is on disk when this returns. slices: of a sharded run, whose processes write them if they are many.
     """
 
-    def work(tensors: dict[str, dict[str, Tensor]]) -> None:
-        _write(run / "checkpoints" / f"step-{state['step']:08d}", tensors, state)
+    def delete_old() -> None:
         for old in _all(run)[:-keep]:
             shutil.rmtree(old)
 
-    _given({"model": model.state_dict(), "optimizer": _optimizer_tensors(optimizers)}, work, writer, write)
+    target = run / "checkpoints" / f"step-{state['step']:08d}"
+    tensors = {"model": model.state_dict(), "optimizer": _optimizer_tensors(optimizers)}
+    _given(_Asked(target, state, after=delete_old), tensors, write, writer, slices)
 
 
 def save_best(
-    run: Path, model: Decoder, step: int, bits_per_byte: float, *, write: bool = True, writer: Writer | None = None
+    run: Path,
+    model: Decoder,
+    step: int,
+    bits_per_byte: float,
+    *,
+    write: bool = True,
+    writer: Writer | None = None,
+    slices: Slices | None = None,
 ) -> None:
     """Keep the model in RUN/checkpoints/best if it is the best so far, by bits per byte of held-out documents.
 
-    write, writer: as for `save`.
+    write, writer, slices: as for `save`.
     """
 
-    def work(tensors: dict[str, dict[str, Tensor]]) -> None:
+    def is_best() -> bool:
         try:
             known = float(json.loads((_best(run) / "state.json").read_text())["bits_per_byte"])
         except (OSError, ValueError, KeyError):  # none yet, or damaged: this one is better
             known = math.inf
-        if bits_per_byte < known:
-            _write(run / "checkpoints" / BEST, tensors, {"step": step, "bits_per_byte": bits_per_byte})
+        return bits_per_byte < known
 
-    _given({"model": model.state_dict()}, work, writer, write)
+    state = {"step": step, "bits_per_byte": bits_per_byte}
+    asked = _Asked(run / "checkpoints" / BEST, state, wanted=is_best)
+    _given(asked, {"model": model.state_dict()}, write, writer, slices)
+
+
+class _Asked(NamedTuple):
+    """A checkpoint that is to be written."""
+
+    target: Path
+    state: dict[str, Any]
+    wanted: Callable[[], bool] = lambda: True
+    """Asked, in the first process, once those before are on disk."""
+    after: Callable[[], None] = lambda: None
+    """Called once it is on disk."""
 
 
 def _given(
-    found: dict[str, dict[str, Tensor]],
-    work: Callable[[dict[str, dict[str, Tensor]]], None],
-    writer: Writer | None,
-    write: bool,
+    asked: _Asked, found: dict[str, dict[str, Tensor]], write: bool, writer: Writer | None, slices: Slices | None
 ) -> None:
-    """Give `work` the tensors without slices, on the CPU; if they are large, in the thread of `writer`."""
+    """Write what is `found`, whole or by its slices; if it is large, in the thread of `writer`."""
     if writer is not None:
         writer.wait()  # there is never more than one copy
-    later = writer is not None and sum(t.nbytes for tensors in found.values() for t in tensors.values()) >= LARGE
+    n_bytes = sum(t.nbytes for tensors in found.values() for t in tensors.values())  # the same in all processes
+    if slices is not None and n_bytes >= sliced.LARGE and _slices_given(asked, found, write, writer, slices):
+        return
+    later = writer is not None and n_bytes >= LARGE
     tensors = {name: _whole(parts, write, copy=later) for name, parts in found.items()}
+
+    def work() -> None:
+        if asked.wanted():
+            _write(asked.target, tensors, asked.state)
+            asked.after()
+
     if write and writer is not None:
-        writer.write(partial(work, tensors), later=later)
+        writer.write(work, later=later)
     elif write:
-        work(tensors)
+        work()
+
+
+def _slices_given(
+    asked: _Asked, found: dict[str, dict[str, Tensor]], write: bool, writer: Writer | None, slices: Slices
+) -> bool:
+    """Have each process write its slices, and the first one the rest; False if they have no common folder."""
+    if not slices.place.from_first(asked.wanted):
+        return True
+    parts = {f"{kind}.{name}": t for kind, tensors in found.items() for name, t in tensors.items() if is_sliced(t)}
+    started = slices.begin(parts, lambda: begun(asked.target))
+    if started is None:
+        return False
+    temporary, wait = started
+    rest = {
+        kind: _whole({name: t for name, t in tensors.items() if not is_sliced(t)}, write, copy=True)
+        for kind, tensors in found.items()
+    }
+
+    def work() -> None:
+        with failing_in_one_line(asked.target, temporary):
+            wait()
+        if write:
+            finish(temporary, asked.target, rest, asked.state | {sliced.FOLDER: sliced.files_of(temporary)})
+            asked.after()
+
+    if writer is not None:
+        writer.write(work, later=True)
+    else:
+        work()
+    return True
 
 
 def _whole(tensors: dict[str, Tensor], keep: bool, *, copy: bool) -> dict[str, Tensor]:
@@ -103,36 +160,9 @@ def _whole(tensors: dict[str, Tensor], keep: bool, *, copy: bool) -> dict[str, T
     return kept
 
 
-def _write(target: Path, tensors: dict[str, dict[str, Tensor]], state: dict[str, Any]) -> Path:
+def _write(target: Path, tensors: dict[str, dict[str, Tensor]], state: dict[str, Any]) -> None:
     """A folder of safetensors and state.json, renamed into place once it is on disk."""
-    temporary, before = (target.parent / f".{target.name}.{kind}" for kind in ("tmp", "old"))
-    for old in target.parent.glob(".*.old"):
-        whole = old.with_name(old.name.removeprefix(".").removesuffix(".old"))
-        if not whole.exists():  # a run was killed between the two renames below
-            os.replace(old, whole)
-    for left in (*target.parent.glob(".*.tmp"), *target.parent.glob(".*.old")):  # of a run that was killed
-        shutil.rmtree(left)
-    temporary.mkdir(parents=True)
-    try:
-        for name, found in tensors.items():
-            save_file({key: tensor.contiguous() for key, tensor in found.items()}, temporary / f"{name}.safetensors")
-        (temporary / "state.json").write_text(json.dumps(state))
-        # On disk before the folder gets its name: a crash leaves either the whole checkpoint or none.
-        for file in temporary.iterdir():
-            with open(file, "rb") as opened:
-                os.fsync(opened.fileno())
-    except (SafetensorError, OSError) as error:  # what safetensors raises of a full disk is not an OSError
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise CheckpointError(
-            f"cannot write {target}: {in_one_line(error)}; make room, and the same command resumes at the checkpoint before"
-        ) from error
-    if target.exists():  # a folder cannot be renamed over another: the one before goes last
-        os.replace(target, before)
-    os.replace(temporary, target)
-    sync_folder(target.parent)
-    if before.exists():
-        shutil.rmtree(before)
-    return target
+    finish(begun(target), target, tensors, state)
 
 
 def _best(run: Path) -> Path:
@@ -156,7 +186,7 @@ def load_model(run: Path, model: Decoder, *, best: bool = False) -> int:
         raise InputError(f"{run} has {missing}")
     remedy = "use the newest instead, without --best" if best else remedy_for(checkpoint)
     try:
-        model.load_state_dict(load_file(checkpoint / "model.safetensors"))
+        model.load_state_dict(tensors_of(checkpoint, "model"))
         step = int(json.loads((checkpoint / "state.json").read_text())["step"])
     except (SafetensorError, RuntimeError, OSError, ValueError) as error:
         raise CheckpointError(f"{checkpoint} cannot be read ({in_one_line(error)}); {remedy}") from error
@@ -171,7 +201,9 @@ def fingerprint(run: Path) -> str:
     newest = latest(run)
     if newest is None:
         raise InputError(f"{run} has no checkpoint to begin with; train it with `proxyc train`")
-    return hashlib.sha256((newest / "model.safetensors").read_bytes()).hexdigest()
+    if not (newest / sliced.FOLDER).exists():
+        return hashlib.sha256((newest / "model.safetensors").read_bytes()).hexdigest()
+    return hashlib.sha256(serialized(tensors_of(newest, "model"))).hexdigest()  # the same
 
 
 def remedy_for(checkpoint: Path) -> str:

@@ -108,7 +108,7 @@ class Place:
         return sent(), further
 
     def reduce_gradients(self, model: nn.Module) -> None:
-        """Sum gradients over the processes, in one message. Each holds its rows' share of the mean over all targets.
+        """Sum gradients over the processes, in one large message. Each holds its rows' share of the mean over all targets.
 
         What no process has used keeps no gradient, as with one process: an optimizer would move it on by its momentum.
         """
@@ -116,11 +116,10 @@ class Place:
             return
         parameters = list(model.parameters())
         gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
-        # (parameters,)
-        used = torch.tensor([float(p.grad is not None) for p in parameters], device=gradients[0].device)
-        flat = torch.cat([*(g.flatten() for g in gradients), used])
+        # By how many processes each was used; on the CPU: to ask the device would wait for it.
+        used = self.summed(torch.tensor([float(p.grad is not None) for p in parameters])).tolist()
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
         dist.all_reduce(flat)
-        # used: by how many processes.
-        *parts, used = flat.split([*(g.numel() for g in gradients), len(used)])
-        for parameter, part, anywhere in zip(parameters, parts, used.tolist(), strict=True):
-            parameter.grad = part.view_as(parameter) if anywhere else None
+        parts = flat.split([gradient.numel() for gradient in gradients])
+        for parameter, part, n_processes in zip(parameters, parts, used, strict=True):
+            parameter.grad = part.view_as(parameter) if n_processes else None

@@ -12,15 +12,16 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from compressors.errors import InputError, InvalidConfig, in_one_line
 from proxylm.data.alphabet import RAW_SIZE
 from proxylm.model.decoder import Decoder
-from proxylm.training.checkpoint import CheckpointError, latest, remedy_for
+from proxylm.training.checkpoint import latest, remedy_for
+from proxylm.training.checkpoint_folder import CheckpointError
 from proxylm.training.distributed import Place
 from proxylm.training.fsdp import sliced_like, whole
+from proxylm.training.slices import tensors_of
 
 # Tensors whose shapes depend on the compressed views.
 _OF_VIEWS = {"heads.comp", "embedding.places", "embedding.pieces"}
@@ -38,12 +39,12 @@ def newest(run: Path, model: Decoder, optimizers: list[torch.optim.Optimizer], p
         if checkpoint is None:
             return {}, None
         try:
-            weights = load_file(checkpoint / "model.safetensors")
+            weights = tensors_of(checkpoint, "model")
             found = {name: tensor.shape for name, tensor in weights.items()}
             if different := sorted(name for name in shapes | found if shapes.get(name) != found.get(name)):
                 name = different[0]
                 raise ValueError(f"{name} is {found.get(name)}, expected {shapes.get(name)}")
-            states = load_file(checkpoint / "optimizer.safetensors")
+            states = tensors_of(checkpoint, "optimizer")
             state = json.loads((checkpoint / "state.json").read_text())
         except (SafetensorError, RuntimeError, OSError, ValueError) as error:
             raise CheckpointError(
@@ -78,8 +79,8 @@ def weights_of(run: Path, model: Decoder, place: Place) -> None:
         if checkpoint is None:
             raise InputError(f"{run} has no checkpoint to begin with; train it with `proxyc train`")
         try:
-            return load_file(checkpoint / "model.safetensors"), None
-        except (SafetensorError, OSError) as error:
+            return tensors_of(checkpoint, "model"), None
+        except (SafetensorError, OSError, ValueError) as error:
             raise CheckpointError(
                 f"{checkpoint} cannot be read ({in_one_line(error)}); {remedy_for(checkpoint)}"
             ) from error

@@ -22,6 +22,7 @@ from proxylm.training.outlook import Begin, Outlook
 from proxylm.training.precision import numerics, resolved
 from proxylm.training.run_plan import RunPlan
 from proxylm.training.signals import signals_received
+from proxylm.training.slices import Slices
 from proxylm.training.step import Trainer
 
 __all__ = ["Report", "Stopped", "Trainer", "train"]
@@ -79,12 +80,13 @@ def train(
             begin(Outlook.of(plan, start))
         log = stack.enter_context(run_folder.Log(run / "log.jsonl", start, write=place.rank == 0))
         stack.enter_context(trainer.prefetching())
+        slices = stack.enter_context(Slices(place)) if trainer.sharded else None  # left when they are written
         writer = stack.enter_context(Writer())
         received = stack.enter_context(signals_received())  # left only when the trackers are closed
         if place.rank == 0 and start < trainer.steps:
             tracked = trackers.Run(run, dataclasses.asdict(config), start)
             report = _both(report, stack.enter_context(trackers.tracking(config.train.trackers, tracked)))
-        _run(trainer, run, start, held_out, log, report, received, writer)
+        _run(trainer, run, start, held_out, log, report, received, writer, slices)
     return trainer.model
 
 
@@ -130,10 +132,12 @@ def _run(
     report: Report,
     received: list[int],
     writer: Writer,
+    slices: Slices | None,
 ) -> None:
     """The steps from `step` on, with scores and checkpoints, until the end or a signal."""
     settings, steps, writes = trainer.config.train, trainer.steps, trainer.place.rank == 0
-    takes_part = writes or trainer.sharded  # slices are put together by all
+    takes_part = writes or trainer.sharded  # all give their slices
+    how: Any = {"write": writes, "writer": writer, "slices": slices}
     while step < steps:
         writer.check()
         record, stop = trainer.step(step, bool(received))
@@ -146,13 +150,13 @@ def _run(
         if scores:
             record["held_out_bits_per_byte"] = trainer.held_out(held_out)
             score = record["held_out_bits_per_byte"]
-            checkpoint.save_best(run, trainer.model, step, score, write=writes, writer=writer)
+            checkpoint.save_best(run, trainer.model, step, score, **how)
         log.write(record)
         report(record | {"steps": steps})
         if saves and takes_part:
             log.sync()
             state = {"step": step, "rows": trainer.cursor}
-            checkpoint.save(run, trainer.model, trainer.optimizers, state, settings.keep, write=writes, writer=writer)
+            checkpoint.save(run, trainer.model, trainer.optimizers, state, settings.keep, **how)
         if stop or is_last:
             writer.wait()
         if stop:
