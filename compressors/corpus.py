@@ -193,8 +193,13 @@ def documents(source: Iterable[Any] | Path | str, text_field: str = "text") -> I
     """Whatever has documents, as documents: a path or URL, a `Reader`, or an iterable, also one that streams.
 
     Its items are `Document`, bytes, strings, or mappings with a string or bytes in `text_field`, as the rows of Hugging
-    Face `datasets` are; an `id` in a mapping is kept. Raises `InputError` for any other item.
+    Face `datasets` are; an `id` in a mapping is kept. Raises `InputError` for any other item, and for what is one document
+    or a mapping of corpora.
     """
+    if isinstance(source, Mapping):  # its items would be its keys
+        raise InputError(f"a mapping is not a corpus; choose one of its parts: {', '.join(map(str, source))[:60]}")
+    if isinstance(source, bytes | bytearray | memoryview):  # its items would be numbers
+        raise InputError("bytes are one document, not a corpus; put them in a list")
     items = Reader(source, text_field) if isinstance(source, str | Path) else source
     for number, item in enumerate(items, 1):
         if isinstance(item, Document):

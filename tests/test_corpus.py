@@ -201,6 +201,9 @@ def test_documents_of_whatever_has_some(tmp_path):
     ):  # fmt: skip
         with pytest.raises(InputError, match=message):
             list(documents([b"", bad]))
+    for one, message in (({"train": [b""], "test": [b""]}, "one of its parts: train, test"), (b"text", "one document")):
+        with pytest.raises(InputError, match=message):
+            list(documents(one))
 
 
 def test_all_paths_are_looked_for_before_the_first_is_read(tmp_path):

@@ -108,6 +108,14 @@ def test_nothing_is_left_of_an_export_that_fails(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="exists already"):
         export(made, tmp_path / "file", context=64)
+    with pytest.raises(InputError, match=r"cannot write .*file/below: Not a directory"):
+        export(made, tmp_path / "file/below", context=64)
+
+
+def test_whoever_may_read_new_files_may_read_all_of_an_export(tmp_path):
+    export(model("raw"), tmp_path / "hf", context=64)
+    (tmp_path / "new").touch()
+    assert {file.stat().st_mode for file in (tmp_path / "hf").iterdir()} == {(tmp_path / "new").stat().st_mode}
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])

@@ -1,11 +1,14 @@
 """A model beyond Qwen3 (hashed n-grams, offset keys, extra heads) in `transformers`: everything one does with a model there."""
 
+import copy
+import inspect
 import itertools
 import json
 import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import torch
@@ -18,7 +21,7 @@ from proxylm.interop.export import compare, export
 from proxylm.model.decoder import Decoder
 
 transformers = pytest.importorskip("transformers")
-pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated and will be removed in v6:FutureWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated and will be removed in v:FutureWarning")
 KINDS = {
     "n-grams": {"hash_ngrams": 3, "ngram_rows": 97},
     "offset keys": {"partial_key_offset": True, "n_kv_heads": 2},
@@ -137,6 +140,34 @@ def test_a_text_read_in_pieces_through_a_cache(merges, tokenizer, cache):
 @pytest.mark.parametrize("options", [{"cache_implementation": "static"}, {"use_cache": False}])
 def test_every_way_to_generate_writes_the_same(merges, tokenizer, options):
     assert greedy(merges, tokenizer, PROMPTS, **options) == greedy(merges, tokenizer, PROMPTS)
+
+
+@pytest.mark.parametrize("name", ["past_key_values", "cache"])
+@pytest.mark.parametrize("kind", ["dynamic", "static"])
+def test_generate_takes_a_cache_and_continues_it(merges, tokenizer, name, kind):
+    """By the word of this release or the other one; filled by a prompt, or by the text before."""
+    if name == "cache" and name not in inspect.signature(transformers.Qwen3ForCausalLM.forward).parameters:
+        pytest.skip("this release of transformers calls it past_key_values only")
+    caches = {"dynamic": transformers.DynamicCache, "static": partial(transformers.StaticCache, merges.config, 40)}
+    kept, settings = caches[kind](), {"do_sample": False, "pad_token_id": 0}
+    prompt = tokenizer(PROMPTS[2:], return_tensors="pt")["input_ids"]
+    first = merges.generate(prompt, max_new_tokens=6, **{name: kept}, **settings)
+    found = merges.generate(first, max_new_tokens=6, **{name: kept}, **settings)
+    assert torch.equal(found, merges.generate(prompt, max_new_tokens=12, **settings))
+
+
+def test_an_assistant_guesses_and_changes_nothing(merges, tokenizer):
+    assistant = copy.deepcopy(merges)
+    assert greedy(merges, tokenizer, PROMPTS[2:], assistant_model=assistant) == greedy(merges, tokenizer, PROMPTS[2:])
+
+
+def test_calls_are_those_of_other_models(folders):
+    made, ids = opened(folders("merges"), output_hidden_states=True), torch.full((1, 5), 100)
+    assert len(made(ids).hidden_states) == 3
+    assert made(ids, output_hidden_states=False).hidden_states is None
+    for wrong in ({}, {"input_ids": ids, "inputs_embeds": made.get_input_embeddings()(ids)}):
+        with pytest.raises(ValueError, match="either input_ids or inputs_embeds"):
+            made(**wrong)
 
 
 def test_beams_carry_their_n_grams_and_keys(merges, tokenizer):

@@ -1,6 +1,7 @@
 """Artifacts from the Hugging Face Hub: the real client asks a small server on this machine. Nothing else is contacted."""
 
 import hashlib
+import json
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,10 +9,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import huggingface_hub.constants
 import huggingface_hub.file_download
 import pytest
+from click.testing import CliRunner
 
 import compressors
 from compressors.errors import InputError, InvalidConfig
 from compressors.hub import Place
+from proxylm.cli.main import proxyc
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 NOBODY = "http://127.0.0.1:9"
@@ -114,6 +117,20 @@ def test_load(hub, bpe, url):
     if "me/" in url:
         assert codec == bpe
     assert compressors.get(f"bpe=hf://{url}") == codec
+
+
+def test_commands_that_take_an_artifact(hub, bpe, tmp_path):
+    run = CliRunner().invoke
+    facts = json.loads(run(proxyc, ["inspect", "--json", "hf://me/tokens"]).stdout)
+    assert facts["fingerprint"] == bpe.artifact.fingerprint
+    done = run(proxyc, ["convert", "hf://them/model", "-o", str(tmp_path / "model.tiktoken")], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert (tmp_path / "model.tiktoken").exists()
+    for command in (["inspect"], ["convert", "-o", str(tmp_path / "none.json")]):
+        done = run(proxyc, [*command, "hf://me/private"])
+        assert done.exit_code == 1
+        assert not list(tmp_path.glob("*.json"))
+        assert "the hub has no repository me/private" in str(done.exception)
 
 
 def test_what_was_downloaded_needs_no_network(hub, bpe):

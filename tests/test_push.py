@@ -133,6 +133,7 @@ def test_an_exported_model(client, exported):
     ).items()
     assert "# byte-model: a language model of bytes" in card
     assert "USER" not in card
+    assert ".0 bytes" not in card
     for part in (
         "| recipe | proxy |",
         "bpe (",

@@ -15,6 +15,7 @@ from compressors import files
 from compressors.artifact import ASSETS, FORMAT, Artifact
 from compressors.cli.files import CODEC, LONG, MAX_OUTPUT, QUIET, RECURSIVE, SOURCES, THREADS, n_threads, reader
 from compressors.cli.many_files import Say, despite_errors, side_by_side, taken
+from compressors.cli.options import ArtifactPath
 from compressors.cli.printing import columns, on_terminal
 from compressors.cli.progress import progress
 from compressors.cli.shown import shown
@@ -53,13 +54,13 @@ def test(
 
 
 @click.command()
-@click.argument("source", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("source", nargs=-1, required=True, type=ArtifactPath())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def inspect(source: tuple[Path, ...], as_json: bool) -> None:
     """What each SOURCE says of itself. Decodes nothing.
 
     Of a compressed file the format, of .pxc also codec, configuration, blocks; of an artifact (.pxa) its card: what it
-    was fitted on.
+    was fitted on. An artifact may be on the hub: hf://user/repo.
     """
 
     def one(path: Path) -> None:

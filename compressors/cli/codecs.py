@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from compressors import registry
-from compressors.cli.options import n_bytes
+from compressors.cli.options import ArtifactPath, n_bytes
 from compressors.cli.printing import forms, put
 from compressors.cli.progress import Progress, progress
 from compressors.cli.table import Table
@@ -141,7 +141,7 @@ def _setting(text: str) -> tuple[str, int]:
 
 
 @click.command()
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("source", type=ArtifactPath())
 @click.option(
     "-o",
     "--output",
@@ -165,7 +165,8 @@ def convert(
 ) -> None:
     """Convert a BPE tokenizer, whose ids stay, or a dictionary of zstd.
 
-    SOURCE: an artifact of `proxyc fit bpe`, a Hugging Face tokenizer.json, or tiktoken's ranks with --pattern.
+    SOURCE: an artifact of `proxyc fit bpe`, a Hugging Face tokenizer.json, or tiktoken's ranks with --pattern; or one on the
+    hub, hf://user/repo[@revision][/file].
     An OUTPUT named *.json is a tokenizer.json, *.pxa an artifact, *.tiktoken has tiktoken's ranks; one without a suffix is a
     folder that AutoTokenizer of transformers opens. A tokenizer.json has no tables for the coding of ids in files: an artifact
     made of one compresses less, and does not read the files of the first.

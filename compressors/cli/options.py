@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import click
+
+from compressors import hub
 
 _UNITS = {"": 1, "B": 1}
 for _power, _letter in enumerate("KMGT", 1):
@@ -21,6 +26,14 @@ def n_bytes(_: click.Context, __: click.Parameter, text: str | None) -> int | No
     if match is None or match[2] not in _UNITS:
         raise click.BadParameter(f"{text!r} is not a number of bytes; write e.g. 100MB")
     return int(float(match[1]) * _UNITS[match[2]])
+
+
+class ArtifactPath(click.Path):
+    """A file, or ``hf://user/repo[@revision][/file]``, of which the command gets the downloaded file."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path of a local file. Raises `InputError` and `InvalidConfig` for what the hub does not give."""
+        return Path(os.fsdecode(super().convert(hub.local(value), param, ctx)))
 
 
 # -- flags as zstd, gzip and xz have them, which `tar -I proxyc` needs ----------------------------------------------------

@@ -67,7 +67,7 @@ def of_model(trained: Trained, n_parameters: int, *, needs_code: bool) -> str:
         "views it was trained on": ", ".join(f"{name} ({digits[:16]})" for name, digits in views.items())
         or "none: raw bytes",
         "store": run_folder.store_of(trained.run),
-        "training": f"{totals['steps']:,} steps, {totals['bytes']:,} bytes of text, {totals['flops']:.3g} FLOPs",
+        "training": f"{totals['steps']:,} steps, {round(totals['bytes']):,} bytes of text, {totals['flops']:.3g} FLOPs",
         "bits per byte of held-out text": f"{scores[-1]:.4f}, at the last evaluation" if scores else "not measured",
         "versions": f"proxyc {version('proxyc')}",
     }

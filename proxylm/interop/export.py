@@ -76,7 +76,10 @@ def export(
     tensors, folder = _tensors(model, kept), folder.resolve()  # "." has no name to put another beside
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    try:
+        temporary.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(f"cannot write {folder}: {error.strerror}; choose another folder") from error
     try:
         _write(temporary, tensors, config, context)
         n_parameters = sum(tensor.numel() for tensor in tensors.values())
@@ -111,6 +114,7 @@ def _put(temporary: Path, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     files = [file for file in temporary.iterdir() if file.is_file()]
     for file in sorted(files, key=lambda file: file.name == "config.json"):  # last: it makes the folder a model
+        shutil.copymode(temporary / "config.json", file)  # safetensors makes files that only their owner can read
         with open(file, "rb") as opened:
             os.fsync(opened.fileno())
         os.replace(file, folder / file.name)

@@ -135,10 +135,8 @@ class ProxyLMPreTrainedModel(PreTrainedModel):
         model, info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
         for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
             if names := sorted(map(str, info.get(what) or ())):
-                said = f"{what.replace('_', ' ')}: {', '.join(names[:3])}"
-                raise ValueError(
-                    f"the weights do not fit config.json, {said}; was it edited by hand? Export the run again"
-                )
+                said = f"config.json, {what.replace('_', ' ')}: {', '.join(names[:3])}"
+                raise ValueError(f"the weights do not fit {said}; was it edited by hand? Export the run again")
         return (model, info) if wants_info else model
 
 
@@ -159,7 +157,7 @@ class ProxyLMModel(ProxyLMPreTrainedModel):
 
     def forward(
         self, input_ids=None, attention_mask=None, position_ids=None, past_key_values=None, inputs_embeds=None, use_cache=None,
-        output_hidden_states=False, cache=None, previous_ids=None, **others,
+        output_hidden_states=None, cache=None, previous_ids=None, **others,
     ):  # fmt: skip
         """Either input_ids or inputs_embeds of T positions; attention_mask (B, S) 1 for what is not padding.
 
@@ -171,7 +169,9 @@ class ProxyLMModel(ProxyLMPreTrainedModel):
         use_cache = not checkpoints and (self.config.use_cache if use_cache is None else use_cache)
         cache = DynamicCache() if cache is None and use_cache else None if checkpoints else cache
         past = 0 if cache is None else int(cache.get_seq_length())
-        x = inputs_embeds if inputs_embeds is not None else self.embed_tokens(input_ids)
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("give either input_ids or inputs_embeds")
+        x = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
         B, T, _ = x.shape
         if position_ids is None:  # counted from the first that is not padding
             padded = attention_mask is not None and attention_mask.ndim == 2
@@ -182,7 +182,8 @@ class ProxyLMModel(ProxyLMPreTrainedModel):
             before = self._before(input_ids, previous_ids, cache, past)
             x = x + self.ngrams(input_ids, before, position_ids).to(x.dtype)
         mask, first = _mask(attention_mask, position_ids, past)
-        turn, shown = self._turn(position_ids), () if output_hidden_states else None
+        shows = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        turn, shown = self._turn(position_ids), () if shows else None
         for layer in self.layers:
             shown = None if shown is None else (*shown, x)
             run = partial(self._gradient_checkpointing_func, layer.__call__) if checkpoints else layer
@@ -228,10 +229,12 @@ class ProxyLMForCausalLM(ProxyLMPreTrainedModel, GenerationMixin):
 
     def forward(
         self, input_ids=None, attention_mask=None, position_ids=None, past_key_values=None, inputs_embeds=None, labels=None,
-        logits_to_keep=0, output_extra_logits=False, return_dict=None, **kwargs,
+        logits_to_keep=0, output_extra_logits=False, return_dict=None, cache=None, **kwargs,
     ):  # fmt: skip
         """Logits (B, T, 320), or of the last `logits_to_keep` positions; extra_logits (B, T, heads, 320). Arguments: `ProxyLMModel`."""
-        found = self.model(input_ids, attention_mask, position_ids, past_key_values, inputs_embeds, **kwargs)
+        found = self.model(
+            input_ids, attention_mask, position_ids, past_key_values, inputs_embeds, cache=cache, **kwargs
+        )
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         hidden = found.last_hidden_state[:, kept]
         logits, loss, extra = self.lm_head(hidden), None, None
@@ -265,9 +268,8 @@ class ProxyLMOutput(CausalLMOutputWithPast):
 def _mask(attention_mask: Tensor | None, position_ids: Tensor, past: int) -> tuple[Tensor, Tensor]:
     """(B or 1, 1, T, S) where new positions may look, True or as numbers to add; (B, S) where keys have none before them.
 
-    An attention_mask (B, S) marks padding; one of four dimensions is taken as the first of the two.
+    S counts those in the cache. An attention_mask (B, S) marks padding; one of four dimensions is the first of the two.
     """
-    # S: with those in the cache.
     B, S, device = len(position_ids), past + position_ids.shape[1], position_ids.device
     keys, queries = torch.arange(S, device=device), torch.arange(past, S, device=device)
     begins = position_ids == 0
