@@ -243,8 +243,10 @@ def checked_symbols(codec: Compressor, symbols: Symbols) -> Symbols:
     symbols = np.asarray(symbols)
     vocab = codec.vocab
     dtype = vocab.dtype
-    if symbols.ndim == 1 and symbols.dtype == dtype and vocab.size == 1 << 8 * dtype.itemsize:
-        return symbols  # all values of the type are symbols
+    # Of the type itself no value is negative, and perhaps all are symbols.
+    full = vocab.size == 1 << 8 * dtype.itemsize
+    if symbols.ndim == 1 and symbols.dtype == dtype and (full or symbols.max(initial=0) < vocab.size):
+        return symbols
     if symbols.ndim != 1 or (symbols.size and not np.issubdtype(symbols.dtype, np.integer)):
         raise CorruptStream(
             f"{codec.name}: expected a one-dimensional integer array, got {symbols.ndim}-d {symbols.dtype}"

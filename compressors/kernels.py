@@ -27,7 +27,7 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile
 from compressors.errors import InvalidConfig, SlowPath
 
 # Kernels run beside other Python threads; `_nrt` False turns reference counts off (see above).
-_OPTIONS: dict[str, Any] = {"nogil": True, "_nrt": False}
+_OPTIONS: dict[str, Any] = {"nogil": True, "_nrt": False, "no_cfunc_wrapper": True}
 _DIGEST = hashlib.sha256().digest_size
 
 

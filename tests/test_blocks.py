@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from compressors.corpus import Document
-from proxylm.data.blocks import BLOCK, Blocks, packed
+from proxylm.data.blocks import BLOCK, Blocks, packed, stretches_of
 from proxylm.data.column import Column
 from proxylm.data.encode import encode
 from proxylm.data.store import Store, StoreError
@@ -17,7 +17,9 @@ def store(tmp_path):
 
 
 def stretch(store, first, last, shard=0):
-    return Store.open(store.path).column("raw").shards[shard].values_in(np.array([first]), np.array([last]))
+    return (
+        Store.open(store.path).column("raw").shards[shard].values_in(*stretches_of(np.array([first]), np.array([last])))
+    )
 
 
 def test_damage_is_found_where_it_is_read_and_only_there(store):
@@ -50,10 +52,16 @@ def test_without_sums_of_this_file_all_of_it_is_checked(store, crc):
 def test_every_block_is_checked_once():
     data = memoryview(np.random.default_rng(0).bytes(5 * BLOCK + 7))
     (blocks,) = Blocks.unpacked(packed([("00" * 32, data)]), [("00" * 32, len(data))])
-    assert not blocks.damaged(data, np.array([BLOCK - 1, 5 * BLOCK]), np.array([BLOCK + 1, 5 * BLOCK + 7]))
+    assert not blocks.damaged(
+        data, *stretches_of(np.array([BLOCK - 1, 5 * BLOCK]), np.array([BLOCK + 1, 5 * BLOCK + 7])), 1, one_each=False
+    )
     assert blocks.seen.tolist() == [True, True, False, False, False, True]
-    assert not blocks.damaged(memoryview(bytes(len(data))), np.array([5]), np.array([9]))  # seen before
-    assert blocks.damaged(memoryview(bytes(len(data))), np.array([5]), np.array([3 * BLOCK]))
+    assert not blocks.damaged(
+        memoryview(bytes(len(data))), *stretches_of(np.array([5]), np.array([9])), 1, one_each=False
+    )  # seen before
+    assert blocks.damaged(
+        memoryview(bytes(len(data))), *stretches_of(np.array([5]), np.array([3 * BLOCK])), 1, one_each=False
+    )
     assert Blocks.unpacked(packed([("00" * 32, data)]), [("11" * 32, len(data))]) is None
     assert Blocks.unpacked(packed([("00" * 32, data)]), [("00" * 32, len(data) + BLOCK)]) is None
 

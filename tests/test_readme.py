@@ -13,7 +13,11 @@ CHECKED_BELOW = {"faults", "fuzz_bpe", "fuzz_documents", "portability"}
 def test_the_tables_of_the_pages_are_those_of_the_results():
     """One mechanism ties all pages to their JSON: `proxyc bench fill-tables` puts the tables in."""
     root = README.parent
-    pages = [README, root / "RESULTS.md", *sorted((root / "docs/results").glob("*.md"))]
+    pages = [
+        README,
+        root / "RESULTS.md",
+        *(p for name in ("explanation", "results") for p in sorted((root / "docs" / name).glob("*.md"))),
+    ]
     texts = [page.read_text() for page in pages]
     for page, text in zip(pages, texts, strict=True):
         assert fill_tables.filled(text) == text, f"proxyc bench fill-tables {page}"

@@ -47,6 +47,7 @@ _OF_FACTS = {
     "train": ("bench.speed.train:table", True),
     "loader": ("bench.speed.loader:table", True),
     "scale": ("bench.speed.scale:table", True),
+    "ray": ("bench.speed.scale:ray_table", False),
     "generation": ("bench.speed.generation:table", True),
 }
 

@@ -49,7 +49,7 @@ def loader(store: Path, views: tuple[str, ...], form: str | None, output: Path |
     if output:
         opened = Store.open(store)
         facts = {"bytes": opened.n_symbols("raw"), "documents": len(opened), "shards": len(opened.manifest["shards"])}
-        write_json(output, as_json("loader", rows, **facts, batch_rows=rows, row_length=ROW_LENGTH, steps=STEPS))
+        write_json(output, as_json("loader", rows, **facts, batch_rows=ROWS, row_length=ROW_LENGTH, steps=STEPS))
 
 
 def config(view: str, steps: int, rows: int = ROWS) -> RunConfig:

@@ -68,13 +68,10 @@ def scale(
             told(0, f"{view}, {'first' if first else 'second'} start")
             rows.append({"view": view, "first": first} | _child("measured", 1, store=str(path), view=view))
             told(1)
-    put(form, table(rows), data=rows)
     encoded = []
     for n_shards in map(int, filter(None, ray_shards.split(","))):
         encoded.append(_child("encoded", workers, n_shards=n_shards, workers=workers))
-        click.echo(
-            f"{n_shards} shards: {encoded[-1]['seconds_per_shard'] * 1e3:.2f} ms a shard on {workers} workers", err=True
-        )
+    put(form, table(rows), ray_table({"ray": encoded}), data={"rows": rows, "ray": encoded})
     if output:
         facts = {"bytes": n_bytes, "documents": documents, "shards": shards, "ray": encoded, "resumed_step": RESUMED}
         write_json(output, as_json("scale", rows, **facts))
@@ -156,6 +153,7 @@ def table(rows: list[dict[str, Any]]) -> markdown.Table:
         "first plan, s",
         "first rows, s",
         "resume, s",
+        f"{WIDE} rows, s",
         "memory, MB",
         "mapped, MB",
     ]
@@ -164,5 +162,11 @@ def table(rows: list[dict[str, Any]]) -> markdown.Table:
 
 def _cells(r: dict[str, Any]) -> list[str]:
     """One row of `table`."""
-    seconds = [f"{r[key]:.2f}" for key in ("open_s", "start_s", "plan_s", "batch_s", "resume_s")]
+    seconds = [f"{r[key]:.2f}" for key in ("open_s", "start_s", "plan_s", "batch_s", "resume_s", "wide_plan_s")]
     return [r["view"], "first" if r["first"] else "second", *seconds, f"{r['own_mb']:.0f}", f"{r['mapped_mb']:.0f}"]
+
+
+def ray_table(found: dict[str, Any]) -> markdown.Table:
+    """The time of a shard, by their number; `found`: what a file of results holds."""
+    rows = [[f"{r['shards']:,}", f"{r['seconds']:.1f}", f"{r['seconds_per_shard'] * 1e3:.1f}"] for r in found["ray"]]
+    return markdown.table(["shards", "seconds", "ms a shard"], rows, text=0)

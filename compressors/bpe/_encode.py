@@ -1,6 +1,7 @@
 """Kernels that turn pieces of text into ids: a cache with exact keys in front of byte-pair merging.
 
-The cache is one array of 64-byte buckets, each with two entries of four words: two words of key, two of value. The key
+The cache is one array of 64-byte buckets, each with two entries of four words: two words of key, two of value. What
+falls out of a full bucket moves to the second place of the one beside it, if that is empty. The key
 of a piece of at most 15 bytes is the piece; of a longer one, a hash and the length, and its bytes are compared too.
 Value: number of ids in the top 4 bits of the first word, then ids of 20 bits, three in each word; 15 stands for a list
 in `spill` at the offset in the first word, its length in the second, the bytes of a long piece behind it.
@@ -13,7 +14,7 @@ Keys of 128 pieces are made and their buckets asked for before the first is look
 
 import numpy as np
 
-from compressors._machine_words import prefetch, word
+from compressors._machine_words import prefetch, put_lanes, word
 from compressors.bpe._merge import merge_array, merge_heap
 from compressors.kernels import inlined, kernel
 
@@ -61,26 +62,19 @@ def _same(text, s, n, spill, at):
 
 
 @inlined
-def _put_three(value, out, at):
-    """Write the three ids of one word of a value to out[at:]; ids beyond the count are overwritten
-    later.
-    """
-    out[at] = value & _ID
-    out[at + _1] = (value >> _20) & _ID
-    out[at + _2] = (value >> _40) & _ID
+def _exchange(cache, one, two):
+    """Exchange two entries of the cache."""
+    for _ in range(4):
+        cache[one], cache[two] = cache[two], cache[one]
+        one += _1
+        two += _1
 
 
 @inlined
 def _recall(text, s, b, cache, slot, spill, out, at):
-    """Write the ids, more than three, of the entry at `slot` to out[at:]; their number, 0 if it is another piece."""
-    value = cache[slot + _2]
-    count = value >> _60
-    if count != _SPILLED:
-        _put_three(value, out, at)
-        _put_three(cache[slot + _3], out, at + _3)
-        return count
-    # Spilled: the ids lie in `spill`, and the bytes of a long piece behind them.
-    offset, count = value & _OFFSET, cache[slot + _3]
+    """Write the spilled ids of the entry at `slot` to out[at:]; their number, 0 if it is another piece."""
+    # The ids lie in `spill`, and the bytes of a long piece behind them.
+    offset, count = cache[slot + _2] & _OFFSET, cache[slot + _3]
     if (b >> _56) == _LONG and not _same(text, s, b & _LENGTH, spill, offset + count):
         return _0
     k = _0
@@ -103,7 +97,10 @@ def _store(text, s, n, a, b, out, at, count, cache, slot, spill, filled):
     if filled + need > np.uint64(len(spill)):  # full: forget every piece and start again
         cache[:] = _0
         filled = _0
-    # The newer entry moves to the second place of its bucket, and the older one falls out.
+    # The newer entry moves to the second place of its bucket. The older one falls out, or into the bucket beside it.
+    spare = (slot ^ _8) + _4
+    if cache[slot + _5] and not cache[spare + _1]:
+        _exchange(cache, slot + _4, spare)
     for k in range(4):
         cache[slot + _4 + np.uint64(k)] = cache[slot + np.uint64(k)]
     cache[slot], cache[slot + _1] = a, b
@@ -182,7 +179,7 @@ def encode(text, starts, first_piece, tokens, tables, whole, cache, spill, used,
     text. tokens (documents,): ids of documents that are an added token, else -1; or empty. tables: id of each byte
     (256), rank of each pair of bytes (65536), `fill_pairs`, id of each merge, and the bytes for `whole`. cache, spill,
     used (1): kept between calls. work (192), links (n, 3), heap (3 n): for merging a piece of n bytes. Filled: out
-    (text + 6), rows (documents + 1), where the ids of each document start.
+    (text + 7), rows (documents + 1), where the ids of each document start.
     """
     last_bucket = np.uint64((len(cache) >> 3) - 1)
     at, filled = _0, np.uint64(used[0])
@@ -210,14 +207,19 @@ def encode(text, starts, first_piece, tokens, tables, whole, cache, spill, used,
             p = _0
             while p < batch:
                 a, b, slot = keys[p, _0], keys[p, _1], keys[p, _2]
-                # The first entry of the bucket, or else the second.
+                # A piece that is met again moves to the first place, where it is found without a wrong guess.
                 if not (cache[slot] == a and cache[slot + _1] == b):
-                    slot += _4
+                    other, spare = slot + _4, (slot ^ _8) + _4
+                    if cache[other] == a and cache[other + _1] == b:
+                        _exchange(cache, slot, other)
+                    elif cache[other + _1] and cache[spare] == a and cache[spare + _1] == b:
+                        _exchange(cache, slot, spare)
                 s, count = np.uint64(starts[j + p]), _0
                 if cache[slot] == a and cache[slot + _1] == b:
                     count = cache[slot + _2] >> _60
-                    if count <= _3:  # nearly always: apart from the other cases the loop runs three times as fast
-                        _put_three(cache[slot + _2], out, at)
+                    if count <= _6:  # nearly always: apart from the other cases the loop runs three times as fast
+                        put_lanes(out, at, cache[slot + _2])
+                        put_lanes(out, at + _3, cache[slot + _3])
                         at += count
                         p += _1
                         continue
@@ -225,10 +227,8 @@ def encode(text, starts, first_piece, tokens, tables, whole, cache, spill, used,
                 if count == _0:
                     n = np.uint64(starts[j + p + _1]) - s
                     count = _merge(text, s, n, tables, whole, a, b, work, links, heap, out, at)
-                    # keys[p, 2] is the start of the bucket: `slot` may have moved to its second
-                    # entry.
                     if n <= _CACHED:
-                        filled = _store(text, s, n, a, b, out, at, count, cache, keys[p, _2], spill, filled)
+                        filled = _store(text, s, n, a, b, out, at, count, cache, slot, spill, filled)
                 at += count
                 p += _1
             j += batch

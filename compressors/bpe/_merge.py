@@ -183,7 +183,7 @@ def _offer(pairs, ids, links, heap, size, k, right):
 @inlined
 def merge_heap(text, n, byte_id, pairs, merged, ids, links, heap):
     """Merge a piece of any length into ids[:count]. links (n, 3): left neighbour, right neighbour, rank offered."""
-    size = 0
+    size = np.int64(0)  # a plain 0 is another type to Numba, and would compile `_offer`, `_push` and `_pop` twice
     for k in range(n):
         ids[k] = byte_id[text[k]]
         links[k, 0], links[k, 1], links[k, 2] = k - 1, k + 1, -1

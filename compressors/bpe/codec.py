@@ -255,8 +255,7 @@ class BPE(Compressor):
 
     def decode(self, symbols: Symbols, *, max_output: int | None = None) -> bytes:
         symbols = checked_symbols(self, symbols)
-        assert self.vocab.lengths is not None
-        n_bytes = int(self.vocab.lengths[symbols].sum())
+        n_bytes = self._gather.n_bytes(symbols)
         check_output(self.name, n_bytes, max_output)
         return cast(bytes, self._gather(symbols, n_bytes))
 

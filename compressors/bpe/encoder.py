@@ -10,8 +10,8 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,15 +23,20 @@ from compressors.bpe import _encode, _merge
 from compressors.bpe.added_tokens import AddedTokens
 from compressors.bpe.cutting import Cutter, Room
 from compressors.bpe.library import MOST_IDS
+from compressors.bpe.sharing import side_by_side
 from compressors.errors import InputError
 
 BUCKETS = 1 << 18  # of 64 bytes: 16 MB a thread; 2^19 is 7 % faster again on 40 MB, no faster on 5
 SPILL = 1 << 19  # words for ids and bytes of long pieces: 4 MB
-# Bytes of text handed to the kernels at once: what belongs to them stays in a core's cache. Several threads get four
-# times as much, since they hold each other up between chunks: 240 MB of Python at 379 MB/s so, 445 with 2^20.
-CHUNK = 1 << 18
+# Bytes of text handed to the kernels at once: with 2^18 text met again takes up to 6 % longer, with 2^20 new text does.
+# Several threads get twice as much, since they hold each other up between chunks: 240 MB of Python at 379 MB/s with 2^18,
+# 445 with 2^20.
+CHUNK = 1 << 19
 _PAD = bytes(64)  # the kernels read whole words and blocks beyond the end
+_COPY = 1 << 24  # bytes of ids that are worth a second thread to copy
 _NO_TOKENS = np.zeros(0, np.int64)
+
+Part = tuple[npt.NDArray[Any], npt.NDArray[np.int64]]  # ids of some documents, and where those of each begin
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +120,7 @@ class Encoder:
         # it.
         symbols = [symbol for symbol, piece in enumerate(pieces) if piece]
         text, starts = _packed([pieces[symbol] for symbol in symbols])
-        ids, rows = self._ids(self._workspace(), text, starts, np.arange(len(symbols) + 1))
+        ids, rows = self._ids(self._new(), text, starts, np.arange(len(symbols) + 1))
         wrong = [symbol for i, symbol in enumerate(symbols) if ids[rows[i] : rows[i + 1]].tolist() != [symbol]]
         if not wrong:
             return
@@ -125,56 +130,50 @@ class Encoder:
         kept = np.zeros(len(text) // 8 + len(wrong) + 1, np.uint64)
         _encode.fill_whole(text, starts, np.array(wrong, np.int64), whole, kept)
         self._whole, self._tables = whole, (*self._tables[:4], kept)
-        self._workspaces.clear()  # their caches hold the other ids
 
     def encode(self, documents: Iterable[bytes], threads: int = 1) -> Ragged:
         """Ids of every document, in order; equal for any number of threads."""
         if threads <= 1:
-            return _joined([self._chunk(chunk) for chunk in _chunks(documents, CHUNK)], self._dtype, map)
+            with self._workspaces_of(1) as (workspace,):
+                parts = [self._chunk(workspace, chunk) for chunk in _chunks(documents, CHUNK)]
+            return _joined(parts, self._dtype, 1)
         documents = list(documents)
-        share = sum(map(len, documents)) // (4 * threads)  # in smaller pieces so that threads end together
-        if len(self._workspaces) < threads:  # otherwise each thread would merge all known pieces again
-            known = self._workspace()
-            self._workspaces += [known, *(known.twin() for _ in range(threads - 1 - len(self._workspaces)))]
-        with ThreadPoolExecutor(threads) as pool:
-            return _joined(
-                list(pool.map(self._chunk, _chunks(documents, min(4 * CHUNK, share)))), self._dtype, pool.map
-            )
+        # At least eight chunks a thread, so that threads end together.
+        chunks = list(_chunks(documents, min(2 * CHUNK, sum(map(len, documents)) // (8 * threads))))
+        with self._workspaces_of(threads) as workspaces:
+            parts = side_by_side(lambda thread, i: self._chunk(workspaces[thread], chunks[i]), len(chunks), threads)
+        return _joined(parts, self._dtype, threads)
 
-    def _chunk(self, documents: list[bytes]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+    def _chunk(self, workspace: Workspace, documents: list[bytes]) -> Part:
         """(ids, rows) of some documents; rows (documents + 1,) says where the ids of each begin.
 
         Raises `InputError` for 4 GiB or more: offsets in the kernels have 32 bits.
         """
-        workspace = self._workspace()
-        try:
-            data = b"".join([*documents, _PAD])
-            text = np.frombuffer(data, np.uint8)
-            offsets = np.zeros(len(documents) + 1, np.int64)
-            np.cumsum([len(document) for document in documents], out=offsets[1:])
-            if offsets[-1] >= 1 << 32:
-                raise InputError(
-                    f"bpe: a document of {offsets[-1]} bytes; expected less than 4 GiB: cut it into several"
-                )
-            # Most chunks hold no added token: a search for two bytes says so, and each document is
-            # one segment.
-            if self._added is None or not self._added.may_be_in(data):
-                return self._ids(workspace, text, *self._cut(text, offsets, workspace.room))
-            # `_encode` takes each segment for a document; then the rows of real documents are
-            # picked out.
-            segments, tokens = self._added.find(text, offsets, workspace.room)
-            ids, rows = self._ids(workspace, text, *self._cut(text, segments, workspace.room), tokens)
-            return ids, rows[np.searchsorted(segments, offsets)]
-        finally:
-            self._workspaces.append(workspace)
+        data = b"".join([*documents, _PAD])
+        text = np.frombuffer(data, np.uint8)
+        offsets = np.zeros(len(documents) + 1, np.int64)
+        np.cumsum([len(document) for document in documents], out=offsets[1:])
+        if offsets[-1] >= 1 << 32:
+            raise InputError(f"bpe: a document of {offsets[-1]} bytes; expected less than 4 GiB: cut it into several")
+        # Most chunks hold no added token: a search for two bytes says so, and each document is
+        # one segment.
+        if self._added is None or not self._added.may_be_in(data):
+            return self._ids(workspace, text, *self._cut(text, offsets, workspace.room))
+        # `_encode` takes each segment for a document; then the rows of real documents are
+        # picked out.
+        segments, tokens = self._added.find(text, offsets, workspace.room)
+        ids, rows = self._ids(workspace, text, *self._cut(text, segments, workspace.room), tokens)
+        return ids, rows[np.searchsorted(segments, offsets)]
 
-    def _ids(self, w: Workspace, text: Any, starts: Any, first_piece: Any, tokens: Any = _NO_TOKENS) -> tuple[Any, Any]:
+    def _ids(self, w: Workspace, text: Any, starts: Any, first_piece: Any, tokens: Any = _NO_TOKENS) -> Part:
         """Ids of the pieces, and where those of each document begin; `tokens`: ids of documents that are a
         token, or -1.
         """
-        longest = int(np.diff(starts).max(initial=1))
+        # Room for the longest piece: of a usual chunk for all of the text, as memory that is not touched costs nothing.
+        n_bytes = int(starts[-1])
+        longest = max(n_bytes, 1) if n_bytes <= 2 * CHUNK else int(np.diff(starts).max())
         links, heap = w.room.array("links", (longest, 3), np.int64), w.room.array("heap", (3 * longest,), np.uint64)
-        out = w.room.array("out", (int(starts[-1]) + 8,), w.dtype)
+        out = w.room.array("out", (n_bytes + 8,), w.dtype)
         rows = np.empty(len(first_piece), np.int64)
         count = _encode.encode(
             text, starts, first_piece, tokens, self._tables, self._whole, w.cache, w.spill, w.used, w.work, links, heap,
@@ -182,15 +181,26 @@ class Encoder:
         )  # fmt: skip
         return out[:count].copy(), rows
 
-    def _workspace(self) -> Workspace:
-        """A workspace that no other thread uses; a new one already knows the bytes of every id."""
+    @contextmanager
+    def _workspaces_of(self, threads: int) -> Iterator[list[Workspace]]:
+        """A workspace for each thread, which no other uses. The same ones in the same order if no other call is running."""
+        taken: list[Workspace] = []
         try:
-            return self._workspaces.pop()
-        except IndexError:
-            workspace = Workspace.new(self._dtype)
-            text, starts = self._known
-            self._ids(workspace, text, starts, np.array([0, len(starts) - 1], np.int64))
-            return workspace
+            while len(taken) < threads:
+                try:
+                    taken.append(self._workspaces.pop())
+                except IndexError:
+                    taken.append(taken[0].twin() if taken else self._new())
+            yield taken
+        finally:
+            self._workspaces += reversed(taken)
+
+    def _new(self) -> Workspace:
+        """A workspace that knows the bytes of every id."""
+        workspace = Workspace.new(self._dtype)
+        text, starts = self._known
+        self._ids(workspace, text, starts, np.array([0, len(starts) - 1], np.int64))
+        return workspace
 
 
 def _packed(pieces: Sequence[bytes]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint32]]:
@@ -200,10 +210,8 @@ def _packed(pieces: Sequence[bytes]) -> tuple[npt.NDArray[np.uint8], npt.NDArray
     return np.frombuffer(b"".join([*pieces, _PAD]), np.uint8), starts
 
 
-def _joined(
-    parts: list[tuple[npt.NDArray[Any], npt.NDArray[np.int64]]], dtype: np.dtype[Any], apply: Callable[..., Any]
-) -> Ragged:
-    """The chunks' ids one after another. `apply`: how to call; with a pool's `map`, threads copy side by side.
+def _joined(parts: list[Part], dtype: np.dtype[Any], threads: int) -> Ragged:
+    """The chunks' ids one after another; large ones are copied by several threads.
 
     New memory costs more than copying into it: 115 MB of ids take 0.26 s on one core, of 0.85 s with two threads.
     """
@@ -212,14 +220,15 @@ def _joined(
     ends = np.cumsum([len(ids) for ids, _ in parts], dtype=np.int64)
     values = np.empty(ends[-1] if parts else 0, dtype)
 
-    def put(i: int) -> npt.NDArray[np.int64]:
+    def put(_: int, i: int) -> npt.NDArray[np.int64]:
         """Copy the ids of part i to their place; where its documents end there."""
         ids, rows = parts[i]
         values[ends[i] - len(ids) : ends[i]] = ids
         moved: npt.NDArray[np.int64] = rows[1:] + (ends[i] - len(ids))
         return moved
 
-    return Ragged(values, np.concatenate([np.zeros(1, np.int64), *apply(put, range(len(parts)))]))
+    moved = side_by_side(put, len(parts), threads if values.nbytes > _COPY else 1)
+    return Ragged(values, np.concatenate([np.zeros(1, np.int64), *moved]))
 
 
 def _chunks(documents: Iterable[bytes], n_bytes: int) -> Iterator[list[bytes]]:

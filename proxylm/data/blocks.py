@@ -13,6 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from compressors.kernels import kernel
+
+Ints = npt.NDArray[np.int64]
+Stretches = npt.NDArray[np.void]  # (n,) with the fields below: of a file, or pieces (`proxylm.data.pieces`)
+_STRETCH = np.dtype([(name, np.int64) for name in ("begin", "end", "skip", "length")])
 BLOCK = 1 << 14
 _DIGEST = 32  # bytes
 
@@ -49,15 +54,39 @@ class Blocks:
             at = end
         return found if at == len(data) else None
 
-    def damaged(self, data: memoryview, begins: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> bool:
-        """Whether a block that bytes begins[i]..ends[i]-1 lie in is not as it was written; checks those not seen yet."""
-        first, last = begins // BLOCK, (np.maximum(ends, begins + 1) - 1) // BLOCK
-        if (last - first).max() <= 1 and self.seen[first].all() and self.seen[last].all():
+    def damaged(self, data: memoryview, stretches: Stretches, here: Ints, itemsize: int, *, one_each: bool) -> bool:
+        """Whether a block that stretches `here` lie in is not as it was written; checks those not seen yet.
+
+        Of a stretch symbols begin..end-1 are meant, or with one_each only the `length` behind the first `skip`.
+        """
+        if not _has_unseen(stretches, here, itemsize, one_each, self.seen):
             return False
-        for begin, end in zip(first.tolist(), last.tolist(), strict=True):
-            for block in range(begin, end + 1):
+        for begin, end, skip, length in stretches[["begin", "end", "skip", "length"]][here].tolist():
+            first, last = (begin + skip, begin + skip + length) if one_each else (begin, end)
+            for block in range(first * itemsize // BLOCK, -(-last * itemsize // BLOCK)):
                 if not self.seen[block]:
                     if zlib.crc32(data[block * BLOCK : (block + 1) * BLOCK]) != self.sums[block]:
                         return True
                     self.seen[block] = True
         return False
+
+
+def stretches_of(begins: Ints, ends: Ints) -> tuple[Stretches, Ints]:
+    """Symbols begins[i]..ends[i]-1 as stretches, and all their places."""
+    found = np.zeros(len(begins), _STRETCH)
+    found["begin"], found["end"] = begins, ends
+    return found, np.arange(len(begins))
+
+
+@kernel
+def _has_unseen(stretches, here, itemsize, one_each, seen):  # type: ignore[no-untyped-def] # a kernel
+    """Whether any block of the stretches `here` was not seen."""
+    for w in here:
+        stretch = stretches[w]
+        first, last = stretch.begin, stretch.end
+        if one_each:
+            first, last = stretch.begin + stretch.skip, stretch.begin + stretch.skip + stretch.length
+        for block in range(first * itemsize // BLOCK, (last * itemsize + BLOCK - 1) // BLOCK):
+            if not seen[block]:
+                return True
+    return False

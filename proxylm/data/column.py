@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from compressors.errors import ProxycError
-from proxylm.data.blocks import Blocks
+from proxylm.data.blocks import Blocks, Stretches
 
 Ints = npt.NDArray[np.int64]
 _IN_BLOCKS = ("bin", "len")  # files that are read in stretches
@@ -80,13 +80,13 @@ class ColumnShard:
         """(symbols,) bytes of each symbol. Only of a view that aligns with bytes."""
         return self._whole("len")
 
-    def values_in(self, begins: Ints, ends: Ints) -> npt.NDArray[Any]:
-        """`values`, of which only stretches are read: symbols begins[i]..ends[i]-1. What lies between may be damaged."""
-        return self._stretches("bin", begins, ends)
+    def values_in(self, stretches: Stretches, here: Ints, *, one_each: bool = False) -> npt.NDArray[Any]:
+        """`values`, of which only stretches are read (`Blocks.damaged`). What lies between may be damaged."""
+        return self._in_stretches("bin", stretches, here, one_each)
 
-    def spans_in(self, begins: Ints, ends: Ints) -> npt.NDArray[np.uint16]:
+    def spans_in(self, stretches: Stretches, here: Ints, *, one_each: bool = False) -> npt.NDArray[np.uint16]:
         """`spans`, likewise."""
-        return self._stretches("len", begins, ends)
+        return self._in_stretches("len", stretches, here, one_each)
 
     def documents(self) -> list[npt.NDArray[Any]]:
         """The symbols of each document."""
@@ -105,13 +105,12 @@ class ColumnShard:
             self._checked.add(suffix)
         return mapped
 
-    def _stretches(self, suffix: str, begins: Ints, ends: Ints) -> npt.NDArray[Any]:
+    def _in_stretches(self, suffix: str, stretches: Stretches, here: Ints, one_each: bool) -> npt.NDArray[Any]:
         """(n,) numbers of one file, of which some are checked: with all of it, if nothing is known of its blocks."""
         if suffix in self._checked or self._blocks is None:
             return self._whole(suffix)
-        mapped = self._mapped(suffix)
-        size = mapped.itemsize
-        if self._blocks[suffix].damaged(mapped.view(np.uint8).data, begins * size, ends * size):
+        mapped, blocks = self._mapped(suffix), self._blocks[suffix]
+        if blocks.damaged(mapped.view(np.uint8).data, stretches, here, mapped.itemsize, one_each=one_each):
             check_digest(self._file(suffix), "", self.files[suffix]["sha256"])
         return mapped
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from compressors.kernels import kernel
 from proxylm.data.alphabet import Ints
+from proxylm.data.blocks import stretches_of
 from proxylm.data.chunks import Chunks
 from proxylm.data.column import Column
 from proxylm.data.derived import WORTH, Derived
@@ -104,8 +105,9 @@ class AtCuts(Placer):
         # Of a shard that few chunks are dealt of, only their documents are read; the others are cut once, for all runs.
         if view.n_symbols >= WORTH and read < view.n_symbols * _SINGLY and not self._derived.has(self._file(shard)):
             self._read[shard] = read
-            spans = view.spans_in(begins, ends)
-            keys = spans if self._by_span else view.values_in(begins, ends)
+            stretches = stretches_of(begins, ends)
+            spans = view.spans_in(*stretches)
+            keys = spans if self._by_span else view.values_in(*stretches)
             _place_singly(chunks, here, view.offsets, spans, keys, self._positions, places)
         else:
             _place(chunks, here, self._cuts(shard), view.offsets, places)

@@ -16,6 +16,7 @@ from compressors.errors import InvalidConfig
 from compressors.kernels import kernel
 from proxylm.data import bags as of_bags
 from proxylm.data.alphabet import BAG, BYTE_OFFSET, RAW_SLICE, Alphabet, HeadSlice, Ints
+from proxylm.data.blocks import stretches_of
 from proxylm.data.chunks import Chunks, by_shard
 from proxylm.data.column import ColumnShard
 from proxylm.data.cuts import AtCuts, AtShares, InEvenBags, Placer
@@ -58,7 +59,7 @@ class Bytes:
 
     def read(self, pieces: Pieces, here: Ints, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
         """See `View`."""
-        values = self._column.shard(shard).values_in(*_own(pieces, here))
+        values = self._column.shard(shard).values_in(pieces, here, one_each=True)
         _copy(pieces, here, values, _NO_SPANS, BYTE_OFFSET, targets)
 
 
@@ -82,9 +83,9 @@ class Symbols(View):
 
     def read(self, pieces: Pieces, here: Ints, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
         column = self._column.shard(shard)
-        where = _own(pieces, here)
-        spans = column.spans_in(*where) if column.aligned else _NO_SPANS
-        _copy(pieces, here, column.values_in(*where), spans, self._first_id, targets)
+        values = column.values_in(pieces, here, one_each=True)
+        spans = column.spans_in(pieces, here, one_each=True) if column.aligned else _NO_SPANS
+        _copy(pieces, here, values, spans, self._first_id, targets)
         if not column.aligned:  # their share of the text
             at = pieces["document"][here] - self._column.firsts[shard]
             symbols, n_bytes = (np.diff(c.shard(shard).offsets)[at] for c in (self._column, self._raw))
@@ -107,7 +108,7 @@ class Merges(View):
         return AtCuts(chunks, self._column, derived, str(self._spec), counts, by_span=False)
 
     def read(self, pieces: Pieces, here: Ints, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
-        symbols = self._column.shard(shard).values_in(pieces["begin"][here], pieces["end"][here])
+        symbols = self._column.shard(shard).values_in(pieces, here)
         self._reader.read_pieces(pieces, here, symbols, targets)
 
 
@@ -130,7 +131,7 @@ class SpanBags(View):
 
     def read(self, pieces: Pieces, here: Ints, shard: int, targets: Ints, bags: npt.NDArray[np.int16]) -> None:
         _mark(pieces, here, BAG, targets)  # their bytes say what they are
-        spans = self._column.shard(shard).spans_in(pieces["begin"][here], pieces["end"][here])
+        spans = self._column.shard(shard).spans_in(pieces, here)
         of_bags.fill(pieces, here, _text(self._raw.shard(shard), pieces, here, self.bag), spans, bags[:, :, : self.bag])
 
 
@@ -156,18 +157,12 @@ class EvenBags(View):
         of_bags.fill(pieces, here, _text(self._raw.shard(shard), pieces, here, self.bag), spans, bags[:, :, : self.bag])
 
 
-def _own(pieces: Pieces, here: Ints) -> tuple[Ints, Ints]:
-    """First and last (exclusive) symbols of pieces whose symbols are their positions."""
-    first = (pieces["begin"] + pieces["skip"])[here]
-    return first, first + pieces["length"][here]
-
-
 def _text(raw: ColumnShard, pieces: Pieces, here: Ints, bag: int) -> npt.NDArray[np.uint8]:
     """The bytes of a shard, of which those of some bags are read."""
     first = pieces["byte_first"][here]
     # No bag is larger.
     last = first + (pieces["skip"] + pieces["length"])[here] * bag
-    return raw.values_in(first, np.minimum(last, raw.n_symbols))
+    return raw.values_in(*stretches_of(first, np.minimum(last, raw.n_symbols)))
 
 
 @kernel

@@ -1,0 +1,53 @@
+"""Work that several threads share, without a wait at the beginning or the end.
+
+The thread that calls works, too: a pool would leave it idle, and lets its first thread run for a
+millisecond before the second starts. Each thread begins with a run of neighbours, the same ones in
+each call, so that what it has learnt from them is at hand when they come again.
+
+`encoder` encodes chunks with it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+
+def side_by_side(work: Callable[[int, int], Any], n_items: int, threads: int) -> list[Any]:
+    """[work(thread, 0), work(thread, 1) ...], by `threads` threads; `thread` says which one is at work.
+
+    An exception in one of them is raised when all have ended.
+    """
+    threads = min(threads, n_items)
+    if threads <= 1:
+        return [work(0, i) for i in range(n_items)]
+    results: list[Any] = [None] * n_items
+    # `deque.popleft` and `pop` are atomic.
+    runs = [deque(range(n_items * k // threads, n_items * (k + 1) // threads)) for k in range(threads)]
+
+    def labour(thread: int) -> None:
+        while (i := _next(runs, thread)) is not None:
+            results[i] = work(thread, i)
+
+    with ThreadPoolExecutor(threads - 1) as pool:
+        others = [pool.submit(labour, thread) for thread in range(1, threads)]
+        labour(0)
+    for other in others:
+        other.result()
+    return results
+
+
+def _next(runs: list[deque[int]], thread: int) -> int | None:
+    """The next item of this thread's run, or else the last one of the longest run; None if nothing is left."""
+    try:
+        return runs[thread].popleft()
+    except IndexError:
+        pass
+    while any(runs):
+        try:
+            return max(runs, key=len).pop()
+        except IndexError:  # another thread was faster
+            continue
+    return None
