@@ -44,7 +44,7 @@ def test_texts_are_columns(folder):
     path, found = folder
     (path / "other.json").write_text(json.dumps([found[0], _run("ours-s0", 3.0)]))
     lines = fill_tables.filled("<!-- texts some other titles=here,there -->\n<!-- end -->\n", path).splitlines()
-    assert lines[2] == "| arm | FLOPs | here (1 documents, 0 kB) | there (1 documents, 0 kB) |"
+    assert lines[2] == "| arm | FLOPs | here (1 document, 0 kB) | there (1 document, 0 kB) |"
     assert lines[4:6] == ["| bytes | 1e+09 | 2.500 | 2.000 |", "| ours | 1e+09 | 1.000: -50.0% | 3.000: +50.0% |"]
     shorter = fill_tables.filled("<!-- differences some other titles=here,there -->\n<!-- end -->\n", path).splitlines()
     assert shorter[2:4] == lines[2:4]
