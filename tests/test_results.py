@@ -8,7 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from bench.downstream import results
+from bench.downstream.arms import package
 from bench.report import tables
+from compressors.corpus import Reader
 from compressors.errors import InputError
 
 
@@ -189,6 +191,17 @@ def test_the_interval_over_seeds_is_students_t_of_the_pairs():
     assert results.seed_interval([0.0, 1.0] * 8)[1] - 0.5 == pytest.approx(2.131 * 0.5164 / 4, abs=1e-3)  # df 15
     assert "| -1.7% (-4.0 to +0.7) |" in str(tables.arms([*bytes_alone, *ours]))
     assert "| -2.4% (one seed) |" in str(tables.arms([*bytes_alone, ours[0]]))
+
+
+def test_results_name_a_package_and_no_path(tmp_path):
+    (tmp_path / "texts/json").mkdir(parents=True)
+    (tmp_path / "texts/json/a.py").write_text("x = 1")
+    (tmp_path / "lines.jsonl").write_text('{"text": "one"}\n{"text": "two"}\n')
+    paths = [tmp_path / "texts", tmp_path / "lines.jsonl"]
+    found = [package(document, paths) for document in Reader(paths, pattern="*.py")]
+    assert found[0] == "json"
+    assert len(set(found)) == 3
+    assert "/" not in "".join(found)
 
 
 def test_documents_of_a_package_are_drawn_together():

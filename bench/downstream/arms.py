@@ -129,14 +129,13 @@ def scored(paths: tuple[Path, ...], max_bytes: int, say: Callable[[str], None] =
 def package(document: Document, paths: Sequence[Path]) -> str:
     """The package of a document from `paths`: its first folder below one of these.
 
-    Its own name if there is none.
-
-    Documents of a package are alike, so that an interval must draw whole packages.
+    The digest of its bytes if there is none: results name no path of a machine. Documents of a package are alike, so that an
+    interval must draw whole packages.
     """
     name = document.id
     for path in paths:
         name = name.removeprefix(f"{str(path).rstrip('/')}/")
-    return name.partition("/")[0] if name != document.id and "/" in name else document.id
+    return name.partition("/")[0] if name != document.id and "/" in name else fingerprint([document.data])[:16]
 
 
 def digest(documents: Sequence[Document]) -> str:
