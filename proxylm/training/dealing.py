@@ -53,8 +53,9 @@ def gathered(
     for part, number in zip(sent[: sum(mine)].split(mine), hands[place.rank], strict=True):
         part.copy_(own[number].flatten())
     received = sent.new_empty(place.world * most)
-    # As bytes: gloo does not know bfloat16.
-    dist.all_gather_into_tensor(received.view(torch.uint8), sent.view(torch.uint8))
+    # As bytes: gloo does not know bfloat16. torch 2.13 has renamed it.
+    gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+    gather(received.view(torch.uint8), sent.view(torch.uint8))
     results: dict[int, Tensor] = {}
     for hand, counts, part in zip(hands, sizes, received.split(most), strict=True):
         for number, result in zip(hand, part[: sum(counts)].split(counts), strict=True):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib import import_module
 from typing import Any, TypeVar
 
 import torch
@@ -39,6 +40,8 @@ class Place:
             torch.cuda.set_device(device)  # FSDP2 computes on the current one
         joins = world > 1 and not dist.is_initialized()
         if joins:
+            # Its functions take the group that there is at import for their default, and would keep it to the interpreter's end.
+            import_module("torch.distributed.nn.functional")
             # Numbers of the CPU are added up there: to send them through the GPU would wait for its work.
             backend, bound = ("cpu:gloo,cuda:nccl", device) if cuda else ("gloo", None)
             dist.init_process_group(backend, timeout=TIMEOUT, device_id=bound)
