@@ -2,7 +2,7 @@
 
 A model with extra heads (`proxylm.model.multi_token`) guesses the bytes after the next one. A forward pass then reads the last byte and the
 guesses behind it, bytes are drawn one after the other as always, and the first that is not the one guessed ends the pass:
-what was read behind it is forgotten. So guesses change how many passes a text takes, not the text, greedy or drawn, but
+what was read behind it is forgotten. As many guesses are read as pay (`proxylm.model.speculation`). So guesses change how many passes a text takes, not the text, greedy or drawn, but
 for rounding: logits of a pass over several positions differ in the last bits from those of passes over one, as those of
 another number of rows do, and where two bytes are that close the other one may be drawn.
 """
@@ -23,6 +23,7 @@ from proxylm.data import frame
 from proxylm.data.alphabet import ALLOWED, BYTE_OFFSET
 from proxylm.model.decoder import Decoder
 from proxylm.model.kv_cache import Cache
+from proxylm.model.speculation import Speculation
 
 _SIDE_BY_SIDE = 32  # prompts; a step of 32 rows takes little longer than one of a single row, and memory is bounded
 
@@ -122,7 +123,7 @@ class _Row:
     text: bytearray  # prompt and all that was drawn
     left: int  # bytes still to draw
     draw: torch.Generator
-    guessed: list[int]  # ids of what may follow the last byte
+    guessed: list[int] = field(default_factory=list)  # ids of what may follow the last byte
     held: bytearray = field(default_factory=bytearray)  # drawn, not shown yet: the beginning of a stop string perhaps
     finish_reason: str = ""  # why the text has ended: "stop" or "length"
 
@@ -168,15 +169,16 @@ def _generated(
     n_ahead = 0 if model.heads.ahead is None else len(model.heads.ahead.blocks)
     for first in range(0, len(prompts), _SIDE_BY_SIDE):
         rows = [
-            _Row(i, bytearray(prompts[i]), sampling.max_bytes, torch.Generator().manual_seed(sampling.seed + i),
-                 [BYTE_OFFSET] * n_ahead)
+            _Row(i, bytearray(prompts[i]), sampling.max_bytes, torch.Generator().manual_seed(sampling.seed + i))
             for i in range(first, min(first + _SIDE_BY_SIDE, len(prompts)))
-        ]  # fmt: skip
+        ]
+        speculation = Speculation(n_ahead, model.embedding.weight.device)
         cache = Cache(model.config, len(rows), context + frame.OPENING + n_ahead, model.embedding.weight)
         while rows:
             _read(model, rows, cache, context)
             going = []
-            for i, (row, drawn) in enumerate(zip(rows, _step(model, rows, cache, sampling, context), strict=True)):
+            step = _step(model, rows, cache, speculation, sampling, context)
+            for i, (row, drawn) in enumerate(zip(rows, step, strict=True)):
                 shown, ended = row.take_all(drawn, sampling.stop)
                 if shown or ended:
                     yield row.number, shown, row.finish_reason
@@ -201,10 +203,12 @@ def _read(model: Decoder, rows: list[_Row], cache: Cache, context: int) -> None:
     cache.put(chosen, read)
 
 
-def _step(model: Decoder, rows: list[_Row], cache: Cache, sampling: Sampling, context: int) -> list[list[int]]:
+def _step(
+    model: Decoder, rows: list[_Row], cache: Cache, speculation: Speculation, sampling: Sampling, context: int
+) -> list[list[int]]:
     """One forward pass: the ids that follow each row, one and as many more as were guessed right; new guesses."""
     ids = torch.tensor([row.window(1)[-1:] + row.guessed for row in rows], device=cache.keys.device)
-    hidden = model(ids, cache=cache)  # (rows, 1 + n_ahead, D)
+    hidden = model(ids, cache=cache)  # (rows, 1 + guesses, D)
     logits = model.heads.raw_logits(hidden).float().cpu()[..., ALLOWED]
     choose, drawn = _chooser(logits, sampling), []
     for i, row in enumerate(rows):
@@ -212,13 +216,15 @@ def _step(model: Decoder, rows: list[_Row], cache: Cache, sampling: Sampling, co
         # The guess behind the last byte that was chosen is right: the logits behind it are those of the true text.
         while len(chosen) < room and row.guessed[len(chosen) - 1 : len(chosen)] == chosen[-1:]:
             chosen.append(choose(i, len(chosen), row.draw))
+        speculation.saw(len(chosen) - 1, min(len(row.guessed), room - 1))
         drawn.append(chosen)
     # Keys of guesses that were wrong lie behind these lengths, and are written over.
     cache.lengths = [n + len(chosen) for n, chosen in zip(cache.lengths, drawn, strict=True)]
-    if model.heads.ahead is not None:
-        last = hidden[torch.arange(len(rows)), [len(chosen) - 1 for chosen in drawn]]  # (rows, D)
-        for row, guessed in zip(rows, model.heads.guesses(last).tolist(), strict=True):
-            row.guessed = guessed
+    n_guesses = speculation.n_guesses(len(rows))
+    last = hidden[torch.arange(len(rows)), [len(chosen) - 1 for chosen in drawn]]  # (rows, D)
+    guesses = model.heads.guesses(last, n_guesses).tolist() if n_guesses else [[]] * len(rows)
+    for row, guessed in zip(rows, guesses, strict=True):
+        row.guessed = guessed
     return drawn
 
 

@@ -38,10 +38,10 @@ class SlicedHeads(nn.Module):
         """(..., 320) logits over specials and bytes."""
         return F.linear(hidden, self.raw)
 
-    def guesses(self, hidden: Tensor) -> Tensor:
-        """(..., n_ahead) ids of the likeliest bytes after the next one; hidden (..., d)."""
+    def guesses(self, hidden: Tensor, n: int | None = None) -> Tensor:
+        """(..., n) ids of the likeliest bytes after the next one, of the first `n` extra heads, or of all; hidden (..., d)."""
         assert self.ahead is not None
-        return self.raw_logits(self.ahead(hidden))[..., BYTE_OFFSET:].argmax(-1) + BYTE_OFFSET
+        return self.raw_logits(self.ahead(hidden, n))[..., BYTE_OFFSET:].argmax(-1) + BYTE_OFFSET
 
     def nats(
         self,

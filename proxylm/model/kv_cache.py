@@ -28,6 +28,7 @@ class Cache:
         # What was read: n-grams look back.
         self.ids = torch.zeros(rows, positions, dtype=torch.int64, device=like.device)
         self.lengths = [0] * rows
+        self._placed: tuple[tuple[int, ...], Tensor] | None = None  # what `_places` made, and of what
 
     def positions(self, T: int) -> Tensor:
         """(B, T) positions of the next T ids of every row."""
@@ -50,21 +51,36 @@ class Cache:
         keys, values, end = self.keys[layer], self.values[layer], max(self.lengths) + k.shape[2]
         if self.partial_key_offset:
             # Fast pairs stay at their position, slow ones go to the next.
-            for cached, new, shift in zip(halves(keys), halves(k), (0, 1), strict=True):
-                self._write(cached, new, shift)
+            for part, shift in enumerate((0, 1)):
+                self._write(keys, k, shift, part)
         else:
             self._write(keys, k)
         self._write(values, v)
         return keys[:, :, :end], values[:, :, :end]
 
-    def _write(self, cached: Tensor, new: Tensor, shift: int = 0) -> None:
-        """Copy new (B, H_kv, T, ...) into cached (B, H_kv, positions + 1, ...), `shift` places behind what each row has."""
+    def _write(self, cached: Tensor, new: Tensor, shift: int = 0, part: int | None = None) -> None:
+        """Copy new (B, H_kv, T, K) into cached (B, H_kv, positions + 1, K), `shift` places behind what each row has.
+
+        part: only one of the `halves` of both.
+        """
         T, first = new.shape[2], self.lengths[0] + shift
         if len(set(self.lengths)) == 1:
-            cached[:, :, first : first + T] = new  # one copy where all rows are equally long
+            cached = cached[:, :, first : first + T]  # one copy where all rows are equally long
+            cached, new = (cached, new) if part is None else (halves(cached)[part], halves(new)[part])
+            cached.copy_(new)
         else:
-            rows = torch.arange(len(self.lengths), device=new.device)[:, None]
-            cached[rows, :, self.positions(T) + shift] = new.transpose(1, 2)
+            cached, new = cached.view(-1, cached.shape[-1]), new.flatten(0, 2)
+            cached, new = (cached, new) if part is None else (halves(cached)[part], halves(new)[part])
+            cached.index_copy_(0, self._places(T) + shift if shift else self._places(T), new)
+
+    def _places(self, T: int) -> Tensor:
+        """(B * H_kv * T,) where the next T positions are in the flattened rows, heads and positions of a layer."""
+        key = (T, *self.lengths)
+        if self._placed is None or self._placed[0] != key:
+            _, B, H, P, _ = self.keys.shape
+            first = torch.arange(B * H, device=self.keys.device).view(B, H, 1) * P  # of each row and head
+            self._placed = key, (first + self.positions(T)[:, None]).flatten()
+        return self._placed[1]
 
     def read(self, ids: Tensor, n: int) -> Tensor:
         """(B, n) the ids read just before these (B, T), 0 for none; these are remembered too."""
@@ -86,7 +102,9 @@ class Cache:
     def keep(self, rows: Sequence[int]) -> None:
         """Drop all other rows."""
         where = torch.tensor(rows, device=self.keys.device, dtype=torch.int64)
-        self.keys, self.values, self.ids = self.keys[:, where], self.values[:, where], self.ids[where]
+        # `index_select` gives contiguous tensors, which `_write` needs.
+        self.keys, self.values = self.keys.index_select(1, where), self.values.index_select(1, where)
+        self.ids = self.ids[where]
         self.lengths = [self.lengths[row] for row in rows]
 
 

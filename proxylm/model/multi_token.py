@@ -22,9 +22,9 @@ class Ahead(nn.Module):
         super().__init__()
         self.blocks = nn.ParameterList(torch.zeros(d_model, d_model) for _ in range(n_ahead))
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        """(..., n_ahead, d) what the raw head makes the guesses of; hidden (..., d)."""
-        return torch.stack([_block(hidden, w) for w in self.blocks], -2)
+    def forward(self, hidden: Tensor, n: int | None = None) -> Tensor:
+        """(..., n, d) what the raw head makes the first `n` guesses of, or all; hidden (..., d)."""
+        return torch.stack([_block(hidden, w) for w in self.blocks[:n]], -2)
 
     def examples(self, hidden: Tensor, targets: Tensor, places: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """For each head (N, d) what the raw head reads, and (N,) the ids it is to find there.
