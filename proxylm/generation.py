@@ -2,9 +2,10 @@
 
 A model with extra heads (`proxylm.model.multi_token`) guesses the bytes after the next one. A forward pass then reads the last byte and the
 guesses behind it, bytes are drawn one after the other as always, and the first that is not the one guessed ends the pass:
-what was read behind it is forgotten. As many guesses are read as pay (`proxylm.model.speculation`). So guesses change how many passes a text takes, not the text, greedy or drawn, but
-for rounding: logits of a pass over several positions differ in the last bits from those of passes over one, as those of
-another number of rows do, and where two bytes are that close the other one may be drawn.
+what was read behind it is forgotten. As many guesses are read as pay (`proxylm.model.speculation`). So guesses change how
+many passes a text takes, not the text, greedy or drawn, but for rounding: logits of a pass over several positions differ in
+the last bits from those of passes over one, as those of another number of rows do, and where two bytes are that close the
+other one may be drawn.
 """
 
 from __future__ import annotations
@@ -123,7 +124,9 @@ class _Row:
     text: bytearray  # prompt and all that was drawn
     left: int  # bytes still to draw
     draw: torch.Generator
-    guessed: list[int] = field(default_factory=list)  # ids of what may follow the last byte
+    guessed: list[int] = field(default_factory=list)  # ids of what may follow the last byte, which the next pass reads
+    watched: list[int] = field(default_factory=list)  # bytes that were guessed only to see whether they are right
+    watched_from: int = 0  # where in the text they are expected
     held: bytearray = field(default_factory=bytearray)  # drawn, not shown yet: the beginning of a stop string perhaps
     finish_reason: str = ""  # why the text has ended: "stop" or "length"
 
@@ -216,16 +219,29 @@ def _step(
         # The guess behind the last byte that was chosen is right: the logits behind it are those of the true text.
         while len(chosen) < room and row.guessed[len(chosen) - 1 : len(chosen)] == chosen[-1:]:
             chosen.append(choose(i, len(chosen), row.draw))
-        speculation.saw(len(chosen) - 1, min(len(row.guessed), room - 1))
+        speculation.compare(row.guessed, chosen)
         drawn.append(chosen)
     # Keys of guesses that were wrong lie behind these lengths, and are written over.
     cache.lengths = [n + len(chosen) for n, chosen in zip(cache.lengths, drawn, strict=True)]
-    n_guesses = speculation.n_guesses(len(rows))
-    last = hidden[torch.arange(len(rows)), [len(chosen) - 1 for chosen in drawn]]  # (rows, D)
-    guesses = model.heads.guesses(last, n_guesses).tolist() if n_guesses else [[]] * len(rows)
-    for row, guessed in zip(rows, guesses, strict=True):
-        row.guessed = guessed
+    _guess(model, rows, hidden, drawn, speculation)
     return drawn
+
+
+def _guess(model: Decoder, rows: list[_Row], hidden: Tensor, drawn: list[list[int]], speculation: Speculation) -> None:
+    """Guess what follows `drawn`, which is not in the texts yet; hidden (rows, T, D) of the pass that it was drawn from."""
+    n_read = speculation.n_guesses(len(rows))
+    if not n_read and not speculation.watches():
+        for row in rows:
+            row.guessed = []
+        return
+    last = hidden[torch.arange(len(rows)), [len(chosen) - 1 for chosen in drawn]]  # (rows, D)
+    guesses = model.heads.guesses(last, n_read or None).tolist()
+    for row, chosen, guessed in zip(rows, drawn, guesses, strict=True):
+        row.guessed = guessed[:n_read]
+        if not n_read:
+            speculation.compare(row.watched, row.text[row.watched_from :])
+            row.watched = [i - BYTE_OFFSET for i in guessed]
+            row.watched_from = len(row.text) + len(chosen)
 
 
 def _chooser(logits: Tensor, sampling: Sampling) -> Callable[[int, int, torch.Generator], int]:

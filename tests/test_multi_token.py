@@ -21,6 +21,7 @@ from proxylm.generation import Sampling, complete, generate
 from proxylm.model import multi_token
 from proxylm.model.decoder import Decoder
 from proxylm.model.flops import training_flops
+from proxylm.model.speculation import Speculation
 from proxylm.training.checkpoint import latest
 from proxylm.training.distributed import Place
 from proxylm.training.run_folder import load_run
@@ -199,7 +200,8 @@ def test_greedy_text_is_that_of_the_model_without_heads(kind, context, run):
             assert text == right or gaps[agree(text, right)] < 1e-4
 
 
-def test_every_pass_draws_one_byte_and_as_many_more_as_were_guessed_right(run):
+def test_every_pass_draws_one_byte_and_as_many_more_as_were_guessed_right(run, monkeypatch):
+    monkeypatch.setattr(Speculation, "n_guesses", lambda self, rows: N)
     model = load_run(run)[0]
     greedy, prompt = Sampling(max_bytes=90, temperature=0), b"compr"
     pieces = [more for _, more in generate(model, [prompt], greedy, context=126)]
@@ -208,12 +210,19 @@ def test_every_pass_draws_one_byte_and_as_many_more_as_were_guessed_right(run):
     guessed = model.heads.guesses(model(seen)[0]) - 64  # behind each position
     at, expected = 0, []
     while at < len(text):
-        guess = bytes(guessed[len(prompt) + at].tolist()) if at else b"\0" * N
+        guess = bytes(guessed[len(prompt) + at].tolist()) if at else b""  # the first pass reads none
         right = agree(guess, text[at:])
         expected.append(text[at : at + right + 1])
         at += right + 1
     assert pieces == expected
     assert len(pieces) < 0.8 * len(text)
+
+
+def test_eight_rows_read_guesses_once_they_are_seen_to_be_right(run):
+    model, prompts, greedy = load_run(run)[0], [b"compr"] * 8, Sampling(max_bytes=90, temperature=0)
+    texts, n_passes = passes(model, prompts, greedy, 126)
+    assert texts == complete(without_heads(model), prompts, greedy, context=126)
+    assert n_passes < 0.8 * sum(map(len, texts))
 
 
 def test_drawn_text_stop_strings_and_ends_are_the_same_too(run):
