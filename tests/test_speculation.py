@@ -31,7 +31,7 @@ def test_more_guesses_are_read_the_more_are_right_and_the_fewer_rows_there_are()
         counts = [after(share, n_rows) for share in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)]
         assert counts == sorted(counts)
     assert after(0.45, 1) > after(0.45, 8) == 0
-    assert after(0.45, 8, torch.device("meta")) > 0  # other devices than CPUs read many positions as fast as one
+    assert after(0.6, 8, torch.device("meta")) > 0  # other devices than CPUs read many positions as fast as one
     assert Speculation(0, CPU).n_guesses(1) == 0
     assert not Speculation(0, CPU).watches()
 

@@ -17,8 +17,9 @@ import torch
 # CPUs this fits steps of the model of `proxyc bench generation` with 1 to 32 rows to a fifth (one thread of Zen 4).
 _PASS, _ROW, _ANY = {"cpu": 40.0}, 2.5, 5.0
 _PASS_ON_GPUS = 300.0  # the weights are read once a pass, which takes as long as the products of some hundred positions
-# Whole texts gain four fifths of what these say: prompts are read, rows of unequal length take longer, and end one by one.
-_WORTH = 1.25
+# So many times the bytes for the cost must come: prompts are read, rows become unequally long, and the more rows there are, the
+# longer the slowest of them is read by itself. The first number, what each row adds, the most.
+_WORTH, _WORTH_ROW, _WORTH_MOST = 1.15, 0.05, 1.55
 _EVERY = 8  # passes, at least `n_ahead` + 1: then guesses are made that are not read
 _KEPT = 256  # observations of a guess; then all count half, so that the newest text counts most
 
@@ -35,7 +36,8 @@ class Speculation:
 
     def n_guesses(self, rows: int) -> int:
         """Guesses that a pass over `rows` rows reads: those that give the most bytes for its cost, or none."""
-        best, most = 0, _WORTH / (self._pass + rows * _ROW)
+        worth = min(_WORTH + _WORTH_ROW * rows, _WORTH_MOST)
+        best, most = 0, worth / (self._pass + rows * _ROW)
         n_bytes = likely = 1.0
         for n, (right, tried) in enumerate(zip(self._right, self._tried, strict=True), 1):
             likely *= right / tried  # that guess n is right, and all before it
