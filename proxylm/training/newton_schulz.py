@@ -7,8 +7,6 @@ are symmetric: half of a product is enough. Neither changes the result but for r
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -19,8 +17,6 @@ _STEPS = 3
 # The short side from which half a product saves time on a CPU, one matrix at a time (Zen 4: 0.55 to 0.85 of the time of Muon).
 _LARGE = {torch.bfloat16: 512, torch.float32: 256}
 _BANDS = 4  # 5/8 of a product; narrower ones are slower
-
-Product = Callable[[Tensor, Tensor], Tensor]
 
 
 def orthogonal(matrices: Tensor, steps: int = 5, *, bf16: bool = False) -> Tensor:
@@ -33,37 +29,49 @@ def orthogonal(matrices: Tensor, steps: int = 5, *, bf16: bool = False) -> Tenso
     x = x.mT if tall else x
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)  # largest singular value 1 at most
     if x.device.type == "cpu" and x.shape[1] >= _LARGE.get(x.dtype, 256):
-        x = torch.stack([_iterated(one, steps, _half) for one in x])
+        x = torch.stack([_iterated(one, steps) for one in x])
     else:
-        x = _iterated(x, steps, torch.matmul)
+        x = _iterated(x, steps)
     return (x.mT if tall else x).to(matrices.dtype)
 
 
-def _iterated(x: Tensor, steps: int, symmetric: Product) -> Tensor:
-    """`steps` of the iteration; x (..., short, long). symmetric: the product of matrices whose product is symmetric."""
+def _iterated(x: Tensor, steps: int) -> Tensor:
+    """`steps` of the iteration; x (n, short, long), or one large matrix (short, long)."""
     short, long = x.shape[-2:]
     # Multiplications of five steps, over short^2: of plain ones, and by the factors.
     if 10 * long + 5 * short <= 4 * long + 14 * short:
+        add = torch.addmm if x.ndim == 2 else torch.baddbmm  # a sum in the product spares a pass over x
         for _ in range(steps):
-            gram = symmetric(x, x.mT)
-            x = _A * x + (_B * gram + _C * symmetric(gram, gram)) @ x
+            x = add(x, _polynomial(_symmetric(x, x.mT)), x, beta=_A)
         return x
     for first in range(0, steps, _STEPS):
-        x = _factor(symmetric(x, x.mT), min(_STEPS, steps - first), symmetric) @ x
+        x = _factor(_symmetric(x, x.mT), min(_STEPS, steps - first)) @ x
     return x
 
 
-def _factor(gram: Tensor, steps: int, symmetric: Product) -> Tensor:
+def _factor(gram: Tensor, steps: int) -> Tensor:
     """(..., short, short) what x is multiplied by in `steps` steps, from its Gram matrix."""
     factor = None
     for left in reversed(range(steps)):
-        p = _B * gram + _C * symmetric(gram, gram)
+        p = _polynomial(gram)
         p.diagonal(dim1=-2, dim2=-1).add_(_A)
-        factor = p if factor is None else symmetric(p, factor)
+        factor = p if factor is None else _symmetric(p, factor)
         if left:  # the Gram matrix of p x
-            gram = symmetric(p, symmetric(gram, p))
+            gram = _symmetric(p, _symmetric(gram, p))
     assert factor is not None
     return factor
+
+
+def _polynomial(gram: Tensor) -> Tensor:
+    """b G + c G^2."""
+    if gram.ndim == 2:
+        return _B * gram + _C * _half(gram, gram)
+    return torch.baddbmm(gram, gram, gram, beta=_B, alpha=_C)
+
+
+def _symmetric(left: Tensor, right: Tensor) -> Tensor:
+    """left @ right (..., n, n), which is symmetric: half of it is computed of one large matrix."""
+    return _half(left, right) if left.ndim == 2 else left @ right
 
 
 def _half(left: Tensor, right: Tensor) -> Tensor:
