@@ -2,7 +2,7 @@
 
 Why not `torch.optim.Muon`: it orthogonalises in bfloat16, one matrix at a time. On a CPU without bfloat16 units that is far
 slower than fp32 (measured: 128-wide products 2 against 58 GFLOP/s, 2048-wide ones 0.17 against 67). Here equal shapes go through
-one batched product, in bfloat16 on GPUs and where the run's products are.
+one batched product, large ones on a CPU one by one (`newton_schulz`); in bfloat16 on GPUs and where the run's products are.
 """
 
 from __future__ import annotations
