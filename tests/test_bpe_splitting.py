@@ -107,7 +107,24 @@ def test_pre_tokenizers_made_by_a_grammar(bpe) -> None:
 
 
 # Characters of one to four bytes of every class that counts, and bytes outside UTF-8 text.
-ODD = "\u017f '\u017f \u212a “ 。 \u00a0 \u3000 \u2028 ² \uff11 é я 漢 \u0301 🙂 \U0001d49c".split(" ")
+ODD = [
+    "\u017f",
+    "'\u017f",
+    "\u212a",
+    "“",
+    "。",
+    "\u00a0",
+    "\u3000",
+    "\u2028",
+    "²",
+    "\uff11",
+    "é",
+    "я",
+    "漢",
+    "\u0301",
+    "🙂",
+    "\U0001d49c",
+]
 NO_TEXT = ["c080", "eda080", "e08080", "f0808080", "f4908080", "f5", "80", "c3", "e280", "f09f98", "ff"]
 UNITS = [*(b"a S s 's 'LL . .. \n \r \t 1 234".split(b" ")), b" ", b"  ", *(character.encode() for character in ODD)]
 

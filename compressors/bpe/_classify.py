@@ -136,8 +136,8 @@ def _code(point, pages, classes):
 
 @inlined
 def _read_ascii(text, i, n, masks):
-    """Fill `masks` from the ASCII characters of text[i:i+n], n <= 64; other bytes are OTHER."""
-    letters, digits, ends, blanks, spaces, quotes, _ = _ascii(text, i)
+    """Fill `masks` from the bytes text[i:i+n], n <= 64; those that are not ASCII, whose mask is returned, are OTHER."""
+    letters, digits, ends, blanks, spaces, quotes, others = _ascii(text, i)
     # Bits beyond character n come from bytes of the next block: clear them.
     valid = _FULL >> np.uint64(64 - n)
     masks[0] = _0
@@ -148,6 +148,7 @@ def _read_ascii(text, i, n, masks):
     masks[LINE_END] = ends & valid
     masks[OTHER] = valid & ~(letters | digits | blanks | spaces)
     masks[QUOTE] = quotes & valid
+    return others & valid
 
 
 @inlined
@@ -165,7 +166,7 @@ def _point(text, j):
 
 @inlined
 def _read_text(text, i, n, pages, classes, masks):
-    """Fill `masks` from the bytes text[i:i+n], n <= 64: every byte of a character has the character's class.
+    """Complete the `masks` that `_read_ascii` made of text[i:i+n]: every byte of a character has the character's class.
 
     Returns (bytes read, mask of the continuation bytes), 0 bytes if that would not do: a byte is outside UTF-8 text,
     or a number, white space, or the long s has several bytes.
@@ -188,11 +189,12 @@ def _read_text(text, i, n, pages, classes, masks):
         odd |= np.uint64((code != LETTER) & (code != OTHER)) | np.uint64(point == LONG_S)
     if odd:
         return 0, _0
-    _read_ascii(text, i, n, masks)
     # The addition carries through the continuation bytes of each letter, and flips their bits.
     letters |= tails & ~(tails + (tails & (letters << _1)))
     masks[LETTER] |= letters
     masks[OTHER] &= ~letters
+    for row in range(8):
+        masks[row] &= valid
     return n, tails
 
 
@@ -238,18 +240,15 @@ def blocks(text, offsets, pages, classes, masks, heads, place, first_block):
         first_block[d] = count
         i, end = offsets[d], offsets[d + 1]
         while i < end:
-            n, tails = min(end - i, 64), _0
-            first, place_at = i, -1
-            if not _ascii(text, i)[6] & (_FULL >> np.uint64(64 - n)):
-                _read_ascii(text, i, n, masks[count])
+            n, tails, first, place_at = min(end - i, 64), _0, i, -1
+            if _read_ascii(text, i, n, masks[count]):
+                n, tails = _read_text(text, i, n, pages, classes, masks[count])
+            if n:
                 i += n
             else:
-                n, tails = _read_text(text, i, n, pages, classes, masks[count])
-                i += n
-                if n == 0:
-                    place_at = placed
-                    n, i = _read_any(text, i, end, pages, classes, masks[count], place[placed:])
-                    placed += n
+                place_at = placed
+                n, i = _read_any(text, i, end, pages, classes, masks[count], place[placed:])
+                placed += n
             heads[count, 0], heads[count, 1], heads[count, 2], heads[count, 3] = n, first, place_at, np.int64(tails)
             count += 1
     first_block[len(offsets) - 1] = count
