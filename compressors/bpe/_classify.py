@@ -20,6 +20,8 @@ from compressors.kernels import inlined, kernel
 _0, _1, _2, _3, _6, _7, _8, _12, _15 = (np.uint64(k) for k in (0, 1, 2, 3, 6, 7, 8, 12, 15))
 _16, _18, _24, _31, _32, _61, _62, _63 = (np.uint64(k) for k in (16, 18, 24, 31, 32, 61, 62, 63))
 _FULL = np.uint64(0xFFFFFFFFFFFFFFFF)
+_128, _192, _248 = (np.uint64(k) for k in (128, 192, 248))
+_BYTE, _TAILS = np.uint64(0xFF), np.uint64(0x80808000)
 LONG_S = 0x17F  # an s in another case
 
 
@@ -92,38 +94,37 @@ def _utf8(typingctx, text, i):
 
 
 @inlined
-def _tail(text, j):
-    """The six bits that the continuation byte text[j] carries, or a number beyond any code point."""
-    byte = np.uint32(text[j])
-    return byte & np.uint32(0x3F) if (byte & np.uint32(0xC0)) == np.uint32(0x80) else np.uint32(0x80000000)
+def _point(four):
+    """(code point, bytes) of the character of more than one byte that a word begins with; not checked."""
+    one, two, three, last = four & _31, (four >> _8) & _63, (four >> _16) & _63, (four >> _24) & _63
+    if not four & _32:
+        return np.uint32((one << _6) | two), 2
+    if not four & _16:
+        return np.uint32(((one & _15) << _12) | (two << _6) | three), 3
+    return np.uint32(((one & _7) << _18) | (two << _12) | (three << _6) | last), 4
 
 
 @inlined
 def _character(text, j, end):
-    """(code point, bytes) of the character at text[j]; (0x110000, 1) if UTF-8 does not allow it before `end`."""
-    byte = np.uint32(text[j])
-    # `least`: the smallest code point that needs this many bytes; a smaller one is an overlong
-    # form.
-    point, width, least = byte, 1, np.uint32(0)
-    if byte >= 0x80:
-        point = np.uint32(0x80000000)
-        if byte >= 0xC2 and byte < 0xE0 and j + 1 < end:
-            one = _tail(text, j + 1)
-            point, width, least = ((byte & np.uint32(0x1F)) << np.uint32(6)) | one, 2, np.uint32(0x80)
-        elif byte >= 0xE0 and byte < 0xF0 and j + 2 < end:
-            one, two = _tail(text, j + 1), _tail(text, j + 2)
-            point = ((byte & np.uint32(15)) << np.uint32(12)) | ((one & np.uint32(63)) << np.uint32(6)) | two
-            # Bit 31 of `_tail` marks a byte that does not continue a character: it makes the point
-            # too large.
-            point |= one & np.uint32(0x80000000)
-            width, least = 3, np.uint32(0x800)
-        elif byte >= 0xF0 and byte < 0xF5 and j + 3 < end:
-            one, two, three = _tail(text, j + 1), _tail(text, j + 2), _tail(text, j + 3)
-            point = ((byte & np.uint32(7)) << np.uint32(18)) | ((one & np.uint32(63)) << np.uint32(12))
-            point |= ((two & np.uint32(63)) << np.uint32(6)) | three | ((one | two) & np.uint32(0x80000000))
-            width, least = 4, np.uint32(0x10000)
+    """(code point, bytes) of the character at text[j]; (0x110000, 1) if UTF-8 does not allow it before `end`.
+
+    `text` must be readable 8 bytes beyond `end`.
+    """
+    four = word(text, j)
+    byte = four & _BYTE
+    if byte < _128:
+        return np.uint32(byte), 1
+    point, width = _point(four)
+    # The high bits of the bytes behind the first are 10. `least`: the smallest code point that needs this many bytes; a
+    # smaller one is an overlong form.
+    tops, least = np.uint64(0xC000), np.uint32(0x80)
+    if width == 3:
+        tops, least = np.uint64(0xC0C000), np.uint32(0x800)
+    elif width == 4:
+        tops, least = np.uint64(0xC0C0C000), np.uint32(0x10000)
+    whole = byte >= _192 and byte < _248 and j + width <= end and (four & tops) == (tops & _TAILS)
     # Refuse overlong forms, points beyond Unicode, and surrogates.
-    if point < least or point >= np.uint32(0x110000) or (point >= np.uint32(0xD800) and point < np.uint32(0xE000)):
+    if not whole or point < least or point >= np.uint32(0x110000) or (point >> np.uint32(11)) == np.uint32(0x1B):
         return np.uint32(0x110000), 1
     return point, width
 
@@ -152,19 +153,6 @@ def _read_ascii(text, i, n, masks):
 
 
 @inlined
-def _point(text, j):
-    """The code point of the character at text[j], more than one byte of UTF-8 without errors."""
-    four = word(text, j)
-    one, two, three, last = four & _31, (four >> _8) & _63, (four >> _16) & _63, (four >> _24) & _63
-    point = (one << _6) | two
-    if four & _32:  # three bytes or four
-        point = ((one & _15) << _12) | (two << _6) | three
-        if four & _16:
-            point = ((one & _7) << _18) | (two << _12) | (three << _6) | last
-    return point
-
-
-@inlined
 def _read_text(text, i, n, pages, classes, masks):
     """Complete the `masks` that `_read_ascii` made of text[i:i+n]: every byte of a character has the character's class.
 
@@ -183,7 +171,7 @@ def _read_text(text, i, n, pages, classes, masks):
     while left:
         bit = lowest(left)
         left &= left - _1
-        point = _point(text, i + np.int64(bit))
+        point, _ = _point(word(text, i + np.int64(bit)))
         code = np.uint64(_code(point, pages, classes) & np.uint8(7))
         letters |= np.uint64(code == LETTER) << bit
         odd |= np.uint64((code != LETTER) & (code != OTHER)) | np.uint64(point == LONG_S)
@@ -193,8 +181,9 @@ def _read_text(text, i, n, pages, classes, masks):
     letters |= tails & ~(tails + (tails & (letters << _1)))
     masks[LETTER] |= letters
     masks[OTHER] &= ~letters
-    for row in range(8):
-        masks[row] &= valid
+    if n < 64:
+        for row in range(8):
+            masks[row] &= valid
     return n, tails
 
 
@@ -206,19 +195,12 @@ def _read_any(text, i, end, pages, classes, masks, place):
     """
     for row in range(8):
         masks[row] = _0
-    ascii_page = np.uint32(pages[0]) << np.uint32(8)
     k, j = 0, i
     while k < 64 and j < end:
-        bit, byte = _1 << np.uint64(k), np.uint32(text[j])
-        width = 1
-        if byte < 128:
-            code = classes[ascii_page | byte]
-            if byte == 39:
-                masks[QUOTE] |= bit
-        else:
-            point, width = _character(text, j, end)
-            code = _code(point, pages, classes)
-        masks[code & np.uint8(7)] |= bit
+        bit = _1 << np.uint64(k)
+        point, width = _character(text, j, end)
+        masks[_code(point, pages, classes) & np.uint8(7)] |= bit
+        masks[QUOTE] |= bit if point == 39 else _0
         place[k] = j
         k += 1
         j += width
