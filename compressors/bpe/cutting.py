@@ -15,7 +15,6 @@ from compressors.bpe.patterns import Pattern
 from compressors.bpe.splitting import Splitter
 from compressors.bpe.tables import Table
 
-NO_TOKENS = np.zeros(0, np.int64)
 Cuts = tuple[Any, Any]  # starts (pieces + 1), the end included; the first piece of each document (documents + 1)
 
 
@@ -48,27 +47,19 @@ class Scanner:
         self._pages, self._classes = classes.table()
 
     def __call__(self, text: Any, offsets: Any, room: Room) -> Cuts:
-        pages, of_page, masks, heads, place, blocks, *rest = self.arguments(offsets, room)
-        *rest, starts, first_piece, _ = rest
-        _classify.blocks(text, offsets, pages, of_page, masks, heads, place, blocks)
-        count = _split.split(text, offsets, masks, heads, place, blocks, *rest, starts, first_piece)
-        return starts[: count + 1], first_piece
-
-    def arguments(self, offsets: Any, room: Room) -> tuple[Any, ...]:
-        """The arguments of `_classify.blocks` and `_split.split` after the text and its documents.
-
-        Behind them `tokens` of `_encode.encode`: none. `_scan.encode` takes them together.
-        """
         n_bytes, n_documents = int(offsets[-1]), len(offsets) - 1
         # A block holds 64 characters or at least 61 bytes, if no document ends there.
         n_blocks = n_bytes // 61 + n_documents + 1
-        return (
-            self._pages, self._classes, room.array("masks", (n_blocks, 8), np.uint64),
-            room.array("heads", (n_blocks, 4), np.int64), room.array("place", (n_bytes + 64,), np.uint32),
-            np.empty(n_documents + 1, np.int64), self._family, self._group,
-            room.array("carry", (_split.CARRY,), np.uint64), room.array("starts", (n_bytes + 4,), np.uint32),
-            np.empty(n_documents + 1, np.int64), NO_TOKENS,
+        masks, heads = room.array("masks", (n_blocks, 8), np.uint64), room.array("heads", (n_blocks, 4), np.int64)
+        place = room.array("place", (n_bytes + 64,), np.uint32)
+        starts = room.array("starts", (n_bytes + 4,), np.uint32)
+        blocks, first_piece = np.empty(len(offsets), np.int64), np.empty(len(offsets), np.int64)
+        _classify.blocks(text, offsets, self._pages, self._classes, masks, heads, place, blocks)
+        count = _split.split(
+            text, offsets, masks, heads, place, blocks, self._family, self._group,
+            room.array("carry", (_split.CARRY,), np.uint64), starts, first_piece,
         )  # fmt: skip
+        return starts[: count + 1], first_piece
 
 
 class Walker:

@@ -10,7 +10,7 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from compressors.base import Ragged
-from compressors.bpe import _encode, _merge, _scan
+from compressors.bpe import _encode, _merge
 from compressors.bpe.added_tokens import AddedTokens
-from compressors.bpe.cutting import NO_TOKENS, Cutter, Room, Scanner
+from compressors.bpe.cutting import Cutter, Room
 from compressors.bpe.library import MOST_IDS
 from compressors.bpe.sharing import side_by_side
 from compressors.errors import InputError
@@ -35,6 +35,7 @@ CHUNK = 1 << 19
 _LEAST = 1 << 15  # bytes of the last chunks of several threads: shorter ones take longer to hand out than to encode
 _PAD = bytes(64)  # the kernels read whole words and blocks beyond the end
 _COPY = 1 << 24  # bytes of ids that are worth a second thread to copy
+_NO_TOKENS = np.zeros(0, np.int64)
 
 Part = tuple[npt.NDArray[Any], npt.NDArray[np.int64]]  # ids of some documents, and where those of each begin
 
@@ -137,9 +138,12 @@ class Encoder:
             with self._workspaces_of(1) as (workspace,):
                 parts = [self._chunk(workspace, chunk) for chunk in _chunks(documents, CHUNK)]
             return _joined(parts, self._dtype, 1)
-        chunks = _shares(list(documents), threads)
+        documents = list(documents)
+        shares = _shares(np.fromiter(map(len, documents), np.int64, len(documents)), threads)
         with self._workspaces_of(threads) as workspaces:
-            parts = side_by_side(lambda thread, i: self._chunk(workspaces[thread], chunks[i]), len(chunks), threads)
+            parts = side_by_side(
+                lambda thread, i: self._chunk(workspaces[thread], documents[shares[i]]), len(shares), threads
+            )
         return _joined(parts, self._dtype, threads)
 
     def _chunk(self, workspace: Workspace, documents: list[bytes]) -> Part:
@@ -150,15 +154,12 @@ class Encoder:
         data = b"".join([*documents, _PAD])
         text = np.frombuffer(data, np.uint8)
         offsets = np.zeros(len(documents) + 1, np.int64)
-        np.cumsum([len(document) for document in documents], out=offsets[1:])
+        np.cumsum(np.fromiter(map(len, documents), np.int64, len(documents)), out=offsets[1:])
         if offsets[-1] >= 1 << 32:
             raise InputError(f"bpe: a document of {offsets[-1]} bytes; expected less than 4 GiB: cut it into several")
         # Most chunks hold no added token: a search for two bytes says so, and each document is
         # one segment.
         if self._added is None or not self._added.may_be_in(data):
-            if isinstance(self._cut, Scanner) and offsets[-1] <= 2 * CHUNK:
-                scan = self._cut.arguments(offsets, workspace.room)
-                return self._filled(workspace, int(offsets[-1]), len(offsets), _scan.encode, text, offsets, scan)
             return self._ids(workspace, text, *self._cut(text, offsets, workspace.room))
         # `_encode` takes each segment for a document; then the rows of real documents are
         # picked out.
@@ -166,26 +167,19 @@ class Encoder:
         ids, rows = self._ids(workspace, text, *self._cut(text, segments, workspace.room), tokens)
         return ids, rows[np.searchsorted(segments, offsets)]
 
-    def _ids(self, w: Workspace, text: Any, starts: Any, first_piece: Any, tokens: Any = NO_TOKENS) -> Part:
+    def _ids(self, w: Workspace, text: Any, starts: Any, first_piece: Any, tokens: Any = _NO_TOKENS) -> Part:
         """Ids of the pieces, and where those of each document begin; `tokens`: ids of documents that are a
         token, or -1.
         """
         # Room for the longest piece: of a usual chunk for all of the text, as memory that is not touched costs nothing.
         n_bytes = int(starts[-1])
-        longest = n_bytes if n_bytes <= 2 * CHUNK else int(np.diff(starts).max())
-        return self._filled(
-            w, n_bytes, len(first_piece), _encode.encode, text, starts, first_piece, tokens, longest=longest
-        )
-
-    def _filled(
-        self, w: Workspace, n_bytes: int, n_rows: int, kernel: Callable[..., int], *what: Any, longest: int | None = None
-    ) -> Part:  # fmt: skip
-        """(ids, rows) by a kernel that takes `what`, then the tables and work space; `longest`: bytes of a piece at most."""
-        longest = max(n_bytes if longest is None else longest, 1)
+        longest = max(n_bytes, 1) if n_bytes <= 2 * CHUNK else int(np.diff(starts).max())
         links, heap = w.room.array("links", (longest, 3), np.int64), w.room.array("heap", (3 * longest,), np.uint64)
-        out, rows = w.room.array("out", (n_bytes + 8,), w.dtype), np.empty(n_rows, np.int64)
-        count = kernel(
-            *what, self._tables, self._whole, w.cache, w.spill, w.used, w.work, links, heap, out, rows, w.keys
+        out = w.room.array("out", (n_bytes + 8,), w.dtype)
+        rows = np.empty(len(first_piece), np.int64)
+        count = _encode.encode(
+            text, starts, first_piece, tokens, self._tables, self._whole, w.cache, w.spill, w.used, w.work, links, heap,
+            out, rows, w.keys,
         )  # fmt: skip
         return out[:count].copy(), rows
 
@@ -253,19 +247,18 @@ def _chunks(documents: Iterable[bytes], n_bytes: int) -> Iterator[list[bytes]]:
         yield chunk
 
 
-def _shares(documents: list[bytes], threads: int) -> list[list[bytes]]:
+def _shares(sizes: npt.NDArray[np.int64], threads: int) -> list[slice]:
     """Consecutive documents for several threads: in each run of 1/threads of the text, chunks of half of what is left.
 
     Few chunks, since threads hold each other up between two; small ones at the end, so that threads end together.
     """
-    total = sum(map(len, documents))
+    ends = np.cumsum(sizes)
+    total = int(ends[-1]) if len(ends) else 0
     run, least = max(total // threads, 1), min(_LEAST, total // (8 * threads))
-    chunks: list[list[bytes]] = [[]]
-    done = size = 0
-    for document in documents:
-        if size >= min(2 * CHUNK, max((run - done % run) // 2, least)):
-            chunks.append([])
-            done, size = done + size, 0
-        chunks[-1].append(document)
-        size += len(document)
-    return chunks
+    shares, first, done = [], 0, 0
+    while first < len(sizes):
+        wanted = min(2 * CHUNK, max((run - done % run) // 2, least))
+        last = min(int(np.searchsorted(ends, done + wanted)), len(sizes) - 1)
+        shares.append(slice(first, last + 1))
+        first, done = last + 1, int(ends[last])
+    return shares
