@@ -254,7 +254,7 @@ def _shares(sizes: npt.NDArray[np.int64], threads: int) -> list[slice]:
     """
     ends = np.cumsum(sizes)
     total = int(ends[-1]) if len(ends) else 0
-    run, least = max(total // threads, 1), min(_LEAST, total // (8 * threads))
+    run, least = max(total // threads, 1), max(min(_LEAST, total // (8 * threads)), 1)
     shares, first, done = [], 0, 0
     while first < len(sizes):
         wanted = min(2 * CHUNK, max((run - done % run) // 2, least))
