@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 import compressors
-from bench.codecs import command, measure, table
+from bench.codecs import command, measure, peers, table
 from compressors.errors import InputError
 from compressors.identity import Identity
 
@@ -137,3 +137,16 @@ def test_the_smallest_files_come_first_and_ratios_are_ratios():
     files, symbols = table.codecs([*found, {"name": "ids", "encode_mb_s": 3.0}])
     assert files.rows == [["b", "4.00", "2.000"], ["a", "2.00", "4.000"]]
     assert symbols.rows == [["ids", "3.0"]]
+
+
+def test_a_peer_that_is_a_command_makes_a_file_and_reads_it_back(tmp_path, monkeypatch, documents):
+    (tmp_path / "zpaq").write_text(
+        '#!/bin/sh\ncase $1 in add) gzip -c < text > "$2";; *) gzip -dc < "$2" > text;; esac\n'
+    )
+    (tmp_path / "zpaq").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    coders = {coder.name: coder for coder in peers.general()}
+    row = measure.of_peer(coders["zpaq -m5"], documents[:2])
+    assert 0 < row["document_bits_per_byte"] < 8
+    assert "peak_mb" not in row  # of another process
+    assert "| zpaq | " in str(table.codecs([measure.finished(row | {"name": "zpaq", "bytes": 1}, [row])])[0])

@@ -132,8 +132,9 @@ def _files(codec: Compressor | peers.Coder, documents: Sequence[bytes], speed_on
     # Ours in a .pxc file are blocks; standard formats, and those of peers, are one stream.
     size = BLOCK_SIZE if getattr(codec, "suffix", "") == ".pxc" else len(whole)
     blocks = (whole[i : i + size] for i in range(0, len(whole), size))
+    if not getattr(codec, "outside", False):
+        seconds["peak_mb"] = peak
     return seconds | {
-        "peak_mb": peak,
         "document_bits_per_byte": 8 * sum(map(len, streams)) / len(whole),
         "whole_bits_per_byte": 8 * sum(len(codec.compress(block)) for block in blocks) / len(whole),
     }

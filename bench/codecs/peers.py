@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import bz2
 import lzma
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
@@ -16,7 +21,8 @@ import click
 class Coder:
     """One way to make documents small.
 
-    `piece`: the bytes of a file that are coded together, 0 for all.
+    `piece`: the bytes of a file that are coded together, 0 for all. `outside`: another process does
+    it, whose memory is not measured.
     """
 
     name: str
@@ -24,11 +30,12 @@ class Coder:
     decompress: Callable[[bytes], bytes]
     model_bytes: int = 0
     piece: int = 0
+    outside: bool = False
 
 
 def general() -> list[Coder]:
-    """All that are installed; lz4 and PPMd come with the extra `peers`."""
-    return [xz(), Coder("bzip2 -9", bz2.compress, bz2.decompress), *lz4(), *ppmd()]
+    """All that are installed; lz4 and PPMd come with the extra `peers`, zpaq and paq with the system."""
+    return [xz(), Coder("bzip2 -9", bz2.compress, bz2.decompress), *lz4(), *ppmd(), *zpaq(), *paq9a()]
 
 
 def xz() -> Coder:
@@ -79,3 +86,33 @@ def ppmd() -> list[Coder]:
         return bytes(pyppmd.Ppmd7Decoder(order, memory).decode(data[4:], int.from_bytes(data[:4], "little")))
 
     return [Coder(f"PPMd, order {order}", compress, decompress)]
+
+
+def paq9a() -> list[Coder]:
+    """paq9a by the module `paq`, which Debian has as python3-paq."""
+    try:
+        paq: Any = import_module("paq")
+    except ImportError:
+        return []
+    return [Coder("paq9a", lambda data: bytes(paq.compress(data)), lambda data: bytes(paq.decompress(data)))]
+
+
+def zpaq() -> list[Coder]:
+    """The two best methods of zpaq 7. An archive also has the name, date and SHA-1 of the file."""
+    program = shutil.which("zpaq")
+
+    def run(data: bytes, name: str, arguments: list[str], made: str) -> bytes:
+        assert program is not None
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, name).write_bytes(data)
+            subprocess.run([program, *arguments, "-t1"], cwd=folder, capture_output=True, check=True)
+            return Path(folder, made).read_bytes()
+
+    def coder(method: str) -> Coder:
+        add, extract = ["add", "made.zpaq", "text", method], ["extract", "made.zpaq"]
+        compress = partial(run, name="text", arguments=add, made="made.zpaq")
+        return Coder(
+            f"zpaq {method}", compress, partial(run, name="made.zpaq", arguments=extract, made="text"), outside=True
+        )
+
+    return [coder(method) for method in ("-m4", "-m5")] if program else []
