@@ -141,7 +141,7 @@ def _say_damaged(place: str) -> None:
 
 HOMELESS = "no writable folder was found to keep them in; set NUMBA_CACHE_DIR to one"
 kernel = _compiled
-inlined = partial(_compiled, forceinline=True)
+inlined = partial(_compiled, forceinline=True, no_cpython_wrapper=True)
 allocating = partial(_compiled, _nrt=True)  # kernels that make arrays themselves
 
 

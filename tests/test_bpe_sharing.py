@@ -1,10 +1,12 @@
 """Threads share chunks: every chunk is done once, the answers are in order, an exception is not lost."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
 
+from compressors.bpe import encoder, sharing
 from compressors.bpe.codec import BPE
 from compressors.bpe.sharing import side_by_side
 
@@ -59,6 +61,46 @@ def test_an_exception_of_any_thread_is_raised(bad: int) -> None:
 
     with pytest.raises(ValueError, match="bad item"):
         side_by_side(work, 10, 2)
+
+
+def test_without_more_threads_those_that_run_do_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(sharing._thread, "start_new_thread", none)
+    assert side_by_side(lambda thread, i: (thread, i), 5, 3) == [(0, i) for i in range(5)]
+
+
+def test_after_an_exception_nothing_is_begun_and_all_have_ended() -> None:
+    """What the threads work with belongs to the caller again."""
+    begun, ended, other_begun = [], [], threading.Event()
+
+    def work(thread: int, i: int) -> None:
+        begun.append(i)
+        if thread == 0:
+            assert other_begun.wait(60)
+            raise KeyboardInterrupt
+        other_begun.set()
+        time.sleep(0.05)
+        ended.append(i)
+
+    with pytest.raises(KeyboardInterrupt):
+        side_by_side(work, 100, 2)
+    assert ended == [50]
+    assert begun == [0, 50] or begun == [50, 0]
+
+
+def test_few_chunks_that_become_shorter_cover_all_documents() -> None:
+    sizes = np.random.default_rng(3).integers(0, 60_000, 500)
+    for threads in (2, 3, 8):
+        shares = encoder._shares(sizes, threads)
+        assert [i for share in shares for i in range(500)[share]] == list(range(500))
+        chunks = [int(sizes[share].sum()) for share in shares]
+        assert chunks[0] > 4 * chunks[-1]
+        assert max(chunks) <= 2 * encoder.CHUNK + 60_000
+        assert len(chunks) < 16 * threads
+    assert encoder._shares(sizes[:0], 2) == []
+    assert encoder._shares(np.zeros(3, np.int64), 2) == [slice(0, 3)]
 
 
 def test_threads_give_the_ids_of_one_and_keep_their_caches() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Regex, pre_tokenizers
 
-from compressors.bpe import cutting, matcher, regex, regex_sets, splitting
+from compressors.bpe import cutting, matcher, patterns, regex, regex_sets, splitting
 from tests.extended import fuzz_families
 
 LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
@@ -104,3 +104,44 @@ def test_pre_tokenizers_made_by_a_grammar(bpe) -> None:
     model = json.loads(bpe.artifact.arrays["tokenizer"].tobytes())["model"]
     counts = fuzz_families.grammar(model, 12, 5, [], n_strings=20)
     assert counts["kernel"] >= 3
+
+
+# Characters of one to four bytes of every class that counts, and bytes outside UTF-8 text.
+ODD = [
+    "\u017f",
+    "'\u017f",
+    "\u212a",
+    "“",
+    "。",
+    "\u00a0",
+    "\u3000",
+    "\u2028",
+    "²",
+    "\uff11",
+    "é",
+    "я",
+    "漢",
+    "\u0301",
+    "🙂",
+    "\U0001d49c",
+]
+NO_TEXT = ["c080", "eda080", "e08080", "f0808080", "f4908080", "f5", "80", "c3", "e280", "f09f98", "ff"]
+UNITS = [*(b"a S s 's 'LL . .. \n \r \t 1 234".split(b" ")), b" ", b"  ", *(character.encode() for character in ODD)]
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama3", "qwen2"])
+def test_scanners_cut_as_tables_do(name: str) -> None:
+    """Where a block of 64 bytes ends, in characters of all lengths and in damaged text."""
+    pattern, draw = patterns.by_name(name), np.random.default_rng(7)
+    walker = cutting.Walker(
+        splitting.of({"pre_tokenizer": {"type": "Sequence", "pretokenizers": patterns.pre_tokenizers(pattern)}})
+    )
+    scanner, room = cutting.Scanner(pattern), cutting.Room()
+    for turn in range(400):
+        units = UNITS + [bytes.fromhex(code) for code in NO_TEXT] * (turn % 3 == 0)
+        few = draw.choice(len(units), draw.integers(1, 12))  # of few units, so that runs are long
+        documents = [b"".join(units[i] for i in draw.choice(few, draw.integers(1, 200))) for _ in range(3)]
+        buffer = np.frombuffer(b"".join([*documents, bytes(64)]), np.uint8)
+        offsets = np.cumsum([0, *map(len, documents)])
+        for ours, theirs in zip(scanner(buffer, offsets, room), walker(buffer, offsets, cutting.Room()), strict=True):
+            assert np.array_equal(ours, theirs), documents

@@ -12,7 +12,7 @@ from proxylm.model.attention import document_mask
 from proxylm.model.decoder import Decoder, document_positions
 from proxylm.model.flops import training_flops
 from proxylm.model.kv_cache import Cache
-from proxylm.training.optim import orthogonal
+from proxylm.training.newton_schulz import orthogonal
 
 ALPHABET = Alphabet({"a": 100, "b": 7})
 

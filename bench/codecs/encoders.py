@@ -22,11 +22,16 @@ from compressors.bpe.codec import BPE
 class Loaded:
     """An encoder with an empty cache: `encode` takes all documents in `takes`, `ids` makes one
     array of its answer.
+
+    `decode` gives the documents, bytes or text, for a list with the ids of each; `prepare` makes
+    them what it likes best of an array.
     """
 
     takes: type
     encode: Callable[[Sequence[Any]], Any]
     ids: Callable[[Any], Any]
+    decode: Callable[[Sequence[Any]], Sequence[bytes | str]]
+    prepare: Callable[[Any], Any] = lambda ids: ids.tolist()
 
 
 def _proxyc(spec: str, threads: int) -> Loaded:
@@ -37,7 +42,13 @@ def _proxyc(spec: str, threads: int) -> Loaded:
         codec = BPE.from_tokenizer_json(path)
     # Makes its tables, as the constructors of the others do
     codec.encode_batch([b"a"], threads=threads)
-    return Loaded(bytes, lambda documents: codec.encode_batch(documents, threads=threads), lambda found: found.values)
+    return Loaded(
+        bytes,
+        lambda documents: codec.encode_batch(documents, threads=threads),
+        lambda found: found.values,
+        lambda rows: [codec.decode(ids) for ids in rows],
+        lambda ids: ids,
+    )
 
 
 def _gigatoken(spec: str, threads: int) -> Loaded:
@@ -49,6 +60,8 @@ def _gigatoken(spec: str, threads: int) -> Loaded:
         bytes,
         lambda documents: tokenizer.encode_batch(documents, parallel=threads > 1),
         lambda found: np.asarray(found.layout.content.data),
+        lambda rows: [tokenizer.decode(ids) for ids in rows],
+        lambda ids: ids.astype(np.uint32),
     )
 
 
@@ -57,7 +70,9 @@ def _fastokens(spec: str, threads: int) -> Loaded:
     import fastokens
 
     tokenizer = fastokens._native.Tokenizer.from_json_str(spec)
-    return Loaded(str, tokenizer.encode_batch_flat, lambda found: np.frombuffer(found[0], np.uint32))
+    return Loaded(
+        str, tokenizer.encode_batch_flat, lambda found: np.frombuffer(found[0], np.uint32), tokenizer.decode_batch
+    )
 
 
 def _huggingface(spec: str, threads: int) -> Loaded:
@@ -69,6 +84,7 @@ def _huggingface(spec: str, threads: int) -> Loaded:
         str,
         lambda documents: tokenizer.encode_batch_fast(documents, add_special_tokens=False),
         lambda found: _flat([one.ids for one in found]),
+        lambda rows: tokenizer.decode_batch(rows, skip_special_tokens=False),
     )
 
 
@@ -81,7 +97,12 @@ def _tiktoken(spec: str, threads: int) -> Loaded:
     assert pattern is not None
     ranks = {piece: symbol for symbol, piece in enumerate(tokenizer_json.pieces(parsed)) if piece}
     encoding = tiktoken.Encoding("bench", pat_str=pattern.regex, mergeable_ranks=ranks, special_tokens={})
-    return Loaded(str, lambda documents: encoding.encode_ordinary_batch(list(documents), num_threads=threads), _flat)
+    return Loaded(
+        str,
+        lambda documents: encoding.encode_ordinary_batch(list(documents), num_threads=threads),
+        _flat,
+        lambda rows: encoding.decode_bytes_batch(rows, num_threads=threads),
+    )
 
 
 def _flat(found: Any) -> Any:

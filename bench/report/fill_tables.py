@@ -44,6 +44,7 @@ _OF_FACTS = {
     "stability": ("bench.codecs.stability:table", True),
     "files": ("bench.speed.files:table", True),
     "encode": ("bench.speed.encode:table", True),
+    "decode": ("bench.speed.encode:decode_table", True),
     "train": ("bench.speed.train:table", True),
     "loader": ("bench.speed.loader:table", True),
     "scale": ("bench.speed.scale:table", True),

@@ -4,7 +4,8 @@
 
 Every measurement runs in a separate process, bound to as many cores as it has threads. "unseen":
 the first time an encoder reads the text, its tables made and its cache as its constructor leaves
-it; "repeated": the second time.
+it; "repeated": the second time. "decode": from ids to text, with one thread, since most have no
+decoder with several.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def encode(
     form: str | None,
     output: Path | None,
 ) -> None:
-    """MB/s of the encoders on each corpus: one thread and two, unseen and repeated; ids compared."""
+    """MB/s of the encoders on each corpus: one thread and two, unseen and repeated; decoding; ids and text compared."""
     rows: list[dict[str, Any]] = []
     work = list(itertools.product(corpus, (1, 2)))
     with progress("encode", len(work), unit="measurements") as told:
@@ -57,7 +58,7 @@ def encode(
                 raise click.ClickException(f"{path.name}, {threads} threads: {found}")
             rows += found["rows"]
             told(1)
-    put(form, table(rows), data=rows)
+    put(form, table(rows), "Decoding, one thread:", decode_table(rows), data=rows)
     if output:
         write_json(output, as_json("encode", rows, encoders=encoders.versions(), repeats=repeats))
 
@@ -67,7 +68,10 @@ def child_speed(tokenizer: str, corpus: str, n_threads: int, repeats: int, skip:
     spec, texts = Path(tokenizer).read_text(), documents([Path(corpus)])
     inputs: dict[type, list[Any]] = {bytes: texts, str: [text.decode() for text in texts]}
     names, ids = [name for name in encoders.versions() if name not in skip], dict[str, Any]()
+    rows_of_ids = list(encoders.load("proxyc", spec, 1).encode(texts)) if n_threads == 1 else []
     seconds: dict[str, list[tuple[float, float, float]]] = {name: [] for name in names}
+    decoding: dict[str, list[float]] = {name: [] for name in names}
+    same: dict[str, bool] = {}
     for _, name in itertools.product(range(repeats), names):
         encoder, load = timed(partial(encoders.load, name, spec, n_threads))
         answer, unseen = timed(partial(encoder.encode, inputs[encoder.takes]))
@@ -75,6 +79,11 @@ def child_speed(tokenizer: str, corpus: str, n_threads: int, repeats: int, skip:
         seconds[name].append((load, unseen, repeated))
         if name not in ids:
             ids[name] = encoder.ids(answer)
+        if rows_of_ids:
+            prepared = [encoder.prepare(row) for row in rows_of_ids]
+            decoded, taken = timed(partial(encoder.decode, prepared))
+            decoding[name].append(taken)
+            same[name] = same.get(name, True) and _as_bytes(decoded) == texts
     n_bytes, same_text = sum(map(len, texts)), fingerprint(texts)
     rows = []
     for name in names:
@@ -86,8 +95,13 @@ def child_speed(tokenizer: str, corpus: str, n_threads: int, repeats: int, skip:
                 "ids_equal": bool(np.array_equal(ids[name], ids[names[-1]])), "ids": len(ids[name]),
                 "corpus_sha256": same_text,
             }
+            | ({"decode_mb_s": mb_s(n_bytes, decoding[name]), "text_equal": same[name]} if rows_of_ids else {})
         )  # fmt: skip
     return {"rows": rows}
+
+
+def _as_bytes(documents: Sequence[bytes | str]) -> list[bytes]:
+    return [document.encode() if isinstance(document, str) else bytes(document) for document in documents]
 
 
 def table(rows: Sequence[dict[str, Any]]) -> markdown.Table:
@@ -105,3 +119,13 @@ def table(rows: Sequence[dict[str, Any]]) -> markdown.Table:
         megabytes = next(r["bytes"] for r in here if r is not None) / 1e6
         lines.append([corpus.partition(".")[0], f"{megabytes:.0f}", str(threads), *cells])
     return markdown.table(["corpus", "MB", "threads", *names], lines)
+
+
+def decode_table(rows: Sequence[dict[str, Any]]) -> markdown.Table:
+    """MB/s of text from its ids, one thread; of the results that have it."""
+    rows = [row for row in rows if "decode_mb_s" in row]
+    names = list(dict.fromkeys(row["encoder"] for row in rows))
+    found = {(row["corpus"], row["encoder"]): f"{row['decode_mb_s']:.0f}" for row in rows}
+    sizes = {row["corpus"]: f"{row['bytes'] / 1e6:.0f}" for row in rows}
+    lines = [[name.partition(".")[0], size, *(found.get((name, n)) for n in names)] for name, size in sizes.items()]
+    return markdown.table(["corpus", "MB", *names], lines)

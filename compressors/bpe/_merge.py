@@ -202,9 +202,9 @@ def merge_heap(text, n, byte_id, pairs, merged, ids, links, heap):
         links[k, 1], links[gone, 2], links[k, 2] = after, -1, -1
         if after < n:
             links[after, 0] = k
-            size = _offer(pairs, ids, links, heap, size, k, after)
-        if before >= 0:
-            size = _offer(pairs, ids, links, heap, size, before, k)
+        for left, right in ((k, after), (before, k)):  # a loop: `_offer` is inlined once
+            if left >= 0 and right < n:
+                size = _offer(pairs, ids, links, heap, size, left, right)
     # Follow the links and close up the ids in place; count never overtakes k.
     count, k = 0, 0
     while k < n:

@@ -75,13 +75,15 @@ def _void(masks, after_end, starts, carry):
 
 
 @inlined
-def _llama3(masks, first_letter, first_number, first_other, first_white, carry, size):
+def _llama3(masks, tails, first_letter, first_number, first_other, first_white, carry, size):
     """(starts, starts that the white space after a line end may lose, line ends tied to punctuation, marks)."""
     white, ends, others, spaces = masks[WHITE], masks[LINE_END], masks[OTHER], masks[SPACE]
     # Punctuation starts a piece unless a blank before it started that piece.
     marks = first_other & ~((spaces << _1) | carry[_SPACE])
+    # All bytes of such a mark: the addition carries through its continuation bytes, and flips their bits.
+    whole = marks | (tails & ~(tails + (tails & (marks << _1))))
     # A word starts with its letter, unless white space or one mark before it belongs to the word.
-    words = first_letter & ~(((white | marks) << _1) | carry[_WHITE] | carry[_MARK])
+    words = first_letter & ~(((white | whole) << _1) | carry[_WHITE] | carry[_MARK])
     # Line ends right behind punctuation belong to it: the addition carries through each such run,
     # and flips its bits.
     head = ends & ((others << _1) | carry[_OTHER] | carry[_TIED])
@@ -91,7 +93,7 @@ def _llama3(masks, first_letter, first_number, first_other, first_white, carry, 
     after_end = white & (((ends & ~tied) << _1) | free)
     starts = words | marks | (first_white & ~tied) | after_tied | after_end
     starts |= _digit_groups(masks[NUMBER], first_number, carry, size)
-    return starts, after_end, tied, marks
+    return starts, after_end, tied, whole
 
 
 @inlined
@@ -184,7 +186,7 @@ def _block(text, end, masks, head, place, carry, family, size):
     tied, after_end, fallen, loose, before = _0, _0, _0, white, carry[_WHITE]
     if family == LLAMA3:
         starts, after_end, tied, marks = _llama3(
-            masks, first_letter, first_number, first_other, first_white, carry, size
+            masks, np.uint64(head[3]), first_letter, first_number, first_other, first_white, carry, size
         )
     else:
         starts, marks = _gpt2(masks, first_letter, first_number, first_other, first_white, carry)

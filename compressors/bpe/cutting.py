@@ -48,10 +48,9 @@ class Scanner:
 
     def __call__(self, text: Any, offsets: Any, room: Room) -> Cuts:
         n_bytes, n_documents = int(offsets[-1]), len(offsets) - 1
-        # A block holds 64 characters, or at least SHORTEST bytes before another kind; two more for
-        # each document's ends.
-        n_blocks = n_bytes // _classify.SHORTEST + 2 * n_documents + 2
-        masks, heads = room.array("masks", (n_blocks, 8), np.uint64), room.array("heads", (n_blocks, 3), np.int64)
+        # A block holds 64 characters or at least 61 bytes, if no document ends there.
+        n_blocks = n_bytes // 61 + n_documents + 1
+        masks, heads = room.array("masks", (n_blocks, 8), np.uint64), room.array("heads", (n_blocks, 4), np.int64)
         place = room.array("place", (n_bytes + 64,), np.uint32)
         starts = room.array("starts", (n_bytes + 4,), np.uint32)
         blocks, first_piece = np.empty(len(offsets), np.int64), np.empty(len(offsets), np.int64)

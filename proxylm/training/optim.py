@@ -2,7 +2,7 @@
 
 Why not `torch.optim.Muon`: it orthogonalises in bfloat16, one matrix at a time. On a CPU without bfloat16 units that is far
 slower than fp32 (measured: 128-wide products 2 against 58 GFLOP/s, 2048-wide ones 0.17 against 67). Here equal shapes go through
-one batched product, in bfloat16 on GPUs and where the run's products are.
+one batched product, large ones on a CPU one by one (`newton_schulz`); in bfloat16 on GPUs and where the run's products are.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from proxylm.train_config import TrainConfig
 from proxylm.training.dealing import by_shape, dealt, gathered
 from proxylm.training.distributed import Place
 from proxylm.training.fsdp import is_sliced, local, of_whole
+from proxylm.training.newton_schulz import orthogonal
 
 
 class Muon(torch.optim.Optimizer):
@@ -83,20 +84,6 @@ class Muon(torch.optim.Optimizer):
             state["momentum"] = torch.zeros_like(parameter)
         assert parameter.grad is not None
         state["momentum"].lerp_(parameter.grad, 1 - momentum)
-
-
-def orthogonal(matrices: Tensor, steps: int = 5, *, bf16: bool = False) -> Tensor:
-    """Nearly orthogonal matrices (n, rows, columns) with the singular vectors of `matrices`; singular values in about 0.7-1.2."""
-    a, b, c = 3.4445, -4.7750, 2.0315  # K. Jordan's: steepest at 0, so that five steps suffice
-    x = matrices.bfloat16() if bf16 or matrices.is_cuda else matrices
-    tall = x.shape[1] > x.shape[2]  # the Gram matrix is taken of the shorter side
-    x = x.mT if tall else x
-    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)  # largest singular value 1 at most
-    for _ in range(steps):
-        gram = x @ x.mT  # (n, shorter side, shorter side)
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    result: Tensor = (x.mT if tall else x).to(matrices.dtype)
-    return result
 
 
 def make_optimizers(model: Decoder, config: TrainConfig, place: Place | None = None) -> list[torch.optim.Optimizer]:
