@@ -17,7 +17,7 @@ from proxylm.data.loader import pieces_of
 from proxylm.evaluation.bits_per_byte import evaluate, trained_window
 from proxylm.model.attention import mask_maker
 from proxylm.model.decoder import Decoder
-from proxylm.training import allocator, fsdp, measured, prefetch, restore
+from proxylm.training import fsdp, measured, prefetch, restore
 from proxylm.training.distributed import Place
 from proxylm.training.divergence import diverged
 from proxylm.training.foreign import OURS, Foreign
@@ -47,8 +47,6 @@ class Trainer:
         config, self.loader, self.steps, self.place = plan.config, plan.loader, plan.steps, place
         self.config, self.foreign = resolved(config, place, {}), foreign
         config = self.config
-        if place.device.type == "cpu":
-            allocator.keep_freed()
         self.peak = place.world * (config.train.peak_flops or measured.peak_flops(place.device, config.train.dtype))
         self.sharded = config.train.shard and place.world > 1
         mask_of = mask_maker(
