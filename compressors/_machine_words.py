@@ -1,9 +1,5 @@
 """Machine words: the few operations that Numba lacks. All are inlined into the kernels of this package.
 
-Numba's cache looks only at the file of the outer kernel. So after a change here, or in `_merge.py`,
-touch the files that import it. An installation writes every file again, so users never meet a stale
-kernel.
-
 Each is an `intrinsic`: a function that gives Numba the LLVM instructions to use. The arguments are
 arrays and indices; nothing checks bounds, so callers leave room behind their arrays.
 """

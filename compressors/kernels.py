@@ -13,6 +13,7 @@ import hashlib
 import os
 import pickle
 import secrets
+import sys
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,6 +24,8 @@ from typing import Any
 import numba
 from numba.core import config
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.dispatcher import Dispatcher
+from numba.extending import _Intrinsic
 
 from compressors.errors import InvalidConfig, SlowPath
 
@@ -67,6 +70,21 @@ class _CheckedFiles(IndexDataCacheFile):
         return super()._load_data(name)
 
 
+def _sources(names: dict[str, Any], found: set[str]) -> set[str]:
+    """Names of the modules whose kernels can be inlined into one of the module with these `names`: its own and others."""
+    for value in names.values():
+        if isinstance(value, Dispatcher | _Intrinsic) and value.__module__ not in found:
+            found.add(value.__module__)
+            _sources(vars(sys.modules[value.__module__]), found)
+    return found
+
+
+@cache
+def _source(module: str) -> bytes:
+    path = Path(sys.modules[module].__file__ or "")
+    return path.read_bytes() if path.is_file() else b""
+
+
 def _digest(name: str, data: bytes) -> bytes:
     """SHA-256 of the name and content of a cache file: a file under another name does not pass."""
     return hashlib.sha256(name.encode() + b"\0" + data).digest()
@@ -90,6 +108,9 @@ class _Cache(FunctionCache):
         files.__class__ = _CheckedFiles
         # Names of ours, as files without a checksum may lie there; and machine code of this process under a name that no
         # other process writes, as two that compile one kernel at once would mix up their overloads.
+        # Numba knows the file of the outer kernel alone; an edit elsewhere would go on with the machine code of before.
+        sources = sorted(_sources(function.__globals__, {__name__}))
+        files._source_stamp = files._source_stamp, hashlib.sha256(b"".join(map(_source, sources))).digest()
         base = files._index_name.removesuffix(".nbi")
         files._index_name = f"{base}.checked.nbi"
         files._index_path = str(Path(files._cache_path, files._index_name))
@@ -141,7 +162,7 @@ def _say_damaged(place: str) -> None:
 
 HOMELESS = "no writable folder was found to keep them in; set NUMBA_CACHE_DIR to one"
 kernel = _compiled
-inlined = partial(_compiled, forceinline=True, no_cpython_wrapper=True)
+inlined = partial(_compiled, forceinline=True)
 allocating = partial(_compiled, _nrt=True)  # kernels that make arrays themselves
 
 

@@ -1,6 +1,7 @@
 """Machine code on disk that is damaged, foreign, or cannot be written is made again, and said once."""
 
 import importlib
+import os
 import subprocess
 import sys
 import warnings
@@ -89,6 +90,33 @@ def test_files_in_each_others_place_are_noticed(compiled: Callable[[], int], tmp
             path.write_bytes(content)
         with pytest.warns(SlowPath, match="not ours"):
             assert compiled() == 0
+
+
+def test_an_edit_of_what_a_kernel_calls_is_noticed(tmp_path: Path) -> None:
+    """Numba looks at the file of the outer kernel alone: what is inlined into it, from anywhere, counts here, too."""
+    (tmp_path / "outer_of_a_test.py").write_text(
+        "from compressors.kernels import kernel\nfrom middle_of_a_test import double\n"
+        "@kernel\ndef quadruple(x):\n    return double(double(x))\n"
+        "print(quadruple(1), sum(quadruple.stats.cache_hits.values()))\n"
+    )
+    inner = "from compressors.kernels import inlined\n@inlined\ndef factor():\n    return {}\n"
+    middle = (
+        "from compressors.kernels import inlined\nfrom inner_of_a_test import factor\n"
+        "@inlined\ndef double(x):\n    return x * factor()\n"
+    )
+    (tmp_path / "middle_of_a_test.py").write_text(middle)
+    said = []
+    for value in (2, 2, 3):
+        (tmp_path / "inner_of_a_test.py").write_text(inner.format(value))
+        env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
+        command = [sys.executable, "-W", "error", str(tmp_path / "outer_of_a_test.py")]
+        said.append(subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout.split())
+    assert said == [["4", "0"], ["4", "1"], ["9", "0"]]
+
+
+def test_a_kernel_that_others_inline_can_be_called(compiled: Callable[[], int]) -> None:
+    """As the tests do. Compiled without a wrapper for Python, it would end the process."""
+    assert kernels.inlined(lambda x: x + 1)(41) == 42
 
 
 @pytest.mark.parametrize("call", ["_save_index", "_save_data"])
