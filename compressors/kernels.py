@@ -25,7 +25,7 @@ import numba
 from numba.core import config
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.dispatcher import Dispatcher
-from numba.extending import _Intrinsic
+from numba.core.extending import _Intrinsic
 
 from compressors.errors import InvalidConfig, SlowPath
 
