@@ -108,7 +108,7 @@ class _Cache(FunctionCache):
         files.__class__ = _CheckedFiles
         # Names of ours, as files without a checksum may lie there; and machine code of this process under a name that no
         # other process writes, as two that compile one kernel at once would mix up their overloads.
-        # Numba knows the file of the outer kernel alone; an edit elsewhere would go on with the machine code of before.
+        # Numba knows only the file of the outer kernel; after an edit elsewhere old machine code would run.
         sources = sorted(_sources(function.__globals__, {__name__}))
         files._source_stamp = files._source_stamp, hashlib.sha256(b"".join(map(_source, sources))).digest()
         base = files._index_name.removesuffix(".nbi")

@@ -93,7 +93,7 @@ def test_files_in_each_others_place_are_noticed(compiled: Callable[[], int], tmp
 
 
 def test_an_edit_of_what_a_kernel_calls_is_noticed(tmp_path: Path) -> None:
-    """Numba looks at the file of the outer kernel alone: what is inlined into it, from anywhere, counts here, too."""
+    """Numba looks only at the file of the outer kernel: what is inlined into it, from anywhere, counts here, too."""
     (tmp_path / "outer_of_a_test.py").write_text(
         "from compressors.kernels import kernel\nfrom middle_of_a_test import double\n"
         "@kernel\ndef quadruple(x):\n    return double(double(x))\n"
