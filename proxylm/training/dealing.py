@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from proxylm.training.distributed import Place
+from proxylm.training.newton_schulz import products
 
 
 def by_shape(matrices: Sequence[Tensor], numbers: Iterable[int]) -> Iterator[list[int]]:
@@ -26,18 +27,12 @@ def by_shape(matrices: Sequence[Tensor], numbers: Iterable[int]) -> Iterator[lis
 def dealt(matrices: Sequence[Tensor], world: int) -> list[list[int]]:
     """The numbers of each process's matrices, rising: the costliest first, always to the one that has the least work."""
     hands: list[list[int]] = [[] for _ in range(world)]
-    work, costs = [0] * world, [_cost(matrix) for matrix in matrices]
+    work, costs = [0] * world, [min(products(*sorted(matrix.shape))) for matrix in matrices]
     for number in sorted(range(len(costs)), key=lambda number: -costs[number]):  # equal ones keep their order
         least = work.index(min(work))
         hands[least].append(number)
         work[least] += costs[number]
     return [sorted(hand) for hand in hands]
-
-
-def _cost(matrix: Tensor) -> int:
-    """Multiplications of five Newton-Schulz steps (`newton_schulz`): plain ones, or by the factors of a wide matrix."""
-    short, long = sorted(matrix.shape)
-    return short * short * min(10 * long + 5 * short, 4 * long + 14 * short)
 
 
 def gathered(

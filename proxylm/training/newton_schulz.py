@@ -35,11 +35,15 @@ def orthogonal(matrices: Tensor, steps: int = 5, *, bf16: bool = False) -> Tenso
     return (x.mT if tall else x).to(matrices.dtype)
 
 
+def products(short: int, long: int) -> tuple[int, int]:
+    """Multiplications of five steps for a matrix: of plain steps, and by the factors."""
+    return short * short * (10 * long + 5 * short), short * short * (4 * long + 14 * short)
+
+
 def _iterated(x: Tensor, steps: int) -> Tensor:
     """`steps` of the iteration; x (n, short, long), or one large matrix (short, long)."""
-    short, long = x.shape[-2:]
-    # Multiplications of five steps, over short^2: of plain ones, and by the factors.
-    if 10 * long + 5 * short <= 4 * long + 14 * short:
+    plain, by_factors = products(*x.shape[-2:])
+    if plain <= by_factors:
         add = torch.addmm if x.ndim == 2 else torch.baddbmm  # a sum in the product spares a pass over x
         for _ in range(steps):
             x = add(x, _polynomial(_symmetric(x, x.mT)), x, beta=_A)
