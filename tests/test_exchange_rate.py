@@ -4,6 +4,7 @@ import pytest
 
 from bench.downstream.results import seed_interval
 from bench.exchange import run_log
+from bench.exchange.pool import pooled
 from bench.exchange.rate import Curve, Measured, exchange, rivals, row
 from bench.exchange.schedules import SCHEDULES, stretches
 from bench.exchange.table import table
@@ -81,6 +82,42 @@ def test_seeds_are_paired_and_give_the_interval():
     assert found["by_seed"] == pytest.approx(list(rates.values()))
     assert (found["e"], found["interval"], found["seeds"]) == (pytest.approx(1.0), "seeds", [1, 2, 3])
     assert (found["e_low"], found["e_high"]) == pytest.approx(seed_interval([0.8, 1.0, 1.2]))
+
+
+def pair(seeds, rates, **facts):
+    """A row of `bench exchange`, of seeds of which bytes only are all alike."""
+    arms = [run(loss(R + e * R), R, R, seed=seed) for seed, e in zip(seeds, rates, strict=True)]
+    known = {
+        "view": "v",
+        "arm": "a",
+        "size": "d32",
+        "width": 32,
+        "schedule": "first",
+        "ratio": 1.0,
+        "fingerprint": "one",
+    }
+    signals = {"distance": 0.4, "gradient": 0.5, "hidden": None, "dip": [0.2, 0.1]}
+    return known | row(arms, {seed: calibration(seed) for seed in seeds}, "d32") | signals | facts
+
+
+def test_seeds_of_two_places_give_one_row():
+    """As if all had been run in one: e, its interval and what pays; early signals over those that have them."""
+    joined, other = pooled([
+        pair([1, 2], [0.8, 1.0]), pair([3], [1.2], fingerprint="two", gradient=0.2, hidden=0.7, dip=[0.5, 0.1]),
+        pair([3], [1.2], view="w"),
+    ])  # fmt: skip
+    whole = pair([1, 2, 3], [0.8, 1.0, 1.2])
+    for key in ("seeds", "by_seed", "pays", "interval", "view"):
+        assert joined[key] == whole[key], key
+    for key in ("e", "e_low", "e_high", "loss", "d_eff", "pays_flops", "gain_bytes", "bytes_per_position"):
+        assert joined[key] == pytest.approx(whole[key]), key
+    assert (joined["fingerprint"], joined["hidden"]) == (None, 0.7)
+    assert (joined["gradient"], joined["dip"]) == (pytest.approx(0.4), pytest.approx([0.3, 0.1]))
+    assert other == pair([3], [1.2], view="w")
+
+
+def test_a_seed_that_was_run_twice_is_not_counted_twice():
+    assert [one["seeds"] for one in pooled([pair([1, 2], [0.8, 1.0]), pair([2], [0.9])])] == [[1, 2], [2]]
 
 
 def test_one_seed_has_an_interval_over_documents():

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench import markdown
+from bench.exchange.pool import pooled
 
 Row = Mapping[str, Any]
 
 
 def table(rows: Sequence[Row]) -> markdown.Table:
-    """A row for each view, schedule and width; a figure that was not measured is a dash."""
+    """A row for each view, schedule and width, over all seeds; a figure that was not measured is a dash."""
+    rows = pooled(rows)
     heads = ["view", "schedule", "d", "C / R", "R, MB", "e (95 %)", "over", "bytes a position", "FLOPs a position"]
     heads += ["pays at equal FLOPs", "bytes", "seconds", "loss at equal FLOPs", "bytes", "seconds"]
     heads += ["dip after the switch", "cosine of gradients", "of hidden states"]

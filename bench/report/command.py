@@ -10,6 +10,7 @@ import click
 
 from bench.codecs import table as codec_tables
 from bench.downstream.results import Result
+from bench.exchange.pool import pooled
 from bench.output import OutputFile, output, read_json
 from bench.report import rows, vega
 from bench.report.page import CHARTS, Report
@@ -61,7 +62,7 @@ def _report(paths: tuple[Path, ...], codec_table: Path | None, against: str) -> 
     """Everything that was named, read. Raises `InputError`."""
     codecs = codec_tables.ranked(read_json(codec_table, "codecs")["rows"]) if codec_table else []
     rates = {path: rows.exchange_rates(path) for path in paths}
-    exchange = [row for found in rates.values() for row in found or ()]
+    exchange = pooled([row for found in rates.values() for row in found or ()])
     of_runs = [path for path, found in rates.items() if found is None]
     sources: dict[str, list[Result]] = {_source(path): rows.read(path) for path in of_runs}
     if len(sources) < len(paths) - len([found for found in rates.values() if found is not None]):
