@@ -18,7 +18,7 @@ _SAME = ("view", "schedule", "width", "ratio", "size")
 def pooled(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Rows as of `bench exchange`, those of one view, schedule, width, ratio and size as one row; in order of the first.
 
-    A row with a seed that was there already stays a row of its own.
+    A row with a seed that was there already stays another row.
     """
     found: list[dict[str, Any]] = []
     for row in rows:
