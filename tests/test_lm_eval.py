@@ -34,11 +34,18 @@ def lm():
         pytest.importorskip("lm_eval")
         from proxylm.interop.lm_eval import ProxycLM
 
-        torch.manual_seed(1)
-        made = Decoder(ModelConfig(d_model=32, n_layers=2, n_heads=2), Alphabet({"x": 300}))
-        for parameter in made.parameters():
-            torch.nn.init.normal_(parameter, std=0.2)
-        yield ProxycLM(made.eval(), WINDOW)
+        yield ProxycLM(model(), WINDOW)
+
+
+def model(**more):
+    """A model whose blocks count; more: settings of its shape."""
+    torch.manual_seed(1)
+    made = Decoder(ModelConfig(d_model=32, n_layers=2, n_heads=2, **more), Alphabet({"x": 300}))
+    for parameter in made.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    if "hash_ngrams" in more:
+        torch.nn.init.zeros_(made.embedding.ngrams.table.data[-1])  # of "no n-gram", as in every trained model
+    return made.eval()
 
 
 def requests(*arguments):
@@ -155,16 +162,20 @@ def test_batch_sizes_change_nothing_but_rounding(lm):
 
 
 @pytest.mark.filterwarnings("ignore")  # of libraries that the harness and transformers load
-def test_the_harness_own_model_says_the_same_of_an_export(lm, tmp_path):
-    """`lm_eval --model hf` on what `proxyc export` writes, within the window."""
+@pytest.mark.parametrize("shape", [{}, {"hash_ngrams": 3, "ngram_rows": 64, "partial_key_offset": True}])
+def test_the_harness_own_model_says_the_same_of_an_export(lm, tmp_path, shape):
+    """`lm_eval --model hf` on what `proxyc export` writes, within the window: of a stock model, and of one with code of its own."""
     pytest.importorskip("transformers")
     from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM
 
     from proxylm.interop.export import export
 
+    lm = type(lm)(model(**shape), WINDOW)
     export(lm.model, tmp_path / "hf", context=WINDOW + 2)
-    theirs = HFLM(pretrained=str(tmp_path / "hf"), device="cpu", batch_size=2, dtype="float32")
+    theirs = HFLM(
+        pretrained=str(tmp_path / "hf"), device="cpu", batch_size=2, dtype="float32", trust_remote_code=bool(shape)
+    )
     cases = [("go", " on"), ("naïve", " 日本"), ("a b", "c")]
     asked = [Instance("loglikelihood", {}, case, i) for i, case in enumerate(cases)]
     for (log_p, greedy), (other, also) in zip(lm.loglikelihood(asked), theirs.loglikelihood(asked), strict=True):
