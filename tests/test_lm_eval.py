@@ -164,7 +164,7 @@ def test_batch_sizes_change_nothing_but_rounding(lm):
 @pytest.mark.filterwarnings("ignore")  # of libraries that the harness and transformers load
 @pytest.mark.parametrize("shape", [{}, {"hash_ngrams": 3, "ngram_rows": 64, "partial_key_offset": True}])
 def test_the_harness_own_model_says_the_same_of_an_export(lm, tmp_path, shape):
-    """`lm_eval --model hf` on what `proxyc export` writes, within the window: of a stock model, and of one with code of its own."""
+    """`lm_eval --model hf` on what `proxyc export` writes, within the window: of a stock model, and of one with its code."""
     pytest.importorskip("transformers")
     from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM
