@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from typing import Any, BinaryIO
 import compressors.file_metadata as file_metadata
 from compressors.errors import InputError
 
+_TEMPORARY = re.compile(r"\..{0,50}\.[0-9a-f]{16}\.tmp", re.DOTALL)
 _unfinished: dict[Path, int] = {}  # temporary names in use and the process that made them, for `discard_unfinished`
 BUFFER = 1 << 20  # bytes given to the writing thread at once
 _NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
@@ -78,6 +80,11 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether the name is one of those that unfinished files have here; a killed process may leave them."""
+    return _TEMPORARY.fullmatch(path.name) is not None
 
 
 @contextmanager
@@ -202,4 +209,12 @@ def _holes(data: bytes, offset: int) -> Iterator[tuple[int, int]]:
         at = end + 1 if end == at else end
 
 
-__all__ = ["BUFFER", "SYNC_EVERY", "atomic_file", "discard_unfinished", "sync_folder", "write_atomically"]
+__all__ = [
+    "BUFFER",
+    "SYNC_EVERY",
+    "atomic_file",
+    "discard_unfinished",
+    "is_temporary",
+    "sync_folder",
+    "write_atomically",
+]

@@ -86,7 +86,7 @@ def test_wrong_usage_is_exit_code_2():
     ("arguments", "message"),
     [
         (["compress", "missing.txt"], "cannot read missing.txt"),
-        (["compress", "."], ". is a folder; -r compresses the files in it"),
+        (["compress", "."], ". is a folder; name a file, or take the files in it with -r"),
         (["inspect", "corpus/0.py"], "proxyc: corpus/0.py: not a .pxc file"),
         (["compress", "--codec", "zst", "corpus/0.py"], "did you mean 'zstd'"),
         (["compress", "--codec", "zstd:level=99", "corpus/0.py"], "level is 99"),
@@ -246,6 +246,15 @@ def test_fit_takes_a_sample_for_every_codec_and_leaves_out_what_is_excluded(tmp_
     card = compressors.load(tmp_path / "d.pxa").artifact.card
     assert 300_000 <= card["bytes"] < 302_000
     assert card["documents"] < 1500
+
+
+def test_fit_says_when_the_corpus_has_pairs_for_fewer_symbols(tmp_path):
+    (tmp_path / "a.txt").write_text("one two three " * 20)
+    done = run("fit", "bpe", "a.txt", "--vocab-size", "5000", "-o", "a.pxa", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert b"; 5000 symbols were asked for, and the corpus has pairs for no more" in done.stderr
+    done = run("fit", "bpe", "a.txt", "--vocab-size", "260", "-o", "b.pxa", cwd=tmp_path)
+    assert b"asked for" not in done.stderr
 
 
 def test_waiting_threads_sleep_unless_the_user_says_otherwise(tmp_path):

@@ -131,6 +131,13 @@ def test_recursion_passes_by_what_is_not_meant(folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {f"{n}.txt{s}" for n in "ab" for s in ("", ".zst", ".gz")}
 
 
+def test_recursion_leaves_what_a_killed_run_left_unfinished(folder: Path) -> None:
+    (folder / ".b.txt.zst.0123456789abcdef.tmp").write_text("half")
+    (folder / ".mine.tmp").write_text("a name of the user's")
+    assert run("compress", "-r", ".").exit_code == 0
+    assert {path.name for path in folder.glob(".*.zst")} == {".mine.tmp.zst"}
+
+
 def test_outputs_into_a_folder(folder: Path) -> None:
     (folder / "in").mkdir()
     (folder / "out").mkdir()

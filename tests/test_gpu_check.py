@@ -7,7 +7,9 @@ import torch
 from click.testing import CliRunner
 
 from proxylm.cli.main import proxyc
+from proxylm.data.encode import encode
 from proxylm.training import gpu_check
+from proxylm.training.distributed import Place
 
 QUICK = ["doctor", "--gpu", "--device", "cpu", "--quick"]
 
@@ -31,6 +33,30 @@ def test_every_check_is_run_and_written(tmp_path):
     assert speed["share_of_peak"] > 0
     assert speed["loader_share_of_a_step"] > 0
     assert [line[:3] for line in done.stdout.splitlines()] == ["ok "] * 5
+
+
+MASKS = {
+    "one document": lambda doc: torch.ones(doc.shape[1], doc.shape[1]).tril().bool().expand(len(doc), 1, -1, -1),
+    "not causal": lambda doc: (doc[:, :, None] == doc[:, None, :])[:, None],
+    "only itself": lambda doc: torch.eye(doc.shape[1]).bool().expand(len(doc), 1, -1, -1),
+}
+
+
+@pytest.mark.filterwarnings("ignore:train.dtype is bf16")
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("check", ["compiled", "bf16"])
+def test_a_model_that_is_wrong_is_noticed(tmp_path, monkeypatch, mask, check):
+    class Wrong(gpu_check.Trainer):
+        def __init__(self, plan, place):
+            super().__init__(plan, place)
+            if plan.config.train.compile or plan.config.train.dtype == "bf16":
+                self.model.mask_of = MASKS[mask]
+
+    store = encode(gpu_check._documents(20), tmp_path / "store", {})
+    bench = gpu_check.Bench(Place(torch.device("cpu")), store, tmp_path, True)
+    assert gpu_check.CHECKS[check](bench)["sound"]
+    monkeypatch.setattr(gpu_check, "Trainer", Wrong)
+    assert not gpu_check.CHECKS[check](bench)["sound"]
 
 
 def test_what_fails_or_is_late_is_a_finding(monkeypatch):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from compressors import CorruptStream, FingerprintMismatch, InputError, files
+from compressors import CorruptStream, FingerprintMismatch, InputError, InvalidConfig, files, get
 from compressors.bpe.codec import BPE
 from compressors.files import pxc
 from compressors.files.pxc_salvage import salvage, salvage_stream
@@ -173,3 +173,11 @@ def test_inspect_reads_heads_only(packed: Path) -> None:
     assert facts["blocks"] == 6
     assert facts["block_methods"] == {"stored": 6, "codec": 0, "zstd": 0}
     assert facts["codec"] == "bytes"
+
+
+def test_a_mode_in_place_of_a_codec_is_said(tmp_path: Path) -> None:
+    """As of `gzip.open(path, "rb")`."""
+    (tmp_path / "a").write_bytes(b"text")
+    files.compress_file(tmp_path / "a", tmp_path / "a.pxc", get("bytes"))
+    with pytest.raises(InvalidConfig, match="codec is 'rb'; expected a compressor, or nothing"):
+        files.open(tmp_path / "a.pxc", "rb")  # type: ignore[arg-type] # what is tested

@@ -21,8 +21,8 @@ from compressors.errors import InputError
 MOST_IDS, MOST_MERGES = (1 << 20) - 1, (1 << 23) - 1  # that the kernels take: ids have 20 bits, one value is none
 # Python decodes a byte outside UTF-8 text to one of these; well-formed text never holds one.
 _INVALID_BYTE = re.compile("([\udc80-\udcff])")
-_BATCH = 1 << 20  # bytes handed to `tokenizers` at once: its result objects take 100 bytes for a byte of text
-_LARGEST = 1 << 26  # bytes of one document: 3 to 7 GB of such objects
+_BATCH = 1 << 20  # bytes handed to `tokenizers` at once: its result objects take 100 bytes and more for a byte of text
+_LARGEST = 1 << 26  # bytes of one document: 7 GB of such objects, and more where tokens are short
 
 
 def why_needed(spec: dict[str, Any]) -> str:
@@ -110,7 +110,7 @@ def _batches(documents: Iterable[bytes]) -> Iterator[list[bytes]]:
         if len(document) > _LARGEST:
             raise InputError(
                 f"bpe: document {i} has {len(document)} bytes; `tokenizers`, which this tokenizer needs, takes "
-                f"up to 100 bytes of memory for each: cut it into documents of at most {_LARGEST}"
+                f"100 bytes of memory and more for each: cut it into documents of at most {_LARGEST}"
             )
         if batch and size + len(document) > _BATCH:
             yield batch

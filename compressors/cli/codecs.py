@@ -110,6 +110,8 @@ def fit(
     codec.save(output)
     partial.unlink(missing_ok=True)
     bad = f"; {reader.n_bad} bad records skipped" if reader.n_bad else ""
+    if codec.vocab.size < chosen.get("vocab_size", 0):
+        bad += f"; {chosen['vocab_size']} symbols were asked for, and the corpus has pairs for no more"
     click.echo(f"{output}: {codec.name}, {codec.vocab.size} symbols, {output.stat().st_size:,} bytes{bad}", err=True)
 
 

@@ -22,6 +22,7 @@ from typing import BinaryIO, TypeAlias
 import click
 
 from compressors import files
+from compressors.atomic import is_temporary
 from compressors.cli.progress import progress
 from compressors.cli.shown import shown
 from compressors.errors import InputError, ProxycError, counted, in_one_line
@@ -243,12 +244,15 @@ def _is_wanted(path: Path, wanted: Callable[[Path], bool]) -> bool:
 
 
 def _below(folder: Path) -> list[Found]:
-    """The files below a folder; links are left out, as in zstd: with --rm they would be replaced by what they
-    point to.
+    """The files below a folder, but for what a killed process left unfinished. Links are left out, as in zstd: with
+    --rm they would be replaced by what they point to.
     """
     errors: list[OSError] = []
     found = [Path(root, name) for root, _, names in os.walk(folder, onerror=errors.append) for name in names]
-    return [*errors, *sorted(path for path in found if path.is_file() and not path.is_symlink())]
+    return [
+        *errors,
+        *sorted(path for path in found if path.is_file() and not (path.is_symlink() or is_temporary(path))),
+    ]
 
 
 def output(*, binary: bool) -> BinaryIO:

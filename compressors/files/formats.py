@@ -91,7 +91,7 @@ def compressed_name(source: Path, codec: Compressor) -> Path:
     Raises `InputError` if it is a folder without a name.
     """
     if not source.name:
-        raise InputError(f"{source} is a folder; -r compresses the files in it")
+        raise InputError(f"{source} is a folder; name a file, or take the files in it with -r")
     return source.with_name(source.name + codec.suffix)
 
 

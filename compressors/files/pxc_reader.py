@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from compressors.base import Compressor
-from compressors.errors import CorruptStream, InputError
+from compressors.errors import CorruptStream, InputError, InvalidConfig
 from compressors.files import pxc
 from compressors.files.byte_streams import STDIN, Reader, opened
 from compressors.files.formats import PEEK, by_magic, by_suffix
@@ -191,6 +191,10 @@ class BufferedPxcFile(io.BufferedReader):
     raw: PxcFile
 
     def __init__(self, source: Source, codec: Compressor | None = None, position: int = 0) -> None:
+        if isinstance(codec, str):  # as other libraries take a mode in its place
+            raise InvalidConfig(
+                f"codec is {codec!r}; expected a compressor, or nothing: files are opened for reading, in binary"
+            )
         super().__init__(PxcFile(source, codec, position))
 
     @property

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 from compressors.corpus import Document
-from proxylm.config import ModelConfig, RunConfig, TrainConfig
+from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
 from proxylm.data.encode import encode
 from proxylm.data.store import Store
 from proxylm.model.attention import attend, document_blocks, document_mask
@@ -31,12 +31,16 @@ BUDGET = 540.0  # seconds: what has not begun by then is left out, so that all e
 SMALL = RunConfig(
     train=TrainConfig(steps=4, rows=4, row_length=128, dtype="fp32", checkpoint_every=2),
     model=ModelConfig(d_model=64, n_layers=2, n_heads=4, n_kv_heads=2, hash_ngrams=3, ngram_rows=256),
+    mix=MixConfig(chunk=40),  # three documents a row: a mask that lets one see another is noticed
 )
 # About the shape of bench/recipes/gpu-150m.toml, on raw bytes: 100 M parameters in the blocks, 77 M in the table of n-grams.
 LARGE = RunConfig(
     train=TrainConfig(steps=20, rows=64, row_length=2048, micro_rows=16, compile=True),
     model=ModelConfig(d_model=768, n_layers=16, n_heads=12, hash_ngrams=5, ngram_rows=100_000, partial_key_offset=True),
 )
+# Relative differences that are allowed. A mask that is not causal, or lets documents see each other, makes 0.2 and more, and
+# bfloat16 on a CPU 0.002.
+COMPILED, BF16 = 1e-3, 2e-2
 Found = dict[str, Any]  # figures of a check; "sound" if it can be wrong
 
 
@@ -51,10 +55,20 @@ class Bench:
     quick: bool
     """A small model in place of the large one: a try of the checks, not of the device."""
 
-    def losses(self, **settings: Any) -> list[float]:
-        """Of three steps of the small model."""
+    def figures(self, **settings: Any) -> list[float]:
+        """Loss and norm of the gradient in three steps of the small model."""
         trainer = Trainer(RunPlan.of(self.store, _with(SMALL, **settings)), self.place)
-        return [float(trainer.step(step)[0]["loss"]) for step in range(3)]
+        shake(trainer.model)
+        records = [trainer.step(step)[0] for step in range(3)]
+        return [float(record[key]) for record in records for key in ("loss", "gradient_norm")]
+
+
+@torch.no_grad()
+def shake(model: torch.nn.Module) -> None:
+    """Give all weights other values. In a new model the blocks add nothing, so what they do wrong would not be seen."""
+    generator = torch.Generator().manual_seed(0)
+    for weight in model.parameters():
+        weight.copy_(torch.randn(weight.shape, generator=generator).mul_(0.3))
 
 
 def _with(config: RunConfig, **settings: Any) -> RunConfig:
@@ -62,33 +76,36 @@ def _with(config: RunConfig, **settings: Any) -> RunConfig:
 
 
 def attention(bench: Bench) -> Found:
-    """FlexAttention against SDPA under a mask, in fp32: the largest difference."""
+    """FlexAttention against SDPA under a mask, in fp32, and their gradients: the largest difference."""
     device, generator = bench.place.device, torch.Generator().manual_seed(0)
-    q, k, v = (torch.randn(2, 4, 384, 32, generator=generator).to(device) for _ in range(3))
+    q, k, v, weight = (torch.randn(2, 4, 384, 32, generator=generator).to(device) for _ in range(4))
+    given = [x.requires_grad_() for x in (q, k, v) if device.type == "cuda"]  # on CPUs flex has no gradient
     doc = torch.arange(384).div(100, rounding_mode="floor").expand(2, -1).contiguous().to(device)
     flex = torch.compile(attend) if device.type == "cuda" else attend  # only a compiled one has the kernel
     expected = attend(q, k, v, document_mask(doc), grouped=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch says that it is slow where it is not compiled
         found = flex(q, k, v, document_blocks(doc), grouped=False)
-    difference = float((found - expected).abs().max())
+        gradients = [torch.autograd.grad((out * weight).sum(), given) if given else () for out in (expected, found)]
+    pairs = zip([expected, *gradients[0]], [found, *gradients[1]], strict=True)
+    difference = max(float((one - other).detach().abs().max()) for one, other in pairs)
     return {"largest_difference": difference, "sound": difference < 1e-2}
 
 
 def compiled(bench: Bench) -> Found:
-    """Losses of compiled blocks against those of eager ones."""
-    return _alike(bench.losses(), bench.losses(compile=True), 1e-3)
+    """Losses and gradients of compiled blocks against those of eager ones."""
+    return _alike(bench.figures(), bench.figures(compile=True), COMPILED)
 
 
 def bf16(bench: Bench) -> Found:
-    """Losses with products in bf16 against those in fp32."""
-    return _alike(bench.losses(), bench.losses(dtype="bf16"), 2e-2)
+    """Losses and gradients with products in bf16 against those in fp32."""
+    return _alike(bench.figures(), bench.figures(dtype="bf16"), BF16)
 
 
 def _alike(expected: list[float], found: list[float], tolerance: float) -> Found:
-    """Losses that should be the same but for rounding."""
+    """Figures that should be the same but for rounding."""
     difference = max(abs(a - b) / a for a, b in zip(expected, found, strict=True))
-    return {"losses": found, "expected": expected, "relative_difference": difference, "sound": difference < tolerance}
+    return {"figures": found, "expected": expected, "relative_difference": difference, "sound": difference < tolerance}
 
 
 def resume(bench: Bench) -> Found:
