@@ -29,10 +29,10 @@ from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
 from proxylm.data.encode import encode
 from proxylm.data.store import Store
 from proxylm.evaluation import perturb
-from proxylm.evaluation.bits_per_byte import deltas, evaluate, trained_window
+from proxylm.evaluation.bits_per_byte import deltas, evaluate
 from proxylm.evaluation.translation import translate
 from proxylm.generation import Sampling, complete
-from proxylm.training.run_folder import load_run
+from proxylm.trained import open_run
 
 FLOPS = 7e11  # per arm: half a minute on two cores
 CHUNK = 254  # bytes: a row each, or some 200 steps would not keep to a schedule
@@ -189,9 +189,9 @@ def _scored(held_out: list[Document]) -> list[bytes]:
 
 def _sample(folder: Path) -> str:
     """What a model writes after `PROMPT`, with bytes that are not text replaced."""
-    model, config = load_run(folder)
+    run = open_run(folder)
     sampling = Sampling(max_bytes=240, temperature=0.7, top_p=0.9)
-    (text,) = complete(model, [PROMPT.encode()], sampling, context=trained_window(config))
+    (text,) = complete(run.model, [PROMPT.encode()], sampling, context=run.window())
     return (PROMPT.encode() + text).decode("utf-8", "replace")
 
 
@@ -204,12 +204,12 @@ def _probed(
     rows = []
     for outcome in outcomes:
         if outcome.arm.name in ("bytes", "proxy"):
-            model, config = load_run(_folder(output, outcome.arm, store))
-            window = trained_window(config)
+            run = open_run(_folder(output, outcome.arm, store))
+            model, window = run.model, run.window()
             found = deltas(model, scored[:20], evaluate(model, scored[:20], window=window), window=window)
             rows.append([outcome.arm.name, *(f"{after['delta']:+.3f}" for after in found.values())])
             if outcome.arm.name == "proxy":
-                within, without = translate(model, scored, bpe, positions=config.train.row_length)
+                within, without = translate(model, scored, bpe, positions=run.config.train.row_length)
     table = markdown.table(["trained on", *perturb.CHANGES], rows)
     return [
         "How many bits per byte more the models need when the text is changed:",

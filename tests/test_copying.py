@@ -10,6 +10,7 @@ from bench.downstream import copying
 from proxylm.config import ModelConfig
 from proxylm.data.alphabet import BYTE_OFFSET, RAW_SIZE, Alphabet
 from proxylm.model.decoder import Decoder
+from proxylm.trained import Trained
 
 
 class Copier(Decoder):
@@ -38,7 +39,7 @@ def test_a_model_that_copies_and_one_that_does_not():
 
 
 def test_the_command_writes_what_it_prints(tmp_path, monkeypatch):
-    monkeypatch.setattr(copying, "load_run", lambda run: (Copier(), None))
+    monkeypatch.setattr(copying, "open_run", lambda run, **where: Trained(run, Copier(), None))
     done = CliRunner().invoke(
         copying.main, [str(tmp_path / "a"), "-o", str(tmp_path / "r.json")], catch_exceptions=False
     )

@@ -55,13 +55,14 @@ ONLY_IN = {
     "click": ("*.cli", "*.cli.*", "bench.*"),
 }  # fmt: skip
 
-# What commands print with, which the commands of bench use, too.
-PRINTING = (
+# What commands print with, and options that several have: the commands of bench use these, too.
+SHARED = (
     "compressors.cli.printing",
     "compressors.cli.progress",
     "compressors.cli.shown",
     "compressors.cli.table",
     "proxylm.cli.step_progress",
+    "proxylm.cli.device_options",
 )
 
 # What is known in few places: names, and where they may be used. Shards of a store are opened by their suffixes.
@@ -117,8 +118,8 @@ def breaches(module: str, name: str) -> list[str]:
         return found
     if layer(name) > layer(module):
         found.append(f"{module} imports {name}, which stands above it")
-    may_print = name in PRINTING and fits(module, ("bench.*",))
-    if ".cli" in name and not may_print and not fits(module, ("*.cli", "*.cli.*", "proxylm.__main__", "bench.cli")):
+    is_shared = name in SHARED and fits(module, ("bench.*",))
+    if ".cli" in name and not is_shared and not fits(module, ("*.cli", "*.cli.*", "proxylm.__main__", "bench.cli")):
         found.append(f"{module} imports {name}: command-line modules are imported by nobody")
     if (package := codec_package(name)) and package not in module and layer(module) == layer("compressors.zstd"):
         found.append(f"{module} imports {name}, a package of another codec")

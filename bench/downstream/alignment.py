@@ -31,7 +31,7 @@ from proxylm.data.loader import alphabet_of
 from proxylm.data.store import Store
 from proxylm.data.views import View, read_chunks, views_of
 from proxylm.model.decoder import Decoder
-from proxylm.training.run_folder import load_run
+from proxylm.trained import open_run
 from proxylm.view_spec import RAW
 
 N_TEXTS = 64
@@ -46,20 +46,27 @@ class _Rows(NamedTuple):
     bags: Tensor | None  # (B, T, size) bytes of each target, -1 = none
     head: HeadSlice  # the softmax of the targets
 
+    def on(self, device: torch.device) -> _Rows:
+        """The same rows there."""
+        bags = None if self.bags is None else self.bags.to(device)
+        return _Rows(self.ids.to(device), self.targets.to(device), self.doc.to(device), bags, self.head)
+
 
 def alignment(folder: Path, store: Store) -> dict[str, float | None]:
     """{"gradient": cosine, "hidden": cosine, or None without spans} of a finished run with one view, on chunks of `store`.
 
     Raises `InputError` if the store has no text as long as a chunk.
     """
-    model, config = load_run(folder)
+    run = open_run(folder)
+    model, config, device = run.model, run.config, run.model.embedding.weight.device
     (view,) = views_of(store, config.mix.specs, alphabet_of(store, config))
     raw_rows, view_rows, pairs = _rows(store, view, config)
-    states = [_states(model, rows) for rows in (raw_rows, view_rows)]
-    a, b = (_gradient(model, x, rows) for x, rows in zip(states, (raw_rows, view_rows), strict=True))
+    both = [rows.on(device) for rows in (raw_rows, view_rows)]
+    states = [_states(model, rows) for rows in both]
+    a, b = (_gradient(model, x, rows) for x, rows in zip(states, both, strict=True))
     hidden = None
     if len(pairs):
-        row, place, symbol = torch.from_numpy(pairs).T
+        row, place, symbol = torch.from_numpy(pairs).to(device).T
         read, shown = (x.detach()[row, at] for x, at in zip(states, (place, symbol), strict=True))  # (pairs, D) each
         hidden = float(F.cosine_similarity(read - read.mean(0), shown - shown.mean(0)).mean())
     return {"gradient": float(F.cosine_similarity(a, b, 0)), "hidden": hidden}

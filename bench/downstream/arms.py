@@ -18,9 +18,9 @@ from compressors.corpus import Document, Reader, fingerprint
 from compressors.errors import InputError
 from proxylm.config import RunConfig
 from proxylm.data.store import Store
-from proxylm.evaluation.bits_per_byte import evaluate, trained_spec, trained_window
+from proxylm.evaluation.bits_per_byte import evaluate, trained_spec
 from proxylm.evaluation.result import Result
-from proxylm.training.run_folder import load_run
+from proxylm.trained import open_run
 from proxylm.training.run_log import totals
 from proxylm.training.trainer import train
 from proxylm.view_spec import RAW
@@ -84,15 +84,17 @@ def run_arm(
     return Outcome(arm, read_run(folder, arm.reads, codec, documents), totals(folder))
 
 
-def read_run(folder: Path, reads: str, codec: Compressor | None, documents: Sequence[bytes]) -> Result:
+def read_run(
+    folder: Path, reads: str, codec: Compressor | None, documents: Sequence[bytes], *, device: str = "auto", dtype: str = "auto"
+) -> Result:  # fmt: skip
     """Score the newest checkpoint of a run on `documents`: raw bytes, or with `codec` the view
     `reads`.
 
-    The context is that of the training, in bytes.
+    The context is that of the training, in bytes. device, dtype: as of `open_run`. Raises as that.
     """
-    model, config = load_run(folder)
-    view = trained_spec(config, reads) if codec else None
-    return evaluate(model, documents, window=trained_window(config), codec=codec, view=view)
+    run = open_run(folder, device=device, dtype=dtype)
+    view = trained_spec(run.config, reads) if codec else None
+    return evaluate(run.model, documents, window=run.window(), codec=codec, view=view)
 
 
 def scored(paths: tuple[Path, ...], max_bytes: int, say: Callable[[str], None] = lambda text: None) -> list[Document]:

@@ -20,10 +20,11 @@ import numpy as np
 from bench import markdown
 from bench.output import as_json, output, write_json
 from compressors.cli.printing import forms, put
+from proxylm.cli.device_options import on_a_device
 from proxylm.data import frame
 from proxylm.evaluation.scoring import byte_ids, score
 from proxylm.model.decoder import Decoder
-from proxylm.training.run_folder import load_run
+from proxylm.trained import open_run
 
 N_TEXTS, N_BYTES = 64, 48
 
@@ -51,11 +52,12 @@ def copying(model: Decoder) -> dict[str, Any]:
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@on_a_device
 @forms
 @output()
-def main(runs: tuple[Path, ...], form: str | None, output: Path | None) -> None:
+def main(runs: tuple[Path, ...], device: str, dtype: str, form: str | None, output: Path | None) -> None:
     """A row for each run."""
-    rows = [{"run": run.name} | copying(load_run(run)[0]) for run in runs]
+    rows = [{"run": run.name} | copying(open_run(run, device=device, dtype=dtype).model) for run in runs]
     put(form, table(rows), data=rows)
     if output:
         write_json(output, as_json("copying", rows, texts=N_TEXTS, bytes_each=N_BYTES))

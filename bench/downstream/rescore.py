@@ -23,6 +23,8 @@ from compressors.cli.printing import forms, put
 from compressors.cli.progress import progress
 from compressors.corpus import Document
 from compressors.errors import InvalidConfig
+from proxylm.cli.device_options import on_a_device
+from proxylm.evaluation.result import Result
 from proxylm.training.run_folder import view_of
 from proxylm.view_spec import RAW
 
@@ -35,11 +37,12 @@ PATH = click.Path(path_type=Path, exists=True)
 @click.option("--only", multiple=True, metavar="NAME", help="Only these runs; * and ? stand for any letters.")
 @click.option("--codec", "codecs", multiple=True, metavar="VIEW@CODEC", help="What made a view that a run is read in.")
 @MAX_BYTES
+@on_a_device
 @forms
 @output()
 def rescore(
-    runs: Path, held_out: tuple[Path, ...], only: tuple[str, ...], codecs: tuple[str, ...], max_bytes: int, form: str | None,
-    output: Path | None,
+    runs: Path, held_out: tuple[Path, ...], only: tuple[str, ...], codecs: tuple[str, ...], max_bytes: int, device: str, dtype: str,
+    form: str | None, output: Path | None,
 ) -> None:  # fmt: skip
     """Score the finished runs below RUNS on the documents of HELD_OUT."""
     made = dict(map(registry.parse_named, codecs))
@@ -50,21 +53,23 @@ def rescore(
     with progress("rescore", len(names), unit="runs") as told:
         for record in (r for r in finished if r["name"] in names):
             told(0, record["name"])
-            found.append(_rescored(runs, record, documents, held_out, made))
+            result = _read(runs, record, made, documents, device=device, dtype=dtype)
+            # The scores of these documents in place of those it had.
+            found.append(record | scores(result, documents, held_out))
             told(1)
     put(form, *tables.all_of(found))
     if output:
         results.write(output, found)
 
 
-def _rescored(
-    runs: Path, record: dict[str, Any], documents: list[Document], paths: tuple[Path, ...], codecs: dict[str, Any]
-) -> dict[str, Any]:
-    """The record of a run with the scores of other documents in place of those it had."""
+def _read(
+    runs: Path, record: dict[str, Any], codecs: dict[str, Any], documents: list[Document], *, device: str, dtype: str
+) -> Result:
+    """Score the run of `record` on other documents, in the view that it was read in."""
     reads = record["reads"]
     folder, codec = runs / record["name"], codecs.get(reads)
     if reads != RAW and codec is None:
         raise InvalidConfig(f"run {record['name']} is read as {reads}; {asked_codec(reads)}")
     if codec is not None:
         view_of(folder, codec)  # raises if the run was not trained on what this codec makes
-    return record | scores(read_run(folder, reads, codec, [document.data for document in documents]), documents, paths)
+    return read_run(folder, reads, codec, [document.data for document in documents], device=device, dtype=dtype)

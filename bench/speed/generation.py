@@ -5,7 +5,8 @@
 
 RUN is a run with extra heads; without one, a small model is trained on the standard library, which
 takes a minute of one core, as the rest does. It continues held-out documents in every way, in
-turns, in one thread; figures are medians of the turns, seconds are those of the processor.
+turns, in one thread; figures are medians of the turns, seconds are those of the processor (on a
+GPU: of the clock).
 """
 
 from __future__ import annotations
@@ -30,16 +31,17 @@ from bench.output import as_json, output, write_json
 from compressors.cli.printing import put
 from compressors.cli.progress import progress
 from compressors.errors import InputError
+from proxylm.cli.device_options import on_a_device
 from proxylm.cli.step_progress import step_progress
 from proxylm.config import ModelConfig, RunConfig, TrainConfig
 from proxylm.data import frame
 from proxylm.data.alphabet import ALLOWED, BYTE_OFFSET
 from proxylm.data.encode import encode
-from proxylm.evaluation.bits_per_byte import trained_window
+from proxylm.evaluation.placement import device_of, placed
 from proxylm.generation import Sampling, generate
 from proxylm.interop.export import export
 from proxylm.model.decoder import Decoder
-from proxylm.training.run_folder import load_run
+from proxylm.trained import open_run
 from proxylm.training.run_log import records
 from proxylm.training.trainer import train
 
@@ -62,27 +64,33 @@ Way = Callable[[Sequence[bytes]], Written]
 @click.command()
 @click.argument("run", required=False, type=click.Path(path_type=Path, exists=True))
 @click.option("--rounds", default=3, show_default=True)
+@on_a_device
 @output()
-def main(run: Path | None, rounds: int, output: Path | None) -> None:
+def main(run: Path | None, rounds: int, device: str, dtype: str, output: Path | None) -> None:
     """Print the table."""
     torch.set_num_threads(1)
+    there = device_of(device)  # a wrong one is said before anything is trained
+    # While a GPU computes, the processor may rest: its seconds would be too few.
+    clock = time.process_time if there.type == "cpu" else time.perf_counter
     with tempfile.TemporaryDirectory() as temporary:
         run = run or _trained(Path(temporary))
-        model, config = load_run(run)
-        if model.heads.ahead is None:
+        trained = open_run(run, device=device, dtype=dtype)
+        if trained.model.heads.ahead is None:
             raise InputError(f"{run} has no extra heads; train it with --set model.n_ahead=4")
-        ways, prompts = _ways(model, trained_window(config), Path(temporary) / "hf"), _prompts()
+        ways = _ways(trained.model, trained.window(), Path(temporary) / "hf", device, dtype)
+        prompts = _prompts()
         with progress("write", 2 * len(ways) * (rounds + 1), unit="turns") as told:
-            rows = measure(ways, prompts[: N_PROMPTS // 2], 1, rounds, told)
-            rows += measure(ways, prompts, N_PROMPTS, rounds, told)
+            rows = measure(ways, prompts[: N_PROMPTS // 2], 1, rounds, told, clock)
+            rows += measure(ways, prompts, N_PROMPTS, rounds, told, clock)
         last = records(run)[-100:]
     losses = {"next": statistics.mean(r["loss"] for r in last)} | {
         head: statistics.mean(r["ahead_bits_per_symbol"][head] for r in last)
         for head in last[0]["ahead_bits_per_symbol"]
     }
     facts = {
-        "rounds": rounds, "threads": 1, "prompts": N_PROMPTS, "prompt_bytes": PROMPT_BYTES, "new_bytes": NEW_BYTES,
-        "config": json.loads(config.to_json()), "training_bits_per_byte": losses,
+        "rounds": rounds, "threads": 1, "device": str(there), "dtype": dtype,
+        "prompts": N_PROMPTS, "prompt_bytes": PROMPT_BYTES, "new_bytes": NEW_BYTES,
+        "config": json.loads(trained.config.to_json()), "training_bits_per_byte": losses,
         "transformers": version("transformers"),
     }  # fmt: skip
     put(None, table(rows))
@@ -106,20 +114,22 @@ def _prompts() -> list[bytes]:
     return [data[2 * PROMPT_BYTES : 3 * PROMPT_BYTES] for data in long[:: len(long) // N_PROMPTS][:N_PROMPTS]]
 
 
-def _ways(model: Decoder, context: int, folder: Path) -> dict[str, Way]:
+def _ways(model: Decoder, context: int, folder: Path, device: str = "cpu", dtype: str = "fp32") -> dict[str, Way]:
     """Greedy, and drawn at temperature 0.8.
 
-    Without extra heads it is the same model with these taken away.
+    Without extra heads it is the same model with these taken away. device, dtype: those that `model`
+    was opened with.
     """
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     export(model, folder, context=context + 2)
-    peer = AutoModelForCausalLM.from_pretrained(folder)
+    peer = placed(AutoModelForCausalLM.from_pretrained(folder), device, dtype)
     plain = Decoder(model.config, model.alphabet)
     plain.load_state_dict(model.state_dict(), strict=False)
     plain.heads.ahead = None
+    plain = placed(plain, device, dtype)
     greedy, drawn = (Sampling(max_bytes=NEW_BYTES, temperature=temperature) for temperature in (0.0, 0.8))
     return {
         PEER: lambda prompts: _of_transformers(peer, prompts),
@@ -149,12 +159,13 @@ def _ours(model: Decoder, prompts: Sequence[bytes], sampling: Sampling, context:
     return Written(texts, passes, guesses)
 
 
-def _ids(prompts: Sequence[bytes]) -> torch.Tensor:
+def _ids(prompts: Sequence[bytes], device: torch.device) -> torch.Tensor:
     """(prompts, positions) int64: the opening of a document, then bytes.
 
     All prompts have one length.
     """
-    return torch.tensor([[*frame.opening(), *(byte + BYTE_OFFSET for byte in prompt)] for prompt in prompts])
+    rows = [[*frame.opening(), *(byte + BYTE_OFFSET for byte in prompt)] for prompt in prompts]
+    return torch.tensor(rows, device=device)
 
 
 def _text(ids: list[int]) -> bytes:
@@ -164,7 +175,7 @@ def _text(ids: list[int]) -> bytes:
 
 def _of_transformers(peer: Any, prompts: Sequence[bytes]) -> Written:
     """Greedy generation with the cache of `transformers`: a pass for each byte."""
-    ids = _ids(prompts)
+    ids = _ids(prompts, peer.device)
     found = peer.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=NEW_BYTES, do_sample=False)
     texts = [_text(row) for row in found[:, ids.shape[1] :].tolist()]
     return Written(texts, sum(map(len, texts)))
@@ -173,8 +184,8 @@ def _of_transformers(peer: Any, prompts: Sequence[bytes]) -> Written:
 @torch.no_grad()
 def _without_cache(model: Decoder, prompts: Sequence[bytes]) -> Written:
     """Everything is read again for each byte."""
-    ids = _ids(prompts)
-    allowed = torch.tensor(ALLOWED)
+    device = model.embedding.weight.device
+    ids, allowed = _ids(prompts, device), torch.tensor(ALLOWED, device=device)
     for _ in range(NEW_BYTES):
         chosen = allowed[model.heads.raw_logits(model(ids)[:, -1])[:, allowed].argmax(1)]
         ids = torch.cat([ids, chosen[:, None]], 1)
@@ -183,7 +194,12 @@ def _without_cache(model: Decoder, prompts: Sequence[bytes]) -> Written:
 
 
 def measure(
-    ways: dict[str, Way], prompts: list[bytes], batch: int, rounds: int, told: Callable[[int], None] = lambda n: None
+    ways: dict[str, Way],
+    prompts: list[bytes],
+    batch: int,
+    rounds: int,
+    told: Callable[[int], None] = lambda n: None,
+    clock: Callable[[], float] = time.process_time,
 ) -> list[dict[str, Any]]:
     """A row for each way: `batch` prompts side by side, all prompts in each round.
 
@@ -198,7 +214,7 @@ def measure(
         written[way] = Written(texts, sum(part.passes for part in found), sum(part.guesses for part in found))
         told(1)
 
-    seconds = in_turns({way: partial(write, way) for way in ways}, rounds, warm=1, clock=time.process_time)
+    seconds = in_turns({way: partial(write, way) for way in ways}, rounds, warm=1, clock=clock)
     texts = {way: written[way].texts for way in ways}
     sizes = {way: sum(map(len, texts[way])) for way in ways}
     return [

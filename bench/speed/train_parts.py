@@ -46,20 +46,41 @@ def _resume(store: Store, view: str) -> dict[str, float]:
     return {"seconds": timed(lambda: Loader(store, config, 2 * 10**6 * 8).batch(10**6))[1]}
 
 
-def _step(store: Store, attention: str) -> dict[str, float]:
+def _step(store: Store, attention: str, device: torch.device) -> dict[str, float]:
     """A whole step on raw bytes, compiled, bf16."""
     train = TrainConfig(steps=10**6, rows=8, row_length=512, dtype="bf16", compile=True, attention=attention)
     config = RunConfig(train=train, model=ModelConfig(d_model=128))
-    trainer = Trainer(RunPlan.of(store, config), Place(torch.device("cpu")))
-    number, before = itertools.count(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    seconds = rounds({"step": lambda: trainer.step(next(number))}, 5, warm=1)["step"]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before  # kB, as Linux counts
-    return {"seconds": statistics.median(seconds), "peak_mb": peak / 1e3}
+    trainer = Trainer(RunPlan.of(store, config), Place(device))
+    number, before = itertools.count(), _peak_mb(device)
+
+    def step() -> None:
+        """The next one."""
+        trainer.step(next(number))
+        finish(device)
+
+    seconds = rounds({"step": step}, 5, warm=1)["step"]
+    return {"seconds": statistics.median(seconds), "peak_mb": _peak_mb(device) - before}
 
 
-PARTS: dict[str, Callable[[Store, str], dict[str, float]]] = {
-    "loader": _loader,
-    "resume at step one million": _resume,
-    "step, pairs (SDPA)": lambda store, view: _step(store, "sdpa"),
-    "step, bands": lambda store, view: _step(store, "bands"),
-}
+def _peak_mb(device: torch.device) -> float:
+    """The most that this process has held so far: on a GPU of its memory, else of the machine's."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3  # kB, as Linux counts
+
+
+def finish(device: torch.device) -> None:
+    """Wait until the device has done what it was asked: a GPU works while the processor continues."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def parts_on(device: torch.device) -> dict[str, Callable[[Store, str], dict[str, float]]]:
+    """The parts by name. Those that have no step use no device; the attention by blocks is the one of the device."""
+    blocks = "flex" if device.type == "cuda" else "bands"
+    return {
+        "loader": _loader,
+        "resume at step one million": _resume,
+        "step, pairs (SDPA)": lambda store, view: _step(store, "sdpa", device),
+        f"step, {blocks}": lambda store, view: _step(store, blocks, device),
+    }

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, TextIO
 
 import click
 
@@ -16,18 +16,16 @@ from compressors.cli.progress import progress
 from compressors.cli.shown import shown
 from compressors.corpus import Reader, take
 from compressors.errors import InputError, counted
+from proxylm.cli.device_options import Command, on_a_device
 from proxylm.evaluation.metrics import METRICS, Subject
 
 PATH = click.Path(path_type=Path)
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def of_a_run(command: Command) -> Command:
     """The argument RUN, and the options that say which of its models is used, where and in which precision."""
     for option in (
-        click.option("--dtype", default="auto", show_default=True, type=click.Choice(["auto", "fp32", "bf16"]),
-                     help="Of the matrix products; auto: bf16 on GPUs that have units for it."),
-        click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, ...; auto: a GPU if there is one."),
+        on_a_device,
         click.option("--best", is_flag=True, help="The checkpoint that was best on the held-out documents, not the newest."),
         click.argument("run", type=PATH),
     ):  # fmt: skip

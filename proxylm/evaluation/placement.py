@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
+from torch import nn
 
 from compressors.errors import InvalidConfig
-from proxylm.model.decoder import Decoder
 
+M = TypeVar("M", bound=nn.Module)
 DTYPES = ("auto", "fp32", "bf16")
 
 
@@ -26,7 +29,7 @@ def device_of(name: str = "auto") -> torch.device:
     return device
 
 
-def placed(model: Decoder, device: str = "auto", dtype: str = "auto") -> Decoder:
+def placed(model: M, device: str = "auto", dtype: str = "auto") -> M:
     """The model on its device, with matrix products in `dtype`: "fp32", "bf16", or auto: bf16 on GPUs that have units for it.
 
     Weights, the residual stream and the softmax stay in fp32. Raises `InvalidConfig`.
@@ -39,5 +42,5 @@ def placed(model: Decoder, device: str = "auto", dtype: str = "auto") -> Decoder
     model = model.to(there)
     if dtype == "bf16":
         # Products in bf16 for every caller: nobody has to open autocast.
-        model.forward = torch.autocast(there.type, torch.bfloat16)(model.forward)  # type: ignore[method-assign]
+        model.forward = torch.autocast(there.type, torch.bfloat16)(model.forward)
     return model
