@@ -14,7 +14,7 @@ from compressors.errors import InvalidConfig
 from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
 from proxylm.data.encode import encode
 from proxylm.model import attention
-from proxylm.training import precision
+from proxylm.training import precision, trainer
 from proxylm.training.checkpoint import latest
 from proxylm.training.distributed import Place
 from proxylm.training.gpu_check import shake
@@ -68,6 +68,16 @@ def test_bf16_without_units_for_it_is_warned_of(store, tmp_path, monkeypatch, dt
     ] * (dtype == "bf16" and not units)
 
 
+@pytest.mark.parametrize(("kind", "options", "warned"), [
+    ("cuda", {}, True), ("cuda", {"compile": True}, False), ("cuda", {"attention": "sdpa"}, False), ("cpu", {}, False),
+])  # fmt: skip
+def test_a_dense_mask_on_a_gpu_is_warned_of(kind, options, warned):
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        trainer._check(config(**options), [], Place(torch.device(kind)))
+    assert [str(w.message).startswith("train.compile is off") for w in said] == [True] * warned
+
+
 @pytest.mark.filterwarnings("ignore:train.dtype is bf16")
 def test_bf16_resumes_bit_for_bit(store, tmp_path):
     chosen = config(dtype="bf16")
@@ -92,10 +102,10 @@ def test_compiled_equals_plain_but_for_rounding(store, tmp_path, monkeypatch):
         Trainer(RunPlan.of(store, replace(config(compile=compiled), mix=short)), Place(torch.device("cpu")))
         for compiled in (False, True)
     ]
-    for trainer in trainers:
-        shake(trainer.model)  # in a new model the blocks add nothing
+    for one in trainers:
+        shake(one.model)  # in a new model the blocks add nothing
     for step in range(3):
-        plain, compiled = (trainer.step(step)[0] for trainer in trainers)
+        plain, compiled = (one.step(step)[0] for one in trainers)
         for key in ("loss", "gradient_norm"):
             assert compiled[key] == pytest.approx(plain[key], rel=1e-4), key
 

@@ -121,6 +121,12 @@ def _check(config: RunConfig, held_out: Sequence[bytes], place: Place) -> None:
             "set train.dtype=fp32",
             stacklevel=3,
         )
+    if place.device.type == "cuda" and config.train.attention == "auto" and not config.train.compile:
+        warnings.warn(
+            "train.compile is off: attention then looks at all pairs of positions, under a mask; set train.compile=true for "
+            "FlexAttention, which leaves out what the mask hides",
+            stacklevel=3,
+        )
 
 
 def _run(
