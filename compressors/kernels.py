@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
 from numba.core import config
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.dispatcher import Dispatcher
@@ -85,6 +86,11 @@ def _source(module: str) -> bytes:
     return path.read_bytes() if path.is_file() else b""
 
 
+def _constants(names: dict[str, Any]) -> bytes:
+    """Numbers by name: those that a module takes from others are part of the machine code, too."""
+    return repr([item for item in names.items() if isinstance(item[1], int | float | np.generic)]).encode()
+
+
 def _digest(name: str, data: bytes) -> bytes:
     """SHA-256 of the name and content of a cache file: a file under another name does not pass."""
     return hashlib.sha256(name.encode() + b"\0" + data).digest()
@@ -109,8 +115,10 @@ class _Cache(FunctionCache):
         # Names of ours, as files without a checksum may lie there; and machine code of this process under a name that no
         # other process writes, as two that compile one kernel at once would mix up their overloads.
         # Numba knows only the file of the outer kernel; after an edit elsewhere old machine code would run.
-        sources = sorted(_sources(function.__globals__, {__name__}))
-        files._source_stamp = files._source_stamp, hashlib.sha256(b"".join(map(_source, sources))).digest()
+        modules = sorted(_sources(function.__globals__, {__name__}))
+        names = [function.__globals__, *(vars(sys.modules[module]) for module in modules)]
+        parts = [*map(_source, modules), *map(_constants, names)]
+        files._source_stamp = files._source_stamp, hashlib.sha256(b"".join(parts)).digest()
         base = files._index_name.removesuffix(".nbi")
         files._index_name = f"{base}.checked.nbi"
         files._index_path = str(Path(files._cache_path, files._index_name))

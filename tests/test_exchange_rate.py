@@ -103,7 +103,7 @@ def pair(seeds, rates, **facts):
 def test_seeds_of_two_places_give_one_row():
     """As if all had been run in one: e, its interval and what pays; early signals over those that have them."""
     joined, other = pooled([
-        pair([1, 2], [0.8, 1.0]), pair([3], [1.2], fingerprint="two", gradient=0.2, hidden=0.7, dip=[0.5, 0.1]),
+        pair([1, 2], [0.8, 1.0]), pair([3], [1.2], fingerprint="two", gradient=0.2, hidden=0.7, dip=[0.5, 0.1], pays_seconds=None),
         pair([3], [1.2], view="w"),
     ])  # fmt: skip
     whole = pair([1, 2, 3], [0.8, 1.0, 1.2])
@@ -111,7 +111,7 @@ def test_seeds_of_two_places_give_one_row():
         assert joined[key] == whole[key], key
     for key in ("e", "e_low", "e_high", "loss", "d_eff", "pays_flops", "gain_bytes", "bytes_per_position"):
         assert joined[key] == pytest.approx(whole[key]), key
-    assert (joined["fingerprint"], joined["hidden"]) == (None, 0.7)
+    assert (joined["fingerprint"], joined["hidden"], joined["pays_seconds"]) == (None, 0.7, None)
     assert (joined["gradient"], joined["dip"]) == (pytest.approx(0.4), pytest.approx([0.3, 0.1]))
     assert other == pair([3], [1.2], view="w")
 

@@ -99,19 +99,20 @@ def test_an_edit_of_what_a_kernel_calls_is_noticed(tmp_path: Path) -> None:
         "@kernel\ndef quadruple(x):\n    return double(double(x))\n"
         "print(quadruple(1), sum(quadruple.stats.cache_hits.values()))\n"
     )
-    inner = "from compressors.kernels import inlined\n@inlined\ndef factor():\n    return {}\n"
+    inner = "from compressors.kernels import inlined\nfrom plain_of_a_test import MORE\n@inlined\ndef factor():\n    return {} + MORE\n"
     middle = (
         "from compressors.kernels import inlined\nfrom inner_of_a_test import factor\n"
         "@inlined\ndef double(x):\n    return x * factor()\n"
     )
     (tmp_path / "middle_of_a_test.py").write_text(middle)
     said = []
-    for value in (2, 2, 3):
+    for value, more in ((2, 0), (2, 0), (3, 0), (3, 1)):
         (tmp_path / "inner_of_a_test.py").write_text(inner.format(value))
+        (tmp_path / "plain_of_a_test.py").write_text(f"MORE = {more}\n")
         env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
         command = [sys.executable, "-W", "error", str(tmp_path / "outer_of_a_test.py")]
         said.append(subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout.split())
-    assert said == [["4", "0"], ["4", "1"], ["9", "0"]]
+    assert said == [["4", "0"], ["4", "1"], ["9", "0"], ["16", "0"]]
 
 
 def test_a_kernel_that_others_inline_can_be_called(compiled: Callable[[], int]) -> None:

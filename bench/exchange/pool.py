@@ -39,8 +39,8 @@ def _joined(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     low, high = seed_interval(by_seed) or (None, None)
     joined = {
         key: _mean(counts, (one[key], other[key]))
-        for key, value in {**one, **other}.items()
-        if isinstance(value, float)
+        for key in one
+        if isinstance(one[key], float) or isinstance(other[key], float)
     }
     for key in ("gradient", "hidden"):
         known = [(count, row[key]) for count, row in zip(counts, (one, other), strict=True) if row[key] is not None]
@@ -51,7 +51,7 @@ def _joined(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
         "seeds": [*one["seeds"], *other["seeds"]], "by_seed": by_seed, "e": mean(by_seed), "e_low": low, "e_high": high,
         "interval": "seeds", "dip": [_mean(counts, dip) for dip in dips], "pays": None if pays is None else pays > 1,
         "fingerprint": one["fingerprint"] if one["fingerprint"] == other["fingerprint"] else None,
-        **{key: one[key] for key in (*_SAME, "arm", "distance")},
+        **{key: one[key] for key in (*_SAME, "arm", "distance")},  # an edit changes as much of the view for any seed
     }  # fmt: skip
 
 
