@@ -1,6 +1,7 @@
 """Benches use a trained model where `--device` and `--dtype` say; without them, where the machine is fastest."""
 
 import contextlib
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -63,10 +64,10 @@ def asked(monkeypatch):
     return calls
 
 
-def test_the_runs_of_a_grid_are_scored_where_the_machine_is_fastest(run, documents, asked):
+def test_the_runs_of_a_grid_are_scored_in_fp32_on_any_device(run, documents, asked):
     texts = [documents[20][:500]]
     found = arms.read_run(run, "raw", None, texts)
-    assert asked == [("auto", "auto")]
+    assert asked == [("auto", "fp32")]
     rounded = arms.read_run(run, "raw", None, texts, device="cpu", dtype="bf16")
     assert asked[1:] == [("cpu", "bf16")]
     if not torch.cuda.is_available():
@@ -78,7 +79,7 @@ def test_the_runs_of_a_grid_are_scored_where_the_machine_is_fastest(run, documen
 def test_alignment_and_the_text_of_the_demo_follow_the_machine(run, store, asked):
     assert alignment(run, store)["gradient"] is not None
     assert len(demo._sample(run)) >= len(demo.PROMPT)
-    assert asked == [("auto", "auto")] * 2
+    assert asked == [("auto", "fp32"), ("auto", "auto")]
 
 
 def test_no_bench_opens_a_run_without_placing_its_model():
@@ -97,6 +98,9 @@ def test_commands_hand_on_what_they_are_asked(run, tmp_path, documents, asked, m
     done = CliRunner().invoke(rescore.rescore, arguments, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     assert asked == [("cpu", "bf16")] * 2
+    done = CliRunner().invoke(rescore.rescore, arguments[:2], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert asked[2:] == [("auto", "fp32")]
 
 
 def test_generation_places_every_model_of_the_comparison(run, asked, monkeypatch):
@@ -125,9 +129,10 @@ def test_training_is_measured_on_the_device_with_its_attention(store, monkeypatc
         return {"symbols_per_second": 1.0, "flops_per_second": 1.0, "product_flops": 1.0}
 
     monkeypatch.setattr(isolated, "answer", answer)
-    arguments = [str(store.path), "--view", "bpe", "--rounds", "1", *BF16]
+    arguments = [str(store.path), "--view", "bpe", "--rounds", "1", *BF16, "--json"]
     done = CliRunner().invoke(train_speed.main, arguments, catch_exceptions=False)
     assert done.exit_code == 0, done.output
+    assert [row["width"] for row in json.loads(done.stdout)] == list(train_speed.WIDTHS)
     assert set(measured) == {("bench.speed.train:step", "cpu", "bf16"), ("bench.speed.train:part", "cpu", None)}
     assert "step, bands" in train_parts.parts_on(torch.device("cpu"))
     assert "step, flex" in train_parts.parts_on(torch.device("cuda"))

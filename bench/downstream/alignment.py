@@ -57,7 +57,7 @@ def alignment(folder: Path, store: Store) -> dict[str, float | None]:
 
     Raises `InputError` if the store has no text as long as a chunk.
     """
-    run = open_run(folder)
+    run = open_run(folder, dtype="fp32")  # a figure that is compared between machines
     model, config, device = run.model, run.config, run.model.embedding.weight.device
     (view,) = views_of(store, config.mix.specs, alphabet_of(store, config))
     raw_rows, view_rows, pairs = _rows(store, view, config)

@@ -85,12 +85,13 @@ def run_arm(
 
 
 def read_run(
-    folder: Path, reads: str, codec: Compressor | None, documents: Sequence[bytes], *, device: str = "auto", dtype: str = "auto"
+    folder: Path, reads: str, codec: Compressor | None, documents: Sequence[bytes], *, device: str = "auto", dtype: str = "fp32"
 ) -> Result:  # fmt: skip
     """Score the newest checkpoint of a run on `documents`: raw bytes, or with `codec` the view
     `reads`.
 
-    The context is that of the training, in bytes. device, dtype: as of `open_run`. Raises as that.
+    The context is that of the training, in bytes. device, dtype: as of `open_run`, but fp32 on a GPU, too: results of two machines
+    are compared. Raises as that.
     """
     run = open_run(folder, device=device, dtype=dtype)
     view = trained_spec(run.config, reads) if codec else None

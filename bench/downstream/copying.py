@@ -20,7 +20,7 @@ import numpy as np
 from bench import markdown
 from bench.output import as_json, output, write_json
 from compressors.cli.printing import forms, put
-from proxylm.cli.device_options import on_a_device
+from proxylm.cli.device_options import scored_on_a_device
 from proxylm.data import frame
 from proxylm.evaluation.scoring import byte_ids, score
 from proxylm.model.decoder import Decoder
@@ -52,7 +52,7 @@ def copying(model: Decoder) -> dict[str, Any]:
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@on_a_device
+@scored_on_a_device
 @forms
 @output()
 def main(runs: tuple[Path, ...], device: str, dtype: str, form: str | None, output: Path | None) -> None:

@@ -23,7 +23,7 @@ from compressors.cli.printing import forms, put
 from compressors.cli.progress import progress
 from compressors.corpus import Document
 from compressors.errors import InvalidConfig
-from proxylm.cli.device_options import on_a_device
+from proxylm.cli.device_options import scored_on_a_device
 from proxylm.evaluation.result import Result
 from proxylm.training.run_folder import view_of
 from proxylm.view_spec import RAW
@@ -37,7 +37,7 @@ PATH = click.Path(path_type=Path, exists=True)
 @click.option("--only", multiple=True, metavar="NAME", help="Only these runs; * and ? stand for any letters.")
 @click.option("--codec", "codecs", multiple=True, metavar="VIEW@CODEC", help="What made a view that a run is read in.")
 @MAX_BYTES
-@on_a_device
+@scored_on_a_device
 @forms
 @output()
 def rescore(

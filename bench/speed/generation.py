@@ -28,7 +28,7 @@ import torch
 from bench import corpora, markdown
 from bench.measuring import rounds as in_turns
 from bench.output import as_json, output, write_json
-from compressors.cli.printing import put
+from compressors.cli.printing import forms, put
 from compressors.cli.progress import progress
 from compressors.errors import InputError
 from proxylm.cli.device_options import on_a_device
@@ -65,8 +65,9 @@ Way = Callable[[Sequence[bytes]], Written]
 @click.argument("run", required=False, type=click.Path(path_type=Path, exists=True))
 @click.option("--rounds", default=3, show_default=True)
 @on_a_device
+@forms
 @output()
-def main(run: Path | None, rounds: int, device: str, dtype: str, output: Path | None) -> None:
+def main(run: Path | None, rounds: int, device: str, dtype: str, form: str | None, output: Path | None) -> None:
     """Print the table."""
     torch.set_num_threads(1)
     there = device_of(device)  # a wrong one is said before anything is trained
@@ -93,8 +94,8 @@ def main(run: Path | None, rounds: int, device: str, dtype: str, output: Path | 
         "config": json.loads(trained.config.to_json()), "training_bits_per_byte": losses,
         "transformers": version("transformers"),
     }  # fmt: skip
-    put(None, table(rows))
-    click.echo(", ".join(f"{head}: {bits:.3f}" for head, bits in losses.items()) + " bits per byte, last 100 steps")
+    words = ", ".join(f"{head}: {bits:.3f}" for head, bits in losses.items()) + " bits per byte, last 100 steps"
+    put(form, table(rows), words, data=rows)
     if output:
         write_json(output, as_json("generation", rows, **facts))
 

@@ -25,7 +25,7 @@ from bench import isolated, markdown
 from bench.measuring import rounds, timed
 from bench.output import as_json, output, write_json
 from bench.speed.train_parts import finish, parts_on
-from compressors.cli.printing import put
+from compressors.cli.printing import forms, put
 from compressors.cli.progress import progress
 from proxylm.cli.device_options import DEVICE
 from proxylm.config import MixConfig, ModelConfig, RunConfig, TrainConfig
@@ -97,10 +97,11 @@ def _plain(store: Store, config: RunConfig, device: torch.device) -> Callable[[i
 @click.option("--threads", default=2, show_default=True)
 @DEVICE
 @click.option("--dtype", type=click.Choice(DTYPES), help="Of the matrix products; default: one after the other.")
+@forms
 @output()
 def main(
-    store: Path, view: str, n_rounds: int, threads: int, device: str, dtype: str | None, output: Path | None
-) -> None:
+    store: Path, view: str, n_rounds: int, threads: int, device: str, dtype: str | None, form: str | None, output: Path | None
+) -> None:  # fmt: skip
     """Everything, in turns."""
     there = device_of(device)
     work = list(itertools.product(WIDTHS, (dtype,) if dtype else DTYPES, range(n_rounds), WAYS))
@@ -117,9 +118,10 @@ def main(
             parts[name] = _child("part", threads, store=str(store), view=view, name=name, device=str(there))
             told(1)
     rows = summary(steps)
-    put(None, table(rows))
-    for name, found in parts.items():
-        click.echo(f"{name}: {', '.join(f'{key} {value:,.4g}' for key, value in found.items())}")
+    words = [
+        f"{name}: {', '.join(f'{key} {value:,.4g}' for key, value in found.items())}" for name, found in parts.items()
+    ]
+    put(form, table(rows), "\n".join(words), data=rows)
     if output:
         facts = {"threads": threads, "device": str(there), "rounds": n_rounds, "parts": parts}
         facts |= {"transformers": version("transformers")}
