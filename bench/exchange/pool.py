@@ -16,7 +16,7 @@ _SAME = ("view", "schedule", "width", "ratio", "size")
 
 
 def pooled(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows as of `bench exchange`, those of one view, schedule, width, ratio and size as one row; in order of the first.
+    """Rows as of `bench exchange`, those of one view, schedule, width, ratio and size as one row; narrow ones first, else in order of the first.
 
     A row with a seed that was there already stays another row.
     """
@@ -29,7 +29,7 @@ def pooled(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 break
         else:
             found.append(dict(row))
-    return found
+    return sorted(found, key=lambda row: row["width"])
 
 
 def _joined(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
